@@ -1,0 +1,33 @@
+# The few things one does here. `make` alone prints this list.
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test check lint bench lib clean
+
+export CGO_ENABLED := 0
+
+help: ## print this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## install what is missing, build, and start everything on http://127.0.0.1:8080
+	@exec bin/whatchanged serve
+
+build: lib ## build bin/whatchanged
+	go build -o bin/whatchanged ./services/whatchanged
+
+test: lib ## install what is missing and run all tests
+	go test ./...
+
+check: ## what CI runs: format, vet, lint, tests
+	.ci/run
+
+lint: ## the linter alone, at its pinned version
+	GOFLAGS= go tool -modfile=.ci/tools/go.mod golangci-lint run ./...
+
+bench: build ## load the pipeline on this machine and print the figures
+	bin/whatchanged bench
+
+lib: ## install the embedded ClickHouse engine into the user's cache
+	@sh pkg/chdb/lib/install.sh
+
+clean: ## remove what was built, not the data
+	rm -rf bin
