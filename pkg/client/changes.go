@@ -1,0 +1,165 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"whatchanged/pkg/change"
+)
+
+// WriteOptions says how to log a change; the zero value is fine.
+type WriteOptions struct {
+	// Wait is how long the server waits until the change can be queried, at most 10 s.
+	Wait time.Duration
+	// IdempotencyKey names this change, so that sending it again records it
+	// once. Empty: the client makes one, for its own retries.
+	IdempotencyKey string
+}
+
+// Logged is a change as it was recorded.
+type Logged struct {
+	change.Change
+	// Visible reports whether the change could be queried when the answer was sent.
+	// It is known only when Wait was set.
+	Visible bool
+}
+
+// LogChange records a change.
+func (c *Client) LogChange(ctx context.Context, in NewChange, opt WriteOptions) (Logged, error) {
+	return c.log(ctx, "/api/v1/changes", in, opt)
+}
+
+// LogServiceChange records a change of one service.
+func (c *Client) LogServiceChange(ctx context.Context, serviceID string, in NewChange, opt WriteOptions) (Logged, error) {
+	return c.log(ctx, "/api/v1/services/"+url.PathEscape(serviceID)+"/changes", in, opt)
+}
+
+func (c *Client) log(ctx context.Context, path string, in NewChange, opt WriteOptions) (Logged, error) {
+	key := opt.IdempotencyKey
+	if key == "" {
+		key = NewIdempotencyKey()
+	}
+	query := url.Values{}
+	if opt.Wait > 0 {
+		query.Set("wait", opt.Wait.String())
+	}
+	var out data[change.Change]
+	h, err := c.do(ctx, call{method: http.MethodPost, path: path, query: query, body: in, key: key, out: &out, longer: opt.Wait})
+	if err != nil {
+		return Logged{}, err
+	}
+	return Logged{Change: out.Data, Visible: opt.Wait > 0 && h.Get("X-Whatchanged-Visible") != "false"}, nil
+}
+
+// ChangeFilter selects changes; empty fields select all.
+type ChangeFilter struct {
+	ServiceID   string
+	Type        string
+	Source      string
+	Environment string
+	Start, End  time.Time // of occurred_at, half-open
+	Query       string    // words of the summary
+	Actor       string
+	Repository  string
+	Risk        string
+	Status      string
+	Tag         string
+	DeliveryID  string
+	Limit       int // 1-100, default 25
+	Offset      int // at most 10,000
+	Cursor      string
+	Sort        string // desc (newest first, the default) or asc
+	AsOf        time.Time
+}
+
+func (f ChangeFilter) values() url.Values {
+	q := query{}
+	q.text("service_id", f.ServiceID)
+	q.text("change_type", f.Type)
+	q.text("source", f.Source)
+	q.text("environment", f.Environment)
+	q.time("start_date", f.Start)
+	q.time("end_date", f.End)
+	q.text("q", f.Query)
+	q.text("actor", f.Actor)
+	q.text("repository", f.Repository)
+	q.text("risk_level", f.Risk)
+	q.text("status", f.Status)
+	q.text("tag", f.Tag)
+	q.text("delivery_id", f.DeliveryID)
+	q.number("limit", f.Limit)
+	q.number("offset", f.Offset)
+	q.text("cursor", f.Cursor)
+	q.text("sort", f.Sort)
+	q.time("as_of", f.AsOf)
+	return url.Values(q)
+}
+
+// Changes lists changes, newest first.
+func (c *Client) Changes(ctx context.Context, f ChangeFilter) (Page[change.Change], error) {
+	var out Page[change.Change]
+	_, err := c.do(ctx, call{method: http.MethodGet, path: "/api/v1/changes", query: f.values(), out: &out})
+	return out, err
+}
+
+// ServiceChanges lists the changes of one service.
+func (c *Client) ServiceChanges(ctx context.Context, serviceID string, f ChangeFilter) (Page[change.Change], error) {
+	var out Page[change.Change]
+	path := "/api/v1/services/" + url.PathEscape(serviceID) + "/changes"
+	_, err := c.do(ctx, call{method: http.MethodGet, path: path, query: f.values(), out: &out})
+	return out, err
+}
+
+// AllChanges goes through every change that matches, page by page.
+func (c *Client) AllChanges(ctx context.Context, f ChangeFilter) iter.Seq2[change.Change, error] {
+	return func(yield func(change.Change, error) bool) {
+		for {
+			page, err := c.Changes(ctx, f)
+			if err != nil {
+				yield(change.Change{}, err)
+				return
+			}
+			for _, ch := range page.Data {
+				if !yield(ch, nil) {
+					return
+				}
+			}
+			if !page.Meta.HasMore || page.Meta.NextCursor == "" {
+				return
+			}
+			f.Cursor, f.Offset = page.Meta.NextCursor, 0
+		}
+	}
+}
+
+// Change returns one change.
+func (c *Client) Change(ctx context.Context, id change.ID) (change.Change, error) {
+	var out data[change.Change]
+	_, err := c.do(ctx, call{method: http.MethodGet, path: "/api/v1/changes/" + id.String(), out: &out})
+	return out.Data, err
+}
+
+// query builds a query string out of what is set.
+type query url.Values
+
+func (q query) text(name, value string) {
+	if value != "" {
+		url.Values(q).Set(name, value)
+	}
+}
+
+func (q query) number(name string, value int) {
+	if value != 0 {
+		url.Values(q).Set(name, strconv.Itoa(value))
+	}
+}
+
+func (q query) time(name string, value time.Time) {
+	if !value.IsZero() {
+		url.Values(q).Set(name, value.UTC().Format(time.RFC3339Nano))
+	}
+}

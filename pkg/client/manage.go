@@ -1,0 +1,97 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+)
+
+// Services lists the org's services.
+func (c *Client) Services(ctx context.Context) ([]Service, error) {
+	return list[Service](ctx, c, "/api/v1/services")
+}
+
+// Service returns one service.
+func (c *Client) Service(ctx context.Context, id string) (Service, error) {
+	return object[Service](ctx, c, http.MethodGet, item("services", id), nil)
+}
+
+// CreateService makes a service.
+func (c *Client) CreateService(ctx context.Context, in NewService) (Service, error) {
+	return object[Service](ctx, c, http.MethodPost, "/api/v1/services", in)
+}
+
+// UpdateService changes what the patch names.
+func (c *Client) UpdateService(ctx context.Context, id string, in ServicePatch) (Service, error) {
+	return object[Service](ctx, c, http.MethodPatch, item("services", id), in)
+}
+
+// DeleteService removes a service; its changes stay.
+func (c *Client) DeleteService(ctx context.Context, id string) error {
+	return c.delete(ctx, item("services", id))
+}
+
+// Sources lists the org's sources, without their secrets.
+func (c *Client) Sources(ctx context.Context) ([]Source, error) {
+	return list[Source](ctx, c, "/api/v1/sources")
+}
+
+// Source returns one source.
+func (c *Client) Source(ctx context.Context, id string) (Source, error) {
+	return object[Source](ctx, c, http.MethodGet, item("sources", id), nil)
+}
+
+// CreateSource makes a source. The answer is the only place that shows its token.
+func (c *Client) CreateSource(ctx context.Context, in NewSource) (SourceSecret, error) {
+	return object[SourceSecret](ctx, c, http.MethodPost, "/api/v1/sources", in)
+}
+
+// UpdateSource changes what the patch names.
+func (c *Client) UpdateSource(ctx context.Context, id string, in SourcePatch) (Source, error) {
+	return object[Source](ctx, c, http.MethodPatch, item("sources", id), in)
+}
+
+// RotateSource gives the source a new token, shown here only.
+func (c *Client) RotateSource(ctx context.Context, id string) (SourceSecret, error) {
+	return object[SourceSecret](ctx, c, http.MethodPost, item("sources", id)+"/rotate", nil)
+}
+
+// DeleteSource removes a source; what it delivered stays.
+func (c *Client) DeleteSource(ctx context.Context, id string) error {
+	return c.delete(ctx, item("sources", id))
+}
+
+// Keys lists the org's API keys, without their secrets.
+func (c *Client) Keys(ctx context.Context) ([]Key, error) {
+	return list[Key](ctx, c, "/api/v1/keys")
+}
+
+// CreateKey makes a key. The answer is the only place that shows its secret.
+func (c *Client) CreateKey(ctx context.Context, in NewKey) (KeySecret, error) {
+	return object[KeySecret](ctx, c, http.MethodPost, "/api/v1/keys", in)
+}
+
+// DeleteKey removes a key; it stops working at once.
+func (c *Client) DeleteKey(ctx context.Context, id string) error {
+	return c.delete(ctx, item("keys", id))
+}
+
+func (c *Client) delete(ctx context.Context, path string) error {
+	_, err := c.do(ctx, call{method: http.MethodDelete, path: path})
+	return err
+}
+
+func item(collection, id string) string { return "/api/v1/" + collection + "/" + url.PathEscape(id) }
+
+func object[T any](ctx context.Context, c *Client, method, path string, body any) (T, error) {
+	var out data[T]
+	_, err := c.do(ctx, call{method: method, path: path, body: body, out: &out})
+	return out.Data, err
+}
+
+// list reads a list that is short enough to come in one page.
+func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+	var out Page[T]
+	_, err := c.do(ctx, call{method: http.MethodGet, path: path, out: &out})
+	return out.Data, err
+}
