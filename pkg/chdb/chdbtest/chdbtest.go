@@ -1,0 +1,98 @@
+// Package chdbtest gives tests the embedded ClickHouse engine: one for each
+// test binary, since a process can open one data directory only.
+package chdbtest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/uuid"
+
+	"whatchanged/pkg/chdb"
+)
+
+// shared is the engine of this test binary: the process can have one only, so
+// it lives as long as the process does.
+var shared struct {
+	sync.Mutex
+	engine *chdb.Engine
+	dir    string
+	err    error
+}
+
+// Main runs the tests and then closes the engine and removes its data, if any
+// test asked for it. TestMain calls it: os.Exit(chdbtest.Main(m)).
+func Main(m *testing.M) int {
+	code := m.Run()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.engine == nil {
+		return code
+	}
+	if err := shared.engine.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, "chdbtest:", err)
+		code = max(code, 1)
+	}
+	if err := os.RemoveAll(shared.dir); err != nil {
+		fmt.Fprintln(os.Stderr, "chdbtest:", err)
+		code = max(code, 1)
+	}
+	return code
+}
+
+// Engine returns the test binary's engine. The binary needs a TestMain that
+// calls Main.
+func Engine(tb testing.TB) *chdb.Engine {
+	tb.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.engine == nil && shared.err == nil {
+		shared.dir, shared.err = os.MkdirTemp("", "chdbtest-")
+		if shared.err == nil {
+			shared.engine, shared.err = chdb.Open(chdb.Config{Path: shared.dir, Library: os.Getenv("WHATCHANGED_LIBCHDB")}, slog.New(slog.DiscardHandler))
+		}
+	}
+	if shared.err != nil {
+		tb.Fatalf("embedded ClickHouse: %v", shared.err)
+	}
+	return shared.engine
+}
+
+// Database makes a database with a random name, which goes with the test.
+func Database(tb testing.TB) string {
+	tb.Helper()
+	conn := Conn(tb, "default")
+	name := "test_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	if err := conn.Exec(tb.Context(), "CREATE DATABASE "+name); err != nil {
+		tb.Fatalf("create database: %v", err)
+	}
+	drop := context.WithoutCancel(tb.Context()) // the test's own is over when cleanups run
+	tb.Cleanup(func() {
+		if err := conn.Exec(drop, "DROP DATABASE "+name+" SYNC"); err != nil {
+			tb.Errorf("drop database: %v", err)
+		}
+	})
+	return name
+}
+
+// Conn returns a client of the engine, closed when the test ends.
+func Conn(tb testing.TB, database string) driver.Conn {
+	tb.Helper()
+	conn, err := clickhouse.Open(chdb.Options(Engine(tb), database))
+	if err != nil {
+		tb.Fatalf("open clickhouse client: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			tb.Errorf("close clickhouse client: %v", err)
+		}
+	})
+	return conn
+}
