@@ -1,0 +1,257 @@
+// Package registry is the control plane: which orgs, sources, keys and
+// services exist. It is kept in one JetStream KV bucket, and every process
+// holds a complete view of it in memory, so that looking something up costs no
+// lock and no network. Everything but a token look-up names its org.
+package registry
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"whatchanged/pkg/auth"
+	"whatchanged/pkg/change"
+	"whatchanged/pkg/problem"
+)
+
+// Org is a tenant.
+type Org struct {
+	ID        string      `json:"id"`
+	Name      string      `json:"name"`
+	CreatedAt change.Time `json:"created_at,omitzero"`
+}
+
+// The ways in which a source can demand that a delivery proves its sender.
+const (
+	AuthNone          = "none"           // the token in the URL is all
+	AuthGitHubHMAC    = "github_hmac"    // X-Hub-Signature-256
+	AuthGitLabToken   = "gitlab_token"   // X-Gitlab-Token
+	AuthGitLabSigning = "gitlab_signing" // webhook-signature (Standard Webhooks)
+)
+
+// Auths lists every way.
+func Auths() []string { return []string{AuthNone, AuthGitHubHMAC, AuthGitLabToken, AuthGitLabSigning} }
+
+// Source is one configured entry point. The values that the registry hands
+// out are shared: they must not be changed.
+type Source struct {
+	ID                 string        `json:"id"`
+	Org                string        `json:"org"`
+	Name               string        `json:"name"`
+	TokenHash          auth.Digest   `json:"token_hash"`
+	OldTokenHash       auth.Digest   `json:"old_token_hash,omitzero"` // works until OldTokenUntil
+	OldTokenUntil      change.Time   `json:"old_token_until,omitzero"`
+	Provider           string        `json:"provider,omitempty"`      // pinned; empty or "auto": detected
+	Auth               string        `json:"auth"`                    // one of Auths
+	Secrets            []auth.Sealed `json:"secrets,omitempty"`       // any of them may have signed; see SetSecrets
+	SecretHeader       string        `json:"secret_header,omitempty"` // carries a secret, so it is never kept
+	DefaultEnvironment string        `json:"default_environment,omitempty"`
+	DefaultServiceID   string        `json:"default_service_id,omitempty"`
+	IgnoreEvents       []string      `json:"ignore_events,omitempty"` // "github.push", "github.*"
+	Disabled           bool          `json:"disabled,omitempty"`
+	CreatedAt          change.Time   `json:"created_at"`
+	RotatedAt          change.Time   `json:"rotated_at,omitzero"`
+}
+
+// Key is an API key.
+type Key struct {
+	ID        string       `json:"id"`
+	Org       string       `json:"org"`
+	Name      string       `json:"name"`
+	Hash      auth.Digest  `json:"hash"`
+	Scopes    []auth.Scope `json:"scopes"`
+	Role      string       `json:"role"`
+	UserName  string       `json:"user_name,omitempty"`
+	UserEmail string       `json:"user_email,omitempty"`
+	ExpiresAt change.Time  `json:"expires_at,omitzero"`
+	CreatedAt change.Time  `json:"created_at"`
+	LastUsed  change.Time  `json:"last_used,omitzero"` // to the minute
+}
+
+// Principal returns who calls with this key.
+func (k *Key) Principal() auth.Principal {
+	return auth.Principal{
+		Org: k.Org, KeyID: k.ID, Scopes: k.Scopes, Role: k.Role, Name: k.UserName, Mail: k.UserEmail,
+	}
+}
+
+// Service is a thing that changes are about. Repositories and Resources say
+// which changes are about it; see FindService.
+type Service struct {
+	ID           string      `json:"id"`
+	Org          string      `json:"org"`
+	Name         string      `json:"name"`
+	Description  string      `json:"description,omitempty"`
+	Repositories []string    `json:"repositories,omitempty"`
+	Resources    []string    `json:"resources,omitempty"`
+	CreatedAt    change.Time `json:"created_at"`
+	UpdatedAt    change.Time `json:"updated_at,omitzero"`
+}
+
+// The limits of what a person may write into the registry.
+const (
+	maxName        = 200 // characters
+	maxText        = 2000
+	maxListEntries = 1000
+	maxSecrets     = 8
+	minSecret      = 8 // bytes; an empty or short secret authenticates nobody
+)
+
+var (
+	orgForm      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	idForm       = regexp.MustCompile(`^(src|key|svc)_[A-Za-z0-9]{1,40}$`)
+	headerForm   = regexp.MustCompile(`^[A-Za-z0-9-]{1,100}$`)
+	providerForm = regexp.MustCompile(`^[a-z0-9_]{0,32}$`)
+)
+
+// SetSecrets checks the secrets against s.Auth and seals them for s.Org, which
+// must be set before. Several are for rotation: any of them may have signed.
+func (s *Source) SetSecrets(sealer *auth.Sealer, secrets ...auth.Secret) error {
+	if len(secrets) > maxSecrets {
+		return problem.Invalid("secrets", fmt.Sprintf("at most %d secrets", maxSecrets))
+	}
+	sealed := make([]auth.Sealed, 0, len(secrets))
+	for _, secret := range secrets {
+		if len(secret) < minSecret {
+			return problem.Invalid("secrets", fmt.Sprintf("a secret has at least %d characters", minSecret))
+		}
+		if s.Auth == AuthGitLabSigning && !validSigningToken(secret.Reveal()) {
+			return problem.Invalid("secrets", "a signing token is whsec_ and 24 to 64 bytes in base64, as GitLab shows it once")
+		}
+		sealed = append(sealed, sealer.Seal(s.Org, secret))
+	}
+	s.Secrets = sealed
+	return nil
+}
+
+// OpenSecrets returns the secrets that SetSecrets sealed.
+func (s *Source) OpenSecrets(sealer *auth.Sealer) ([]auth.Secret, error) {
+	secrets := make([]auth.Secret, 0, len(s.Secrets))
+	for _, sealed := range s.Secrets {
+		secret, err := sealer.Open(s.Org, sealed)
+		if err != nil {
+			return nil, fmt.Errorf("source %s: %w", s.ID, err)
+		}
+		secrets = append(secrets, secret)
+	}
+	return secrets, nil
+}
+
+func (s *Source) normalize() {
+	if s.Provider == "auto" {
+		s.Provider = ""
+	}
+	if s.Auth == "" {
+		s.Auth = AuthNone
+	}
+}
+
+func (s *Source) validate() error {
+	switch {
+	case !slices.Contains(Auths(), s.Auth):
+		return problem.Invalid("auth", "one of "+strings.Join(Auths(), ", "))
+	case s.Auth != AuthNone && len(s.Secrets) == 0:
+		return problem.Invalid("secrets", "auth "+s.Auth+" needs a secret")
+	case s.Auth == AuthNone && len(s.Secrets) > 0:
+		return problem.Invalid("auth", "a secret was given, but auth is none: nothing would be checked")
+	case len(s.Secrets) > maxSecrets:
+		return problem.Invalid("secrets", fmt.Sprintf("at most %d secrets", maxSecrets))
+	case !providerForm.MatchString(s.Provider):
+		return problem.Invalid("provider", "auto, or a provider's name such as github")
+	case s.SecretHeader != "" && !headerForm.MatchString(s.SecretHeader):
+		return problem.Invalid("secret_header", "not the name of an HTTP header")
+	}
+	return firstFault(
+		line("name", s.Name, maxName, true),
+		line("default_environment", s.DefaultEnvironment, maxName, false),
+		lines("ignore_events", s.IgnoreEvents),
+	)
+}
+
+func (k *Key) normalize() {
+	if k.Role == "" {
+		k.Role = auth.Member
+	}
+}
+
+func (k *Key) validate() error {
+	if len(k.Scopes) == 0 {
+		return problem.Invalid("scopes", "at least one of "+strings.Join(auth.Scopes(), ", "))
+	}
+	for _, scope := range k.Scopes {
+		if !slices.Contains(auth.Scopes(), scope) {
+			return problem.Invalid("scopes", "each one of "+strings.Join(auth.Scopes(), ", "))
+		}
+	}
+	if !slices.Contains(auth.Roles(), k.Role) {
+		return problem.Invalid("role", "one of "+strings.Join(auth.Roles(), ", "))
+	}
+	return firstFault(
+		line("name", k.Name, maxName, true),
+		line("user_name", k.UserName, maxName, false),
+		line("user_email", k.UserEmail, maxName, false),
+	)
+}
+
+func (s *Service) normalize() {}
+
+func (s *Service) validate() error {
+	if !idForm.MatchString(s.ID) || !strings.HasPrefix(s.ID, servicePrefix) {
+		return problem.Invalid("id", "svc_ and 1 to 40 letters or digits")
+	}
+	return firstFault(
+		line("name", s.Name, maxName, true),
+		text("description", s.Description),
+		lines("repositories", s.Repositories),
+		lines("resources", s.Resources),
+	)
+}
+
+func (k *Key) expired(now time.Time) bool {
+	return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt.Time)
+}
+
+func firstFault(faults ...error) error {
+	for _, err := range faults {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// line checks a text that is shown on one line.
+func line(field, s string, limit int, required bool) error {
+	switch {
+	case required && strings.TrimSpace(s) == "":
+		return problem.Invalid(field, field+" is required")
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
+		return problem.Invalid(field, field+" must be one line of valid UTF-8")
+	case utf8.RuneCountInString(s) > limit:
+		return problem.Invalid(field, fmt.Sprintf("%s has at most %d characters", field, limit))
+	}
+	return nil
+}
+
+func text(field, s string) error {
+	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > maxText {
+		return problem.Invalid(field, fmt.Sprintf("%s has at most %d characters of valid UTF-8", field, maxText))
+	}
+	return nil
+}
+
+func lines(field string, list []string) error {
+	if len(list) > maxListEntries {
+		return problem.Invalid(field, fmt.Sprintf("%s has at most %d entries", field, maxListEntries))
+	}
+	for _, s := range list {
+		if err := line(field, s, 2*maxName, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
