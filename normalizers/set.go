@@ -1,0 +1,265 @@
+package normalizers
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"whatchanged/pkg/change"
+)
+
+// Generic is the provider of what nobody recognised, and its normalizer takes
+// every provider that has none of its own.
+const Generic = "generic"
+
+// Set holds the normalizers by provider. Generic must be among them.
+type Set map[string]Normalizer
+
+// Settings is what a source and its org's registry add to what the provider said.
+type Settings struct {
+	DefaultEnvironment string
+	DefaultService     change.Service
+	// IgnoreEvents are kinds that the source does not want, such as
+	// "github.push" or "github.*".
+	IgnoreEvents []string
+	// FindService returns the service that a repository or resource belongs to.
+	FindService func(repository string, res change.Resource) (change.Service, bool)
+}
+
+// Process turns one delivery into its result: it opens the envelopes,
+// normalizes each record, and completes each change with what the delivery
+// itself knows. It is pure. first is when the first delivery with this
+// delivery's identity was received, and now is only noted in the result.
+func (s Set) Process(d *change.Delivery, src Settings, first, now time.Time) change.Result {
+	res := change.Result{
+		DeliveryID:    d.ID,
+		Org:           d.Org,
+		SourceID:      d.SourceID,
+		Identity:      d.Identity,
+		ReceivedAt:    d.ReceivedAt,
+		FirstReceived: change.At(first),
+		NormalizedAt:  change.At(now),
+		Size:          len(d.Body),
+		BodyHash:      sha256.Sum256(d.Body),
+		Provider:      d.Provider,
+	}
+	records, err := Unwrap(d)
+	if err != nil {
+		res.Outcome, res.Reason = change.Dead, reason(err)
+		return res
+	}
+	if len(records) == 0 {
+		res.Outcome, res.Reason = change.Ignored, "no records in it"
+		return res
+	}
+	res.Provider, res.DetectedBy = records[0].Provider, records[0].DetectedBy
+	f := finisher{delivery: d, settings: &src, first: first}
+	ignored := ""
+	for i := range records {
+		r := &records[i]
+		made, err := s.normalize(r)
+		switch {
+		case err != nil:
+			res.Dead = append(res.Dead, change.DeadRecord{Index: r.Index, Reason: reason(err)})
+		case made.Ignored != "":
+			if ignored == "" {
+				ignored = made.Ignored
+			}
+		default:
+			n := s.of(r.Provider)
+			for j := range made.Drafts {
+				draft := &made.Drafts[j]
+				if src.ignores(r, draft) {
+					ignored = "the source ignores " + kind(r, draft)
+					continue
+				}
+				f.finish(r, n, draft, j)
+				res.Changes = append(res.Changes, draft.Change)
+			}
+		}
+	}
+	switch {
+	case len(res.Changes) > 0:
+		res.Outcome = change.Stored
+	case ignored != "":
+		res.Outcome, res.Reason = change.Ignored, ignored
+	default:
+		res.Outcome, res.Reason = change.Dead, res.Dead[0].Reason
+	}
+	return res
+}
+
+// of returns the normalizer for a provider.
+func (s Set) of(provider string) Normalizer {
+	if n, ok := s[provider]; ok {
+		return n
+	}
+	return s[Generic]
+}
+
+// normalize calls the record's normalizer. A payload, however strange, must
+// not stop the pipeline: a panic is a bug of ours, and ends as a dead letter.
+func (s Set) normalize(r *Record) (made Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			made, err = Result{}, fmt.Errorf("%w: panic while normalizing: %v", change.ErrMalformed, p)
+		}
+	}()
+	if why, ok := handshake(r); ok {
+		return Ignore(why), nil
+	}
+	made, err = s.of(r.Provider).Normalize(*r)
+	if err == nil && len(made.Drafts) == 0 && made.Ignored == "" {
+		made.Ignored = "nothing to record"
+	}
+	return made, err
+}
+
+// ignores reports whether the source does not want this draft.
+func (src *Settings) ignores(r *Record, d *Draft) bool {
+	if len(src.IgnoreEvents) == 0 {
+		return false
+	}
+	event, action := kind(r, d), r.Provider+"."+d.Action
+	return slices.ContainsFunc(src.IgnoreEvents, func(pattern string) bool {
+		if start, ok := strings.CutSuffix(pattern, "*"); ok {
+			return strings.HasPrefix(event, start) || strings.HasPrefix(action, start)
+		}
+		return pattern == event || pattern == action
+	})
+}
+
+// kind names what a source can ignore: the provider and its word for the event.
+func kind(r *Record, d *Draft) string {
+	if r.Event != "" {
+		return r.Provider + "." + r.Event
+	}
+	return r.Provider + "." + d.Action
+}
+
+// reason is an error's text for the delivery's row, less the marker.
+func reason(err error) string {
+	text := strings.TrimPrefix(err.Error(), change.ErrMalformed.Error()+": ")
+	return Truncate(OneLine(text), 500)
+}
+
+// finisher completes drafts with what their delivery knows.
+type finisher struct {
+	delivery *change.Delivery
+	settings *Settings
+	first    time.Time
+}
+
+// finish turns the n-th draft of a record into a change that can be stored.
+func (f *finisher) finish(r *Record, n Normalizer, draft *Draft, nth int) {
+	d, c := f.delivery, &draft.Change
+	c.Org = d.Org
+	c.CreatedAt = d.ReceivedAt
+	c.Provenance = change.Provenance{
+		SourceID:   d.SourceID,
+		DeliveryID: d.ID,
+		Index:      r.Index,
+		Provider:   r.Provider,
+		Normalizer: n.Provider(),
+		Version:    n.Version(),
+		DetectedBy: r.DetectedBy,
+	}
+	if c.Source == "" {
+		c.Source = r.Provider
+	}
+	if c.Type == "" {
+		c.Type = change.Other
+	}
+	f.setTime(c)
+	f.setService(c)
+	f.setEnvironment(c)
+	clean(c)
+	if c.Risk == "" {
+		c.Risk = RiskOf(c.RiskHints)
+	}
+	c.ID = change.NewID(c.OccurredAt.Time, d.Org, r.Provider, f.key(r, draft, nth))
+}
+
+// key returns the fact's own key; where the normalizer found none, it is the
+// request that makes the fact: its identity, else the delivery.
+func (f *finisher) key(r *Record, draft *Draft, nth int) string {
+	if draft.Key != "" {
+		return draft.Key
+	}
+	d := f.delivery
+	key := d.Identity
+	if key == "" {
+		key = d.ID.String()
+	}
+	return d.SourceID + "\n" + key + "\n" + strconv.Itoa(r.Index) + "\n" + strconv.Itoa(nth)
+}
+
+// setTime keeps the provider's time within what can be: from 1970 to a day
+// after the fact was first received.
+func (f *finisher) setTime(c *change.Change) {
+	if c.OccurredAt.IsZero() {
+		c.OccurredAt = change.At(f.first)
+		c.RiskHints = addHint(c.RiskHints, HintTimeInferred)
+		return
+	}
+	earliest, latest := time.Unix(0, 0), f.first.Add(24*time.Hour)
+	switch {
+	case c.OccurredAt.Before(earliest):
+		c.OccurredAt = change.At(earliest)
+	case c.OccurredAt.After(latest):
+		c.OccurredAt = change.At(latest)
+	default:
+		c.OccurredAt = change.At(c.OccurredAt.Time)
+		return
+	}
+	c.RiskHints = addHint(c.RiskHints, HintTimeClamped)
+}
+
+func (f *finisher) setService(c *change.Change) {
+	if c.ServiceID != "" {
+		return
+	}
+	service := f.delivery.Service
+	if service == (change.Service{}) && f.settings.FindService != nil {
+		service, _ = f.settings.FindService(c.Repository, c.Resource)
+	}
+	if service == (change.Service{}) && c.ServiceName == "" {
+		service = f.settings.DefaultService
+	}
+	if service != (change.Service{}) {
+		c.ServiceID, c.ServiceName = service.ID, service.Name
+	}
+}
+
+// setEnvironment takes what the provider said, else what the tags say, else
+// the source's default, else what names suggest.
+func (f *finisher) setEnvironment(c *change.Change) {
+	if c.Environment != "" {
+		return
+	}
+	for _, tag := range c.Tags {
+		key, value, ok := strings.Cut(tag, ":")
+		if ok && value != "" && slices.Contains([]string{"env", "environment", "stage"}, strings.ToLower(key)) {
+			c.Environment = strings.TrimSpace(value)
+			return
+		}
+	}
+	if f.settings.DefaultEnvironment != "" {
+		c.Environment = f.settings.DefaultEnvironment
+		return
+	}
+	if env, ok := Environment(c.Resource.Name, c.Account, c.Branch); ok {
+		c.Environment = env
+		c.RiskHints = addHint(c.RiskHints, HintEnvInferred)
+	}
+}
+
+func addHint(hints []string, hint string) []string {
+	if slices.Contains(hints, hint) {
+		return hints
+	}
+	return append(hints, hint)
+}
