@@ -277,7 +277,7 @@ func (r *Registry) beat(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	if _, err := r.kv.Put(ctx, heartbeatKey, []byte(change.At(r.now()).String())); err != nil && ctx.Err() == nil {
+	if _, err := r.kv.Put(ctx, heartbeatKey, []byte(change.At(time.Now()).String())); err != nil && ctx.Err() == nil {
 		r.log.Debug("registry heartbeat not written", "error", err)
 	}
 }
