@@ -1,0 +1,328 @@
+package azure
+
+import (
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"whatchanged/normalizers"
+	"whatchanged/normalizers/redact"
+	"whatchanged/pkg/change"
+)
+
+// fromActivityLog makes a change of an Activity Log event.
+func fromActivityLog(e *event, m *normalizers.Meta) normalizers.Result {
+	switch category := strings.ToLower(e.category); category {
+	case "", "administrative", "write", "delete", "action", "policy":
+		return administrative(e, m)
+	case "autoscale":
+		return signal(e, m, change.Scaling)
+	case "servicehealth":
+		if e.properties.Get("incidentType").String() == "Maintenance" {
+			return signal(e, m, change.Maintenance)
+		}
+		return signal(e, m, change.Incident)
+	case "resourcehealth", "alert", "security":
+		return signal(e, m, change.Incident)
+	case "recommendation":
+		return normalizers.Ignore("recommendation")
+	default:
+		return normalizers.Ignore("resource log, not the Activity Log: category " + e.category)
+	}
+}
+
+func administrative(e *event, m *normalizers.Meta) normalizers.Result {
+	resource, verb, isAction := split(e.operation)
+	if verb == "" {
+		return normalizers.Ignore("not an operation: " + e.operation)
+	}
+	if reason := notAChange(resource, verb, isAction); reason != "" {
+		return normalizers.Ignore(reason)
+	}
+	c := e.change(m)
+	c.Type = change.Other
+	if op := find(resource, verb); op != nil {
+		c.Type = op.typ
+		c.RiskHints = addHints(c.RiskHints, op.hint)
+		if op.look != nil {
+			closer, hint := op.look(e)
+			if closer != "" {
+				c.Type = closer
+			}
+			c.RiskHints = addHints(c.RiskHints, hint)
+		}
+	}
+	if verb == "delete" && c.Type == change.Infrastructure {
+		c.RiskHints = addHints(c.RiskHints, destructive)
+	}
+	c.RiskHints = addHints(c.RiskHints, e.dangers()...)
+	c.Summary = e.summary(c.ChangedBy, verb, isAction)
+	return normalizers.One(c, e.key())
+}
+
+// signal makes a change of an event that Azure itself raised: health, alerts,
+// autoscale.
+func signal(e *event, m *normalizers.Meta, typ change.Type) normalizers.Result {
+	c := e.change(m)
+	c.Type = typ
+	if c.ChangedBy == "" {
+		c.Actor = change.Actor{ID: "azure", Name: "Azure", Type: "system"}
+		c.ChangedBy = "Azure"
+	}
+	switch strings.ToLower(e.status) {
+	case "active", "activated", "fired":
+		c.Status = change.Started
+	case "resolved", "deactivated":
+		c.Status = change.Succeeded
+	}
+	title := first(
+		e.properties.Get("title").String(), e.properties.Get("defaultLanguageTitle").String(),
+		e.properties.Get("RuleName").String(), e.properties.Get("eventProperties.title").String(),
+		e.localized, e.description, e.operation,
+	)
+	c.Summary = words(strings.ToLower(e.category)) + ": " + title
+	if name := c.Resource.Name; name != "" && !strings.Contains(title, name) {
+		c.Summary += " on " + name
+	}
+	if e.status != "" {
+		c.Summary += " (" + e.status + ")"
+	}
+	if id := e.properties.Get("trackingId").String(); id != "" {
+		c.CorrelationID = id
+	}
+	return normalizers.One(c, e.key())
+}
+
+// words spells a category as people do.
+func words(category string) string {
+	switch category {
+	case "resourcehealth":
+		return "Resource health"
+	case "servicehealth":
+		return "Service health"
+	case "autoscale":
+		return "Autoscale"
+	case "security":
+		return "Security alert"
+	}
+	return "Alert"
+}
+
+// change fills in what all kinds of events share.
+func (e *event) change(m *normalizers.Meta) change.Change {
+	c := change.Change{
+		Action:        e.operationName(),
+		Status:        statusOf(e.status, e.subStatus),
+		Account:       e.subscription,
+		ExternalID:    first(e.eventID, e.operationID),
+		CorrelationID: e.correlationID,
+		Resource: change.Resource{
+			ID:   e.resourceID,
+			Type: e.resourceType,
+			Name: lastSegment(e.resourceID),
+		},
+	}
+	if !strings.EqualFold(e.location, "global") {
+		c.Region = e.location
+	}
+	if c.Status == change.Failed {
+		c.RiskHints = addHints(c.RiskHints, normalizers.HintFailed)
+	}
+	if t, ok := normalizers.ParseTime(e.time); ok {
+		c.OccurredAt = change.At(t)
+	}
+	if env, ok := normalizers.Environment(c.Resource.Name, e.resourceGroup); ok {
+		c.Environment = env
+		c.RiskHints = addHints(c.RiskHints, normalizers.HintEnvInferred)
+	}
+	c.Actor = e.actor()
+	c.ChangedBy = c.Actor.Name
+	e.metadata(m)
+	c.Metadata = m.JSON()
+	return c
+}
+
+// operationName is the operation as Azure documents it where the record says
+// it twice: streamed records often have it in capitals.
+func (e *event) operationName() string {
+	if action := e.authorization.Get("action").String(); strings.EqualFold(action, e.operation) {
+		return action
+	}
+	return e.operation
+}
+
+// actor names the caller: a person by the user principal name, an application
+// by its id.
+func (e *event) actor() change.Actor {
+	upn := first(e.claim("upn"), mail(e.claim("name")), mail(e.caller))
+	evidence := e.authorization.Get("evidence")
+	app := first(e.claim("appid"), e.claim("spn"))
+	a := change.Actor{
+		ID:   first(e.claim("objectidentifier"), evidence.Get("principalId").String(), upn, app, e.caller),
+		Name: first(upn, e.claim("name"), e.caller, app, evidence.Get("principalId").String()),
+		Type: "user",
+	}
+	if strings.EqualFold(evidence.Get("principalType").String(), "ServicePrincipal") || (upn == "" && app != "" && e.claim("name") == "") {
+		a.Type = "service"
+	}
+	if a.Name == "" {
+		return change.Actor{}
+	}
+	return a
+}
+
+func mail(s string) string {
+	if strings.Contains(s, "@") {
+		return s
+	}
+	return ""
+}
+
+// key is the event's own id, or, since streamed records have none, all that
+// tells them apart. Case varies between paths.
+func (e *event) key() string {
+	if e.eventID != "" {
+		return e.eventID
+	}
+	return strings.ToLower(strings.Join([]string{e.correlationID, e.operation, e.resourceID, e.status, e.time}, "|"))
+}
+
+// summary says who did what: "rob@contoso.com wrote networkSecurityGroups/web in prod-rg".
+func (e *event) summary(actor, verb string, isAction bool) string {
+	if actor == "" {
+		actor = first(e.ip, "somebody")
+	}
+	kind := lastSegment(e.resourceType)
+	if strings.EqualFold(e.resourceType, "microsoft.resources/subscriptions/resourcegroups") {
+		kind = "resource group"
+	}
+	done := map[string]string{"write": "created or updated", "delete": "deleted"}[verb]
+	switch {
+	case e.localized != "" && e.localized != e.operation:
+		done = "did “" + e.localized + "” on"
+	case isAction:
+		done = "did " + actionName(e.operationName()) + " on"
+	}
+	s := actor + " " + done
+	switch statusOf(e.status, e.subStatus) {
+	case change.Failed:
+		s = actor + " failed: " + done
+	case change.Cancelled:
+		s = actor + " cancelled: " + done
+	case change.Started:
+		s = actor + " started: " + done
+	}
+	s += " " + kind
+	if name := lastSegment(e.resourceID); name != "" {
+		s += " " + name
+	}
+	if e.resourceGroup != "" && !strings.EqualFold(lastSegment(e.resourceID), e.resourceGroup) {
+		s += " in " + e.resourceGroup
+	}
+	return s
+}
+
+// actionName is the name of an action: "restart" of .../virtualMachines/restart/action.
+func actionName(operation string) string {
+	parts := strings.Split(operation, "/")
+	if len(parts) < 2 {
+		return operation
+	}
+	return parts[len(parts)-2]
+}
+
+// statusOf translates Azure's words for how far an operation has come.
+func statusOf(status, sub string) change.Status {
+	switch strings.ToLower(status) {
+	case "start", "started", "accept", "accepted", "inprogress", "running":
+		return change.Started
+	case "success", "succeeded", "completed", "ok", "updated":
+		return change.Succeeded
+	case "failure", "failed", "error":
+		return change.Failed
+	case "cancel", "canceled", "cancelled":
+		return change.Cancelled
+	}
+	switch strings.ToLower(sub) {
+	case "created", "ok":
+		return change.Succeeded
+	case "accepted":
+		return change.Started
+	}
+	return ""
+}
+
+// claimsKept are the claims that say who called; the rest is about the token.
+var claimsKept = []string{"name", "upn", "appid", "spn", "ipaddr", "objectidentifier", "authnmethodsreferences", "groups"}
+
+// metadata keeps, under Azure's own names, what has no field of its own.
+func (e *event) metadata(m *normalizers.Meta) {
+	m.Set("operationName", e.operation)
+	m.Set("category", e.category)
+	m.Set("resultType", e.status)
+	m.Set("status", e.status)
+	m.Set("resultSignature", e.signature)
+	m.Set("subStatus", e.subStatus)
+	m.Set("eventName", e.eventName)
+	m.Set("level", e.level)
+	m.Set("location", e.location)
+	m.Set("tenantId", e.tenant)
+	m.Set("callerIpAddress", e.ip)
+	m.Set("caller", e.caller)
+	m.Set("resourceGroupName", e.resourceGroup)
+	m.Set("resourceProviderName", e.provider)
+	m.Set("operationId", e.operationID)
+	m.Set("description", e.description)
+	var claims normalizers.Meta
+	for _, name := range claimsKept {
+		claims.Set(name, e.claim(name))
+	}
+	m.Set("claims", claims.JSON())
+	m.Set("authorization", redact.JSON(e.authorization))
+	m.Set("properties", e.propertiesKept())
+}
+
+// propertiesKept opens the request inside the properties, so that its secrets
+// are seen, and leaves out the answer, which repeats it at length.
+func (e *event) propertiesKept() []byte {
+	if !e.properties.IsObject() {
+		return nil
+	}
+	var m normalizers.Meta
+	e.properties.ForEach(func(key, v gjson.Result) bool {
+		switch {
+		case strings.EqualFold(key.Str, "responseBody"), redact.Secret(key.Str), key.Str == "hierarchy":
+		case strings.EqualFold(key.Str, "requestBody"):
+			m.Set(key.Str, redact.JSON(object(v)))
+		default:
+			m.Set(key.Str, redact.JSON(object(v)))
+		}
+		return true
+	})
+	return m.JSON()
+}
+
+func addHints(to []string, hints ...string) []string {
+next:
+	for _, h := range hints {
+		if h == "" {
+			continue
+		}
+		for _, have := range to {
+			if have == h {
+				continue next
+			}
+		}
+		to = append(to, h)
+	}
+	return to
+}
+
+func first2(v gjson.Result, paths ...string) gjson.Result {
+	for _, p := range paths {
+		if r := v.Get(p); r.Exists() {
+			return r
+		}
+	}
+	return gjson.Result{}
+}

@@ -1,0 +1,171 @@
+// Package cloudtrail makes changes of AWS CloudTrail records, by whatever
+// path they came: a log file, EventBridge, SNS, Firehose, CloudWatch Logs. It
+// leaves out what changes nothing: reads, data events, agents reporting, calls
+// that failed.
+package cloudtrail
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"whatchanged/normalizers"
+	"whatchanged/normalizers/redact"
+	"whatchanged/pkg/change"
+)
+
+// Normalizer reads CloudTrail records.
+type Normalizer struct {
+	operations *table
+}
+
+// New returns the normalizer.
+func New() *Normalizer { return &Normalizer{operations: newTable(operations)} }
+
+// Provider returns "cloudtrail".
+func (*Normalizer) Provider() string { return "cloudtrail" }
+
+// Version counts the changes of what this normalizer makes of the same record.
+func (*Normalizer) Version() int { return 1 }
+
+// Normalize makes at most one change of a record.
+func (n *Normalizer) Normalize(rec normalizers.Record) (normalizers.Result, error) {
+	if err := normalizers.CheckJSON(rec.JSON); err != nil {
+		return normalizers.Result{}, fmt.Errorf("read CloudTrail record: %w", err)
+	}
+	r := parse(rec.JSON)
+	if r.eventName == "" && r.eventType == "" {
+		return normalizers.Ignore("not a CloudTrail record: no eventName"), nil
+	}
+	if reason := r.notAChange(); reason != "" {
+		return normalizers.Ignore(reason), nil
+	}
+	c := change.Change{
+		Action:        r.service + "." + r.name,
+		Status:        change.Succeeded,
+		Account:       r.account,
+		Region:        r.region,
+		ExternalID:    r.eventID,
+		CorrelationID: first(r.sharedEventID, r.requestID),
+	}
+	c.Type, c.RiskHints = n.classify(r)
+	actor, hints := r.actor()
+	c.Actor, c.ChangedBy = actor, actor.Name
+	c.RiskHints = addHints(c.RiskHints, hints...)
+	c.Resource = r.resource()
+	c.Tags = r.tags()
+	c.Version, c.CommitSHA = r.version()
+	c.Summary = r.summary(actor.Name, c.Resource)
+	c.Metadata = r.metadata(rec)
+	if t, ok := normalizers.ParseTime(first(r.eventTime, rec.EnvelopeTime)); ok {
+		c.OccurredAt = change.At(t)
+	}
+	return normalizers.One(c, r.key()), nil
+}
+
+// classify finds the type of a call and what is risky about it.
+func (n *Normalizer) classify(r *record) (change.Type, []string) {
+	var typ change.Type
+	var hints []string
+	if op := n.operations.find(r.service, r.name); op != nil {
+		typ = op.typ
+		hints = addHints(hints, op.hint)
+		if op.look != nil {
+			closer, hint := op.look(r)
+			if closer != "" {
+				typ = closer
+			}
+			hints = addHints(hints, hint)
+		}
+	} else {
+		var hint string
+		typ, hint = byVerb(r.name)
+		hints = addHints(hints, hint)
+	}
+	if typ == change.Rollback {
+		hints = addHints(hints, rollback)
+	}
+	return typ, addHints(hints, r.dangers()...)
+}
+
+// key is the record's own id. Records before version 1.01 have none: what they
+// say then stands in for it.
+func (r *record) key() string {
+	if r.eventID != "" {
+		return r.eventID
+	}
+	h := sha256.New()
+	for _, part := range []string{
+		r.eventTime, r.eventSource, r.eventName, r.region, r.requestID, r.sourceIP,
+		r.identity.Get("arn").String(), r.resource().ID,
+	} {
+		fmt.Fprintf(h, "%d:%s,", len(part), part)
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// version is what a deployment brought: an image's tag, a function's version,
+// a task definition's revision.
+func (r *record) version() (version, commit string) {
+	switch r.service + "." + r.name {
+	case "ecr.PutImage":
+		version = r.request.Get("imageTag").String()
+	case "ecs.UpdateService", "ecs.CreateService", "ecs.RunTask":
+		version = arnName(r.request.Get("taskDefinition").String())
+		if arn := r.request.Get("taskDefinition").String(); strings.HasPrefix(arn, "arn:") {
+			version = afterLast(arn, '/')
+		}
+	case "ecs.RegisterTaskDefinition":
+		version = afterLast(r.response.Get("taskDefinition.taskDefinitionArn").String(), '/')
+	case "lambda.PublishVersion", "lambda.UpdateFunctionCode":
+		version = r.response.Get("version").String()
+	case "lambda.UpdateAlias", "lambda.CreateAlias":
+		version = r.request.Get("functionVersion").String()
+	case "elasticbeanstalk.UpdateEnvironment", "elasticbeanstalk.CreateApplicationVersion":
+		version = r.request.Get("versionLabel").String()
+	case "codebuild.StartBuild":
+		commit = r.request.Get("sourceVersion").String()
+	case "codedeploy.CreateDeployment":
+		commit = r.request.Get("revision.gitHubLocation.commitId").String()
+	case "rds.ModifyDBInstance", "rds.ModifyDBCluster":
+		version = r.request.Get("engineVersion").String()
+	case "eks.UpdateClusterVersion", "eks.UpdateNodegroupVersion":
+		version = r.request.Get("version").String()
+	}
+	return version, commit
+}
+
+// metadata keeps, under CloudTrail's own names, what has no field of its own.
+func (r *record) metadata(rec normalizers.Record) []byte {
+	var m normalizers.Meta
+	m.Set("eventSource", r.eventSource)
+	m.Set("eventName", r.eventName)
+	m.Set("eventType", r.eventType)
+	m.Set("eventVersion", r.eventVersion)
+	m.Set("eventCategory", r.eventCategory)
+	if r.managementEvent.IsBool() {
+		m.Set("managementEvent", r.managementEvent.Bool())
+	}
+	if r.readOnly.IsBool() {
+		m.Set("readOnly", r.readOnly.Bool())
+	}
+	m.Set("sourceIPAddress", r.sourceIP)
+	m.Set("userAgent", r.userAgent)
+	m.Set("vpcEndpointId", r.vpcEndpoint)
+	m.Set("requestID", r.requestID)
+	m.Set("userIdentity", redact.JSON(r.identity))
+	m.Set("requestParameters", redact.JSON(r.request))
+	m.Set("serviceEventDetails", redact.JSON(r.serviceDetails))
+	if created := r.response.Get("updateSummary"); created.Exists() {
+		m.Set("responseElements", redact.JSON(r.response))
+	}
+	m.Set("resources", redact.JSON(r.resources))
+	if r.console() {
+		m.Set("via", "console")
+	}
+	m.Set("detail-type", rec.Event)
+	m.Set("envelope", rec.Envelope)
+	m.Set("envelopeId", rec.EnvelopeID)
+	return m.JSON()
+}

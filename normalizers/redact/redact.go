@@ -1,0 +1,119 @@
+// Package redact copies JSON that a provider sent less what may be secret, so
+// that metadata can show what was asked for and never holds a password. It
+// goes by the names of members; the shapes of known tokens are masked later,
+// in everything that a normalizer makes.
+package redact
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// maxDepth is how deep a copy goes; what lies deeper becomes null.
+const maxDepth = 24
+
+// JSON returns a copy of v without the members that Secret names, or nil if v
+// is not there, is null, or has nothing left.
+func JSON(v gjson.Result) json.RawMessage {
+	switch v.Type {
+	case gjson.Null:
+		return nil
+	case gjson.JSON:
+		out := appendValue(make([]byte, 0, len(v.Raw)), "", v, 0)
+		if len(out) <= len("{}") {
+			return nil
+		}
+		return out
+	default:
+		return json.RawMessage(v.Raw)
+	}
+}
+
+// Secret reports whether a member of this name may hold a secret. A name that
+// only points at a secret ("secretId") does not.
+func Secret(name string) bool {
+	name = strings.ToLower(name)
+	switch name {
+	case "secretid", "secretarn", "secretname", "secretids", "secrettype", "secretproviderclass", "secretversion",
+		"tokenendpoint", "metadatatoken", "httptokens":
+		return false
+	case "variables", "environmentvariables", "stringdata", "rawdata", "sig":
+		return true
+	}
+	for _, part := range []string{
+		"password", "passwd", "passphrase", "secret", "token", "accesskey", "privatekey", "userdata",
+		"credential", "connectionstring", "apikey", "api_key", "private_key", "sharedkey", "accountkey", "startup-script",
+	} {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// appendValue copies v, which stands under the name parent.
+func appendValue(dst []byte, parent string, v gjson.Result, depth int) []byte {
+	switch {
+	case v.Type != gjson.JSON:
+		return append(dst, v.Raw...)
+	case depth >= maxDepth:
+		return append(dst, "null"...)
+	case v.IsArray():
+		return appendArray(dst, parent, v, depth)
+	default:
+		return appendObject(dst, parent, v, depth)
+	}
+}
+
+func appendArray(dst []byte, parent string, v gjson.Result, depth int) []byte {
+	dst = append(dst, '[')
+	first := true
+	v.ForEach(func(_, item gjson.Result) bool {
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = appendValue(dst, parent, item, depth+1)
+		return true
+	})
+	return append(dst, ']')
+}
+
+func appendObject(dst []byte, parent string, v gjson.Result, depth int) []byte {
+	dst = append(dst, '{')
+	first := true
+	v.ForEach(func(key, member gjson.Result) bool {
+		if drop(parent, key.Str, member) {
+			return true
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = append(dst, key.Raw...)
+		dst = append(dst, ':')
+		name := key.Str
+		if name == "items" { // AWS wraps lists: {"tagSet":{"items":[...]}}
+			name = parent
+		}
+		dst = appendValue(dst, name, member, depth+1)
+		return true
+	})
+	return append(dst, '}')
+}
+
+// drop decides about one member. A flag is never a secret
+// ("passwordResetRequired": true), and what a bare "value" holds is only known
+// to be harmless in a tag.
+func drop(parent, name string, member gjson.Result) bool {
+	if member.IsBool() || member.Type == gjson.Null {
+		return false
+	}
+	if strings.EqualFold(name, "value") {
+		p := strings.ToLower(parent)
+		return !strings.HasPrefix(p, "tag") && p != "instancetype"
+	}
+	return Secret(name)
+}
