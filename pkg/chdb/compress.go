@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"compress/zlib"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -40,7 +41,39 @@ func decodeContent(body io.Reader, encoding string) (io.Reader, error) {
 
 // decompressBlocks reads ClickHouse's own compressed blocks (decompress=1).
 func decompressBlocks(body io.Reader) io.Reader {
-	return compress.NewReader(body)
+	from := &countingReader{r: body}
+	return &blockReader{from: from, blocks: compress.NewReader(from)}
+}
+
+// blockReader tells the end of the data, which is between two blocks, from an
+// end within one: compress.Reader calls both an error.
+type blockReader struct {
+	from   *countingReader
+	blocks *compress.Reader
+	taken  int64 // from, after the last whole block
+}
+
+func (b *blockReader) Read(p []byte) (int, error) {
+	n, err := b.blocks.Read(p)
+	if err == nil {
+		b.taken = b.from.n
+		return n, nil
+	}
+	if errors.Is(err, io.EOF) && b.from.n == b.taken {
+		return n, io.EOF
+	}
+	return n, fmt.Errorf("decompress: %w", err)
+}
+
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // acceptedEncoding picks the coding of an answer from Accept-Encoding.

@@ -108,6 +108,9 @@ func parseRequest(r *http.Request) (*request, error) {
 	if err := q.readStatement(query.Get("query"), body); err != nil {
 		return nil, err
 	}
+	if q.sql == "" {
+		return nil, newException(codeSyntaxError, "SYNTAX_ERROR", "Syntax error: Empty query")
+	}
 	q.format = first(outputFormat(q.sql), query.Get("default_format"), r.Header.Get("X-ClickHouse-Format"), "TabSeparated")
 	return q, nil
 }
