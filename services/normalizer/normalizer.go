@@ -1,0 +1,179 @@
+// Package normalizer turns deliveries into changes: it reads frames of
+// deliveries from the bus, decides what is a duplicate, runs the pure
+// normalizers, and puts one frame of results back for each frame it took.
+package normalizer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"whatchanged/normalizers"
+	"whatchanged/pkg/bus"
+	"whatchanged/pkg/change"
+	"whatchanged/pkg/store"
+)
+
+// Known looks up deliveries that are stored already by their identities.
+type Known interface {
+	KnownIdentities(context.Context, []store.Identity) (map[store.Identity]store.Known, error)
+}
+
+// Settings returns what a source and its org's registry add to a delivery.
+type Settings func(org, sourceID string) normalizers.Settings
+
+// Deps is what the service needs; all of it is required.
+type Deps struct {
+	Bus         *bus.Bus
+	Known       Known
+	Settings    Settings
+	Normalizers normalizers.Set
+	Log         *slog.Logger
+	Metrics     prometheus.Registerer
+}
+
+// batch bounds what is normalized together: enough that one look-up of known
+// identities serves many frames, little enough that the first of them does not
+// wait long. There is no waiting: what is there is taken.
+var batch = bus.BatchLimit{Records: 1000, Bytes: 8 << 20}
+
+// Service is the normalizer service of one lane.
+type Service struct {
+	Deps
+	lane    string
+	memory  *memory
+	metrics *metrics
+}
+
+// New returns the service for a lane of the bus.
+func New(lane string, deps Deps) (*Service, error) {
+	if deps.Bus == nil || deps.Known == nil || deps.Settings == nil || deps.Normalizers == nil || deps.Log == nil || deps.Metrics == nil {
+		return nil, errors.New("normalizer: a dependency is missing")
+	}
+	if _, ok := deps.Normalizers[normalizers.Generic]; !ok {
+		return nil, errors.New("normalizer: the set has no generic normalizer")
+	}
+	deps.Log = deps.Log.With("lane", lane)
+	return &Service{
+		Deps: deps, lane: lane,
+		memory:  newMemory(15*time.Minute, 400_000),
+		metrics: newMetrics(prometheus.WrapRegistererWith(prometheus.Labels{"lane": lane}, deps.Metrics)),
+	}, nil
+}
+
+// Run works until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	return s.Bus.ConsumeDeliveryBatches(ctx, "normalizer-"+s.lane, s.lane, batch, s.Handle)
+}
+
+// Handle normalizes frames and publishes their results; the bus acknowledges
+// the frames when it returns nil. Handling a frame again makes the same results.
+func (s *Service) Handle(ctx context.Context, frames []*bus.DeliveryFrame) error {
+	known, err := s.lookUp(ctx, frames)
+	if err != nil {
+		return fmt.Errorf("look up known identities: %w", err)
+	}
+	for _, f := range frames {
+		results := s.normalize(f, known)
+		if err := s.bury(ctx, f, results); err != nil {
+			return err
+		}
+		out := &bus.ChangeFrame{Chain: f.Chain, Number: f.Number, Lane: f.Lane, Results: results}
+		if err := s.Bus.PublishChanges(ctx, out); err != nil {
+			return fmt.Errorf("publish changes of frame %s/%d: %w", f.Chain, f.Number, err)
+		}
+	}
+	return nil
+}
+
+// lookUp asks the store once for all identities of the frames that this
+// process has not seen lately.
+func (s *Service) lookUp(ctx context.Context, frames []*bus.DeliveryFrame) (map[store.Identity]store.Known, error) {
+	var unseen []store.Identity
+	asked := make(map[store.Identity]bool)
+	for _, f := range frames {
+		for i := range f.Deliveries {
+			d := &f.Deliveries[i]
+			id := identity(d)
+			if d.Identity == "" || asked[id] || s.memory.has(id) {
+				continue
+			}
+			asked[id] = true
+			unseen = append(unseen, id)
+		}
+	}
+	if len(unseen) == 0 {
+		return nil, nil
+	}
+	return s.Known.KnownIdentities(ctx, unseen)
+}
+
+func (s *Service) normalize(f *bus.DeliveryFrame, known map[store.Identity]store.Known) []change.Result {
+	results := make([]change.Result, len(f.Deliveries))
+	for i := range f.Deliveries {
+		d := &f.Deliveries[i]
+		first, seen := s.first(d, known)
+		res := s.Normalizers.Process(d, s.Settings(d.Org, d.SourceID), first.received, time.Now())
+		res.Place = i
+		if seen && res.Outcome != change.Dead {
+			res.Outcome = change.Duplicate
+			res.Reason = "the same request as " + first.delivery.String()
+			res.Conflict = first.hash != hashOf(res.BodyHash)
+			res.Changes = nil // they are the first one's, and stay so
+		}
+		if !seen && d.Identity != "" && res.Outcome != change.Dead {
+			s.memory.put(identity(d), sighting{delivery: d.ID, received: d.ReceivedAt.Time, hash: hashOf(res.BodyHash)})
+		}
+		s.metrics.count(&res)
+		results[i] = res
+	}
+	return results
+}
+
+// first returns the first delivery with d's identity, and whether that is
+// another than d itself: a frame that the bus delivers again meets its own rows.
+func (s *Service) first(d *change.Delivery, known map[store.Identity]store.Known) (sighting, bool) {
+	self := sighting{delivery: d.ID, received: d.ReceivedAt.Time}
+	if d.Identity == "" {
+		return self, false
+	}
+	id := identity(d)
+	if seen, ok := s.memory.get(id); ok {
+		return seen, seen.delivery != d.ID
+	}
+	if k, ok := known[id]; ok {
+		return sighting{delivery: k.DeliveryID, received: k.FirstReceived.Time, hash: hashOf(k.BodyHash)}, k.DeliveryID != d.ID
+	}
+	return self, false
+}
+
+// bury stores the dead letters of a frame before its results say "dead".
+func (s *Service) bury(ctx context.Context, f *bus.DeliveryFrame, results []change.Result) error {
+	for i := range results {
+		res := &results[i]
+		letter := bus.DeadLetter{
+			Stage: "normalize", Org: res.Org, SourceID: res.SourceID, DeliveryID: res.DeliveryID,
+			Chain: f.Chain, Frame: f.Number, Place: res.Place, Attempts: 1, At: res.NormalizedAt,
+		}
+		records := res.Dead
+		if res.Outcome == change.Dead && len(records) == 0 {
+			records = []change.DeadRecord{{Reason: res.Reason}} // the delivery as a whole
+		}
+		for _, dead := range records {
+			letter.Index, letter.Reason = dead.Index, dead.Reason
+			letter.FirstError, letter.LastError = dead.Reason, dead.Reason
+			if err := s.Bus.PublishDead(ctx, letter); err != nil {
+				return fmt.Errorf("store dead letter of %s: %w", res.DeliveryID, err)
+			}
+		}
+	}
+	return nil
+}
+
+func identity(d *change.Delivery) store.Identity {
+	return store.Identity{Org: d.Org, SourceID: d.SourceID, Identity: d.Identity}
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"whatchanged/pkg/app"
+	"whatchanged/pkg/chdb"
+	"whatchanged/pkg/httpserver"
+	"whatchanged/pkg/telemetry"
+)
+
+func newClickHouse(env *Environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "clickhouse",
+		Short: "Run the embedded ClickHouse engine alone, behind ClickHouse's own HTTP interface",
+		Long: `Opens the embedded engine on a data directory and serves ClickHouse's HTTP
+interface, so that services that run apart on one machine, Grafana or curl can
+use it. It has no users: keep it on loopback. One process at a time can open a
+data directory.`,
+		Example: `  whatchanged clickhouse --listen 127.0.0.1:8123
+  curl 'http://127.0.0.1:8123/' --data 'SELECT count() FROM whatchanged.changes FINAL'`,
+		Args: args(cobra.NoArgs),
+	}
+	dataDir := cmd.Flags().String("data-dir", "data", "where the engine's data is, in clickhouse/")
+	listen := cmd.Flags().String("listen", "127.0.0.1:8123", "address to listen on")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		log, err := telemetry.NewLogger(env.Stderr, telemetry.DefaultConfig())
+		if err != nil {
+			return err
+		}
+		engine, err := chdb.Open(chdb.Config{
+			Path: filepath.Join(*dataDir, "clickhouse"), Library: env.Getenv("WHATCHANGED_LIBCHDB"),
+		}, log)
+		if err != nil {
+			return err
+		}
+		cfg := httpserver.DefaultConfig()
+		cfg.Listen = *listen
+		cfg.ReadTimeout, cfg.WriteTimeout = time.Hour, time.Hour // inserts and exports take as long as they take
+		h, err := httpserver.New(cfg, engine.Handler(), log, telemetry.NewRegistry())
+		if err != nil {
+			return errors.Join(err, engine.Close())
+		}
+		fmt.Fprintf(env.Stdout, "ClickHouse %s at http://%s\n", engine.Version(), reachable(*listen))
+		err = app.Run(cmd.Context(), log, grace, part("http", h.Run))
+		return errors.Join(err, engine.Close())
+	}
+	return cmd
+}
+
+// route sends webhooks to the receiver and everything else to the API. It does
+// not clean paths: a webhook is never redirected. Either may be nil.
+func route(webhooks, rest http.Handler) http.Handler {
+	switch {
+	case rest == nil:
+		return webhooks
+	case webhooks == nil:
+		return rest
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isWebhook(r.URL.Path) {
+			webhooks.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"whatchanged/normalizers"
+	"whatchanged/normalizers/all"
+	"whatchanged/pkg/app"
+	"whatchanged/pkg/auth"
+	"whatchanged/pkg/bus"
+	"whatchanged/pkg/change"
+	"whatchanged/pkg/httpserver"
+	"whatchanged/pkg/registry"
+	"whatchanged/pkg/store"
+	"whatchanged/pkg/telemetry"
+	"whatchanged/services/api"
+	"whatchanged/services/normalizer"
+	"whatchanged/services/receiver"
+	"whatchanged/services/writer"
+)
+
+// server is the parts of one process, wired.
+type server struct {
+	cfg      Config
+	log      *slog.Logger
+	metrics  *prometheus.Registry
+	bus      *bus.Bus
+	store    *store.Store // nil in a receiver that runs alone
+	registry *registry.Registry
+	sealer   *auth.Sealer
+	fresh    *bus.Committer
+	first    *bootstrap // what the first start made, else nil
+	parts    []app.Part // in the order they start; they stop in reverse
+}
+
+// start opens what the services need and wires them. What it opened is closed
+// again when it fails.
+func start(ctx context.Context, cfg Config, services []string, whole bool, log *slog.Logger) (s *server, err error) {
+	s = &server{cfg: cfg, log: log, metrics: telemetry.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if whole {
+		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+			return nil, fmt.Errorf("make the data directory: %w", err)
+		}
+	}
+	runs := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(services, n) })
+	}
+	if s.bus, err = bus.Connect(ctx, cfg.Bus, log.With("part", "bus"), s.metrics); err != nil {
+		return nil, err
+	}
+	if runs(serviceNormalizer, serviceWriter, serviceAPI) {
+		if err := s.openStore(ctx, whole); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.openRegistry(ctx, whole); err != nil {
+		return nil, err
+	}
+	s.add("registry", s.registry.Run)
+	if runs(serviceWriter) {
+		if err := s.addWriter(); err != nil {
+			return nil, err
+		}
+	}
+	if runs(serviceNormalizer) {
+		if err := s.addNormalizers(); err != nil {
+			return nil, err
+		}
+	}
+	if runs(serviceReceiver, serviceAPI) {
+		s.fresh = s.bus.NewCommitter(change.Fresh)
+		s.add("committer", s.fresh.Run)
+	}
+	if err := s.addHTTP(runs(serviceReceiver), runs(serviceAPI)); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *server) add(name string, run func(context.Context) error) {
+	s.parts = append(s.parts, part(name, run))
+}
+
+func (s *server) openStore(ctx context.Context, migrate bool) (err error) {
+	s.store, err = store.Open(ctx, s.cfg.Store, s.log.With("part", "store"), s.metrics)
+	if err != nil {
+		return err
+	}
+	if migrate {
+		if err := s.store.Migrate(ctx); err != nil {
+			return err
+		}
+	}
+	return errors.Join(s.store.CheckSchema(ctx), s.store.CheckDurability(ctx))
+}
+
+// openRegistry opens the control plane and, in a process that owns the
+// installation, does the first start.
+func (s *server) openRegistry(ctx context.Context, whole bool) (err error) {
+	s.registry, err = registry.Open(ctx, s.bus.KV(bus.BucketRegistry), s.log.With("part", "registry"), s.metrics)
+	if err != nil {
+		return err
+	}
+	s.sealer, err = auth.OpenSealer(filepath.Join(s.cfg.DataDir, "master.key"), s.cfg.MasterKey, !whole || s.registry.HasSecrets())
+	if err != nil {
+		return err
+	}
+	if !whole {
+		return nil
+	}
+	made, err := s.registry.Bootstrap(ctx, registry.BootstrapConfig{
+		APIKey: s.cfg.Bootstrap.APIKey, Token: s.cfg.Bootstrap.Token, Keep: s.keepBootstrap,
+	})
+	if err != nil {
+		return err
+	}
+	if made.Org != "" {
+		first := s.newBootstrap(made)
+		s.first = &first
+	}
+	return nil
+}
+
+func (s *server) bootstrapPath() string { return filepath.Join(s.cfg.DataDir, bootstrapFile) }
+
+func (s *server) newBootstrap(b registry.Bootstrap) bootstrap {
+	return bootstrap{
+		Org: b.Org, APIKey: b.APIKey.Reveal(), SourceToken: b.SourceToken.Reveal(),
+		WebhookURL: s.cfg.API.PublicURL + receiver.Path + b.SourceToken.Reveal(),
+	}
+}
+
+// keepBootstrap writes bootstrap.json whole or not at all, readable by the
+// owner only.
+func (s *server) keepBootstrap(b registry.Bootstrap) error {
+	text, err := json.MarshalIndent(s.newBootstrap(b), "", "  ")
+	if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(s.cfg.DataDir, bootstrapFile+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = temp.Write(append(text, '\n'))
+	err = errors.Join(err, temp.Sync(), temp.Close())
+	if err == nil {
+		err = os.Rename(temp.Name(), s.bootstrapPath())
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp.Name()))
+	}
+	return nil
+}
+
+func (s *server) addWriter() error {
+	w, err := writer.New(writer.Deps{Bus: s.bus, Store: s.store, Log: s.log.With("part", "writer"), Metrics: s.metrics})
+	if err != nil {
+		return err
+	}
+	s.add("writer", w.RunChanges)
+	s.add("raw-writer", w.RunRaw)
+	return nil
+}
+
+func (s *server) addNormalizers() error {
+	for _, lane := range []string{change.Bulk, change.Fresh} {
+		n, err := normalizer.New(lane, normalizer.Deps{
+			Bus: s.bus, Known: s.store, Settings: s.settings, Normalizers: all.Set(),
+			Log: s.log.With("part", "normalizer"), Metrics: s.metrics,
+		})
+		if err != nil {
+			return err
+		}
+		s.add("normalizer-"+lane, n.Run)
+	}
+	return nil
+}
+
+// settings returns what the registry adds to a source's deliveries. A source
+// that is gone adds nothing; what it delivered is still normalized.
+func (s *server) settings(org, sourceID string) normalizers.Settings {
+	out := normalizers.Settings{
+		FindService: func(repository string, res change.Resource) (change.Service, bool) {
+			return s.registry.FindService(org, repository, res)
+		},
+	}
+	src, ok := s.registry.Source(org, sourceID)
+	if !ok {
+		return out
+	}
+	out.DefaultEnvironment = src.DefaultEnvironment
+	out.IgnoreEvents = src.IgnoreEvents
+	if svc, ok := s.registry.Service(org, src.DefaultServiceID); ok {
+		out.DefaultService = change.Service{ID: svc.ID, Name: svc.Name}
+	}
+	return out
+}
+
+// addHTTP adds the listener, and what answers on it.
+func (s *server) addHTTP(withReceiver, withAPI bool) error {
+	var webhooks, rest http.Handler
+	if withReceiver {
+		r, err := receiver.New(receiver.Deps{
+			Registry: s.registry, Committer: s.fresh, Sealer: s.sealer, Log: s.log.With("part", "receiver"), Metrics: s.metrics,
+		}, s.cfg.Receiver)
+		if err != nil {
+			return err
+		}
+		webhooks = r
+	}
+	if withAPI {
+		a, err := api.New(api.Deps{
+			Store: s.store, Registry: s.registry, Committer: s.fresh, Bus: s.bus, Normalizers: all.Set(), Sealer: s.sealer,
+			Gatherer: s.metrics, Metrics: s.metrics, Log: s.log.With("part", "api"),
+		}, s.cfg.API)
+		if err != nil {
+			return err
+		}
+		s.add("api", a.Run)
+		rest = a.Handler()
+	}
+	h, err := httpserver.New(s.cfg.HTTP, route(webhooks, rest), s.log.With("part", "http"), s.metrics)
+	if err != nil {
+		return err
+	}
+	s.add("http", h.Run)
+	if s.cfg.AdminListen != "" {
+		s.add("admin", s.runAdmin)
+	}
+	return nil
+}
+
+// runAdmin serves profiles, apart from everything the outside can reach.
+func (s *server) runAdmin(ctx context.Context) error {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	srv := &http.Server{Addr: s.cfg.AdminListen, Handler: mux, ReadHeaderTimeout: grace}
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin listener: %w", err)
+	}
+	return nil
+}
+
+// close releases what start opened, the bus last: it keeps what the others
+// could not finish.
+func (s *server) close() error {
+	var errs []error
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	if s.bus != nil {
+		errs = append(errs, s.bus.Close())
+	}
+	return errors.Join(errs...)
+}
