@@ -30,6 +30,8 @@ type statement struct {
 	end    func() // ends the watch over the context
 
 	stream unsafe.Pointer // nil: the whole output is in rest
+	head   head           // of the format, in every piece of a stream
+	begun  bool           // the first piece is out
 	rest   []byte
 	stats  stats
 	tables []string // temporary tables to drop
@@ -105,8 +107,13 @@ func (s *statement) run(ctx context.Context, q *request) error {
 		}
 	}
 	var err error
-	s.rest, s.stats, err = s.conn.query(q.sql, q.format, q.params)
-	return err
+	if s.rest, s.stats, err = s.conn.query(q.sql, q.format, q.params); err != nil {
+		return err
+	}
+	if kind.kind != classReadOnly && isDefinition(q.sql) {
+		return s.engine.syncDirs()
+	}
+	return nil
 }
 
 var errReadonly = newException(codeReadonly, "READONLY", "Cannot execute query in readonly mode: GET requests only read")
@@ -114,9 +121,11 @@ var errReadonly = newException(codeReadonly, "READONLY", "Cannot execute query i
 // open starts a streamed query. It says false when the engine cannot stream
 // this one, or the format has a head or a foot and so cannot be cut in pieces.
 func (s *statement) open(q *request) (bool, error) {
-	if !streamable(q.format) {
+	f, ok := streamable[strings.ToLower(q.format)]
+	if !ok {
 		return false, nil
 	}
+	s.head = f
 	c := s.conn
 	stream := c.lib.streamQuery.call(c.raw(), q.sql, q.format, q.params)
 	if stream == nil {
@@ -131,20 +140,6 @@ func (s *statement) open(q *request) (bool, error) {
 	}
 	s.stream = stream
 	return true, nil
-}
-
-// streamable says whether pieces of a format can be put one after the other:
-// the engine writes every piece as if it were the whole. JSON, Parquet and all
-// with a row of names are not; their answers are held whole.
-func streamable(format string) bool {
-	switch strings.ToLower(format) {
-	case "native", "null", "tabseparated", "tsv", "tabseparatedraw", "tsvraw", "raw", "csv",
-		"jsoneachrow", "jsonlines", "ndjson", "jsonstringseachrow", "jsoncompacteachrow", "jsoncompactstringseachrow",
-		"rowbinary", "rawblob", "lineasstring", "msgpack", "tskv":
-		return true
-	default:
-		return false
-	}
 }
 
 // next returns the next piece of output, io.EOF after the last.
@@ -165,6 +160,10 @@ func (s *statement) next() ([]byte, error) {
 	if len(piece) == 0 {
 		return nil, io.EOF
 	}
+	if s.begun {
+		piece = s.head.cut(piece)
+	}
+	s.begun = true
 	return piece, nil
 }
 

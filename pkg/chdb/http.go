@@ -154,24 +154,6 @@ func asException(err error) *Exception {
 	}
 }
 
-// contentType is the media type of a format.
-func contentType(format string) string {
-	switch f := strings.ToLower(format); {
-	case strings.HasPrefix(f, "json") && strings.HasSuffix(f, "eachrow"), f == "jsonlines", f == "ndjson":
-		return "application/x-ndjson; charset=UTF-8"
-	case strings.HasPrefix(f, "json"):
-		return "application/json; charset=UTF-8"
-	case strings.HasPrefix(f, "csv"):
-		return "text/csv; charset=UTF-8"
-	case strings.HasPrefix(f, "tabseparated"), strings.HasPrefix(f, "tsv"):
-		return "text/tab-separated-values; charset=UTF-8"
-	case strings.HasPrefix(f, "pretty"), f == "vertical", f == "markdown", f == "values":
-		return "text/plain; charset=UTF-8"
-	default:
-		return "application/octet-stream"
-	}
-}
-
 // body is an answer's body. It fetches from the engine as it is read.
 type body struct {
 	encoder *encoder

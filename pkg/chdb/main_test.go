@@ -65,7 +65,11 @@ func writeForever(ctx context.Context, dir string) error {
 	if err := conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS kept (batch UInt64, n UInt64, s String) ENGINE = MergeTree ORDER BY (batch, n)"+durable); err != nil {
 		return err
 	}
-	for i := uint64(0); ; i++ {
+	var next uint64
+	if err := conn.QueryRow(ctx, "SELECT if(count() = 0, 0, max(batch) + 1) FROM kept").Scan(&next); err != nil {
+		return err
+	}
+	for i := next; ; i++ {
 		if err := insertBatch(ctx, conn, "kept", i, 100); err != nil {
 			return err
 		}

@@ -222,6 +222,18 @@ func canStream(sql string) bool {
 	return t.is("SELECT") || t.is("WITH") || t.is("FROM")
 }
 
+// isDefinition says whether a statement makes, changes or removes a table or a
+// database, and not rows.
+func isDefinition(sql string) bool {
+	t := (&scanner{sql: sql}).next()
+	for _, verb := range []string{"CREATE", "ATTACH", "DETACH", "ALTER", "RENAME", "EXCHANGE", "DROP", "UNDROP", "REPLACE"} {
+		if t.is(verb) {
+			return true
+		}
+	}
+	return false
+}
+
 var stringQuoter = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
 
 // quote makes a string literal.

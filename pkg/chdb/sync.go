@@ -1,0 +1,42 @@
+package chdb
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// syncDirs makes the names of databases and tables durable, from the directory
+// that holds ours down to every table's: the engine writes their files safely,
+// but not the directories, so that a table just made could be gone after a
+// power cut, with all that was inserted. What is in the tables is the matter
+// of their fsync settings.
+func (e *Engine) syncDirs() error {
+	dirs := []string{filepath.Dir(e.path), e.path}
+	for _, pattern := range []string{"metadata", "data", "store", "store/*", "store/*/*"} {
+		found, err := fs.Glob(os.DirFS(e.path), pattern)
+		if err != nil {
+			return fmt.Errorf("sync directories: %w", err)
+		}
+		for _, dir := range found {
+			dirs = append(dirs, filepath.Join(e.path, dir))
+		}
+	}
+	for _, dir := range dirs {
+		// A table dropped meanwhile is no loss.
+		if err := syncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("sync directories: %w", err)
+		}
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
