@@ -1,0 +1,172 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/proto"
+
+	"whatchanged/pkg/change"
+)
+
+// An insert may touch at most 100 partitions, and payloads choose the month of
+// their changes: a statement gets few of them, and few enough rows to be one block.
+const (
+	maxPartitions = 12
+	maxRows       = 500_000
+)
+
+// table is how rows of type T are inserted.
+type table[T any] struct {
+	name      string
+	partition func(*T) int // equal for rows of the same partition
+}
+
+var (
+	changesTable    = table[changeRow]{"changes", func(r *changeRow) int { return month(r.OccurredAt) }}
+	deliveriesTable = table[deliveryRow]{"deliveries", func(r *deliveryRow) int { return month(r.ReceivedAt) }}
+	payloadsTable   = table[payloadRow]{"payloads", func(r *payloadRow) int { return week(r.ReceivedAt) }}
+)
+
+func month(t time.Time) int { return t.Year()*100 + int(t.Month()) }
+
+func week(t time.Time) int {
+	const days = 3 // 1970 began on a Thursday
+	return int((t.Unix()/86400 + days) / 7)
+}
+
+// InsertChanges stores the changes of all results. When it returns nil they
+// are on disk; else any part of them may be, and sending all again is harmless.
+func (s *Store) InsertChanges(ctx context.Context, batches []Batch) error {
+	var rows []changeRow
+	for i := range batches {
+		b := &batches[i]
+		for j := range b.Results {
+			r := &b.Results[j]
+			for k := range r.Changes {
+				rows = append(rows, toChangeRow(&r.Changes[k], r, b))
+			}
+		}
+	}
+	return insert(ctx, s, changesTable, rows)
+}
+
+// InsertDeliveries stores what became of each delivery. It comes after
+// InsertChanges: a row here says that the changes are stored.
+func (s *Store) InsertDeliveries(ctx context.Context, batches []Batch) error {
+	var rows []deliveryRow
+	now := change.At(s.now()).Time
+	for i := range batches {
+		b := &batches[i]
+		for j := range b.Results {
+			rows = append(rows, toDeliveryRow(&b.Results[j], b, now))
+		}
+	}
+	return insert(ctx, s, deliveriesTable, rows)
+}
+
+// InsertPayloads stores deliveries as they came.
+func (s *Store) InsertPayloads(ctx context.Context, batches []PayloadBatch) error {
+	var rows []payloadRow
+	for i := range batches {
+		b := &batches[i]
+		for j := range b.Deliveries {
+			row, err := toPayloadRow(&b.Deliveries[j], b, b.First+j)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, row)
+		}
+	}
+	return insert(ctx, s, payloadsTable, rows)
+}
+
+func insert[T any](ctx context.Context, s *Store, t table[T], rows []T) error {
+	for _, part := range split(rows, t.partition, maxPartitions, maxRows) {
+		start := time.Now()
+		err := send(ctx, s, t.name, part)
+		s.metrics.insertSeconds.WithLabelValues(t.name, result(err)).Observe(time.Since(start).Seconds())
+		if err != nil {
+			return fmt.Errorf("insert %d rows into %s: %w", len(part), t.name, err)
+		}
+		s.metrics.insertRows.WithLabelValues(t.name).Add(float64(len(part)))
+	}
+	return nil
+}
+
+// split orders rows by partition and cuts them into statements.
+func split[T any](rows []T, partition func(*T) int, partitions, limit int) [][]T {
+	slices.SortStableFunc(rows, func(a, b T) int { return cmp.Compare(partition(&a), partition(&b)) })
+	var parts [][]T
+	start, seen := 0, 0
+	for i := range rows {
+		if i == 0 || partition(&rows[i]) != partition(&rows[i-1]) {
+			seen++
+		}
+		if seen > partitions || i-start == limit {
+			parts = append(parts, rows[start:i])
+			start, seen = i, 1
+		}
+	}
+	if start < len(rows) {
+		parts = append(parts, rows[start:])
+	}
+	return parts
+}
+
+func send[T any](ctx context.Context, s *Store, name string, rows []T) error {
+	settings := clickhouse.Settings{
+		"async_insert": 0, // on by default, it answers before the rows are on disk
+	}
+	if s.cfg.Cluster != "" {
+		settings["insert_quorum"] = "auto"
+		settings["distributed_foreground_insert"] = 1
+	}
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings))
+	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO "+name+" ("+strings.Join(columns[T](), ", ")+")")
+	if err != nil {
+		return err
+	}
+	defer batch.Close()
+	for i := range rows {
+		if err := batch.AppendStruct(&rows[i]); err != nil {
+			return err
+		}
+	}
+	return batch.Send()
+}
+
+// columns lists the columns of the row type T, in order.
+func columns[T any]() []string {
+	row := reflect.TypeFor[T]()
+	names := make([]string, row.NumField())
+	for i := range names {
+		names[i] = row.Field(i).Tag.Get("ch")
+	}
+	return names
+}
+
+// dataCodes are ClickHouse's exceptions that say that rows, not circumstances,
+// are at fault.
+var dataCodes = []int32{
+	6, 26, 27, 33, 38, 41, 69, 70, 72, 117, 131, 321, 349, 376, 407, 441, 469, 691,
+}
+
+// IsData reports whether an insert was refused for what the rows contain, so
+// that sending them again cannot help: the caller halves its batch until the
+// bad row is alone.
+func IsData(err error) bool {
+	var refused *clickhouse.Exception
+	if errors.As(err, &refused) {
+		return slices.Contains(dataCodes, refused.Code)
+	}
+	var convert *proto.BlockError // the driver could not encode a value
+	return errors.As(err, &convert) || errors.Is(err, clickhouse.ErrBatchInvalid)
+}

@@ -1,0 +1,259 @@
+package store
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"golang.org/x/sync/errgroup"
+
+	"whatchanged/pkg/problem"
+)
+
+// list is how rows of type R are listed: by time, newest or oldest first. Their
+// table's key is (org, at, id).
+type list[R any] struct {
+	table   string
+	at      string // the column of the time
+	columns string
+	key     func(*R) key
+}
+
+// key is a row's place among those of its org.
+type key struct {
+	At time.Time `ch:"at"`
+	ID string    `ch:"id"`
+}
+
+// paging is the part of a query that selects a page.
+type paging struct {
+	start, end    time.Time
+	limit, offset int
+	cursor        string
+	sort          string
+	total         bool
+	asOf          time.Time // what the next cursor says
+	fingerprint   []byte    // of the query: see resolve
+	after         *cursor   // what cursor says
+}
+
+// resolve checks the paging, fills in what was left out and reads the cursor,
+// which must come from a list of this name with this filter.
+func (p *paging) resolve(name string, filter any) error {
+	if p.limit == 0 {
+		p.limit = 25
+	}
+	if p.sort == "" {
+		p.sort = Desc
+	}
+	switch {
+	case p.limit < 1 || p.limit > MaxLimit:
+		return problem.Invalid("limit", fmt.Sprintf("must be from 1 to %d", MaxLimit))
+	case p.offset < 0:
+		return problem.Invalid("offset", "must not be negative")
+	case p.offset > MaxOffset:
+		return problem.Invalid("offset", fmt.Sprintf("must be at most %d: use cursor to go further", MaxOffset))
+	case p.offset > 0 && p.cursor != "":
+		return problem.Invalid("offset", "cannot be used with cursor")
+	case p.sort != Asc && p.sort != Desc:
+		return problem.Invalid("sort", "must be asc or desc")
+	case !p.start.IsZero() && !p.end.IsZero() && p.end.Before(p.start):
+		return problem.Invalid("end_date", "must not be before start_date")
+	}
+	p.fingerprint = fingerprint(name+" "+p.sort, filter)
+	if p.cursor != "" {
+		c, err := decodeCursor(p.cursor, p.fingerprint)
+		if err != nil {
+			return err
+		}
+		p.after = &c
+	}
+	return nil
+}
+
+// page is a page of rows, before they become what the caller knows.
+type page[R any] struct {
+	rows  []R
+	total int64
+	more  bool
+	next  string
+}
+
+// find reads a page: first the keys, from windows of time that grow until
+// there are enough, then the columns of the rows on it. The count of all that
+// match is a statement of its own, which runs meanwhile.
+func find[R any](ctx context.Context, s *Store, l list[R], w *where, p paging) (page[R], error) {
+	out := page[R]{total: -1}
+	group, ctx := errgroup.WithContext(ctx)
+	if p.total {
+		group.Go(func() (err error) {
+			out.total, err = l.count(ctx, s, w, p.start, p.end)
+			return err
+		})
+	}
+	group.Go(func() error {
+		keys, err := l.keys(ctx, s, w, p)
+		if err != nil {
+			return err
+		}
+		out.more = len(keys) > p.offset+p.limit
+		keys = keys[min(p.offset, len(keys)):min(p.offset+p.limit, len(keys))]
+		out.rows, err = l.read(ctx, s, w, p.sort, keys)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return out, err
+	}
+	if out.more && len(out.rows) > 0 {
+		last := l.key(&out.rows[len(out.rows)-1])
+		out.next = cursor{at: last.At, id: [16]byte([]byte(last.ID)), asOf: p.asOf}.encode(p.fingerprint)
+	}
+	return out, nil
+}
+
+// count counts all rows that match.
+func (l list[R]) count(ctx context.Context, s *Store, w *where, start, end time.Time) (int64, error) {
+	w = w.clone()
+	w.between(l.at, start, end)
+	var rows []struct {
+		N uint64 `ch:"n"`
+	}
+	if err := s.query(ctx, l.table+" total", &rows, "SELECT count() AS n FROM "+l.table+" FINAL\nWHERE "+w.String(), w.args...); err != nil {
+		return 0, err
+	}
+	return int64(rows[0].N), nil
+}
+
+// days are the widths of the windows that are searched one after the other,
+// until a page is full; then comes all the rest.
+var days = []int{1, 6, 24, 335} // to 1, 7, 31 and 366 days
+
+// keys returns the keys of the first offset+limit+1 rows that match.
+func (l list[R]) keys(ctx context.Context, s *Store, w *where, p paging) ([]key, error) {
+	windows, err := l.windows(ctx, s, w, p)
+	if err != nil {
+		return nil, err
+	}
+	need := p.offset + p.limit + 1
+	var keys []key
+	for _, window := range windows {
+		statement, args := l.keysStatement(w, p.sort, window, p.after, need-len(keys))
+		var found []key
+		if err := s.query(ctx, l.table+" keys", &found, statement, args...); err != nil {
+			return nil, err
+		}
+		if keys = append(keys, found...); len(keys) == need {
+			break
+		}
+	}
+	return keys, nil
+}
+
+func (l list[R]) keysStatement(w *where, sort string, window span, after *cursor, limit int) (string, []any) {
+	w = w.clone()
+	w.between(l.at, window.start, window.end)
+	order, before := "DESC", "<"
+	if sort == Asc {
+		order, before = "ASC", ">"
+	}
+	if after != nil {
+		w.add(fmt.Sprintf("(%s, id) %s (%s, %s)", l.at, before, atParam("after"), idParam("after_id")), "after", after.at.UnixMilli())
+		w.args = append(w.args, clickhouse.Named("after_id", hex.EncodeToString(after.id[:])))
+	}
+	return fmt.Sprintf("SELECT %s AS at, id FROM %s FINAL\nWHERE %s\nORDER BY %s %s, id %s\nLIMIT {limit:UInt32}",
+		l.at, l.table, w, l.at, order, order), append(w.args, clickhouse.Named("limit", limit))
+}
+
+// span is a half-open range of time; zero is no bound.
+type span struct{ start, end time.Time }
+
+// windows cuts the range into windows that grow away from where the list begins.
+func (l list[R]) windows(ctx context.Context, s *Store, w *where, p paging) ([]span, error) {
+	r := span{p.start, p.end}
+	if p.after != nil {
+		if p.sort == Asc {
+			r.start = p.after.at
+		} else {
+			r.end = p.after.at.Add(time.Millisecond)
+		}
+	}
+	if p.sort == Desc && r.end.IsZero() || p.sort == Asc && r.start.IsZero() {
+		edge, ok, err := l.edge(ctx, s, w, p.sort)
+		if err != nil || !ok {
+			return nil, err
+		}
+		if p.sort == Asc {
+			r.start = edge
+		} else {
+			r.end = edge.Add(time.Millisecond)
+		}
+	}
+	return r.cut(p.sort), nil
+}
+
+func (r span) cut(sort string) []span {
+	var windows []span
+	for _, n := range days {
+		if !r.start.IsZero() && !r.end.IsZero() && !r.start.Before(r.end) {
+			return windows
+		}
+		width := time.Duration(n) * 24 * time.Hour
+		if sort == Asc {
+			middle := r.start.Add(width)
+			if !r.end.IsZero() && !middle.Before(r.end) {
+				return append(windows, r)
+			}
+			windows = append(windows, span{r.start, middle})
+			r.start = middle
+		} else {
+			middle := r.end.Add(-width)
+			if !r.start.IsZero() && !middle.After(r.start) {
+				return append(windows, r)
+			}
+			windows = append(windows, span{middle, r.end})
+			r.end = middle
+		}
+	}
+	return append(windows, r)
+}
+
+// edge is the time of the org's first or last row, whether it matches or not:
+// it is read from the end of the key.
+func (l list[R]) edge(ctx context.Context, s *Store, w *where, sort string) (time.Time, bool, error) {
+	var rows []key
+	err := s.query(ctx, l.table+" edge", &rows,
+		fmt.Sprintf("SELECT %s AS at, id FROM %s\nWHERE %s\nORDER BY org %s, %s %s\nLIMIT 1", l.at, l.table, w.clauses[0], sort, l.at, sort), w.args[0])
+	if err != nil || len(rows) == 0 {
+		return time.Time{}, false, err
+	}
+	return rows[0].At, true, nil
+}
+
+// read returns the rows with these keys, in order. The filter is not asked
+// again: a row that a later version replaced meanwhile is shown as it is now.
+func (l list[R]) read(ctx context.Context, s *Store, w *where, sort string, keys []key) ([]R, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	times, ids := make([]int64, len(keys)), make([]string, len(keys))
+	for i, k := range keys {
+		times[i], ids[i] = k.At.UnixMilli(), hex.EncodeToString([]byte(k.ID))
+	}
+	var rows []R
+	err := s.query(ctx, l.table+" rows", &rows, l.readStatement(w, sort), w.args[0], clickhouse.Named("times", times), clickhouse.Named("ids", ids))
+	return rows, err
+}
+
+func (l list[R]) readStatement(w *where, sort string) string {
+	order := strings.ToUpper(sort)
+	return fmt.Sprintf(`SELECT %s
+FROM %s FINAL
+WHERE %s
+  AND (%s, id) IN (arrayZip(
+    arrayMap(t -> fromUnixTimestamp64Milli(t, 'UTC'), {times:Array(Int64)}),
+    arrayMap(i -> toFixedString(unhex(i), 16), {ids:Array(String)})))
+ORDER BY %s %s, id %s`, l.columns, l.table, w.clauses[0], l.at, l.at, order, order)
+}

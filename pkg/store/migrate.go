@@ -1,0 +1,259 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"whatchanged/pkg/problem"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// migration is one numbered file: statements that are safe to run twice.
+type migration struct {
+	number     int
+	name       string
+	statements []string
+}
+
+// Migrate brings the tables up to date. What was applied is not applied again,
+// and a migration that was cut off is run again from its beginning. Only one
+// process may migrate at a time: serve does it alone, split services leave it
+// to `whatchanged migrate`.
+func (s *Store) Migrate(ctx context.Context) error {
+	all, err := migrations(s.cfg)
+	if err != nil {
+		return err
+	}
+	if err := s.conn.Exec(ctx, schemaTable(s.cfg)); err != nil {
+		return fmt.Errorf("create table schema_migrations: %w", err)
+	}
+	applied, err := s.applied(ctx)
+	if err != nil {
+		return err
+	}
+	ran := 0
+	for _, m := range all {
+		if applied[m.number] {
+			continue
+		}
+		for i, statement := range m.statements {
+			if err := s.conn.Exec(ctx, statement); err != nil {
+				return fmt.Errorf("migration %s, statement %d: %w", m.name, i+1, err)
+			}
+		}
+		if err := s.conn.Exec(ctx, "INSERT INTO schema_migrations (number, name, applied_at) SELECT {number:UInt32}, {name:String}, now64(3)",
+			clickhouse.Named("number", m.number), clickhouse.Named("name", m.name)); err != nil {
+			return fmt.Errorf("record migration %s: %w", m.name, err)
+		}
+		s.log.Info("migrated", "migration", m.name)
+		ran++
+	}
+	if ran > 0 && s.engine != nil {
+		return s.syncDirectories(ctx)
+	}
+	return nil
+}
+
+// CheckSchema returns an error that says what to run when the tables are older
+// or newer than this program.
+func (s *Store) CheckSchema(ctx context.Context) error {
+	all, err := migrations(s.cfg)
+	if err != nil {
+		return err
+	}
+	var exists uint64
+	if err := s.conn.QueryRow(ctx, "SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'schema_migrations'",
+		clickhouse.Named("database", s.cfg.Database)).Scan(&exists); err != nil {
+		return fmt.Errorf("look for the tables: %w", err)
+	}
+	applied := map[int]bool{}
+	if exists > 0 {
+		if applied, err = s.applied(ctx); err != nil {
+			return err
+		}
+	}
+	for _, m := range all {
+		if !applied[m.number] {
+			return problem.New(problem.Busy, "schema_old",
+				fmt.Sprintf("database %s lacks migration %s: run `whatchanged migrate`", s.cfg.Database, m.name))
+		}
+		delete(applied, m.number)
+	}
+	for number := range applied {
+		return problem.New(problem.Busy, "schema_new",
+			fmt.Sprintf("database %s has migration %d, which this version does not know: run the newer version", s.cfg.Database, number))
+	}
+	return nil
+}
+
+func (s *Store) applied(ctx context.Context) (map[int]bool, error) {
+	rows, err := s.conn.Query(ctx, "SELECT DISTINCT number FROM schema_migrations")
+	if err != nil {
+		return nil, fmt.Errorf("read applied migrations: %w", err)
+	}
+	defer rows.Close()
+	applied := map[int]bool{}
+	for rows.Next() {
+		var number uint32
+		if err := rows.Scan(&number); err != nil {
+			return nil, fmt.Errorf("read applied migrations: %w", err)
+		}
+		applied[int(number)] = true
+	}
+	return applied, rows.Err()
+}
+
+// schemaTable is the table of applied migrations. It is the same on every
+// shard, so it is replicated once over the whole cluster.
+func schemaTable(cfg Config) string {
+	t := templateData{cfg}
+	engine := "MergeTree"
+	if cfg.Cluster != "" {
+		engine = "ReplicatedMergeTree('/clickhouse/tables/all/{database}/schema_migrations', '{shard}-{replica}')"
+	}
+	return "CREATE TABLE IF NOT EXISTS schema_migrations" + t.OnCluster() +
+		" (number UInt32, name String, applied_at DateTime64(3, 'UTC')) ENGINE = " + engine +
+		" ORDER BY number SETTINGS " + t.Durable()
+}
+
+// migrations renders the files for one node or for a cluster, in order.
+func migrations(cfg Config) ([]migration, error) {
+	files, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var all []migration
+	for _, file := range files {
+		base := strings.TrimSuffix(filepath.Base(file), ".sql")
+		digits, _, _ := strings.Cut(base, "_")
+		number, err := strconv.Atoi(digits)
+		if err != nil {
+			return nil, fmt.Errorf("migration %s: its name must begin with a number", base)
+		}
+		t, err := template.ParseFS(migrationFiles, file)
+		if err != nil {
+			return nil, fmt.Errorf("migration %s: %w", base, err)
+		}
+		var text strings.Builder
+		if err := t.Execute(&text, templateData{cfg}); err != nil {
+			return nil, fmt.Errorf("migration %s: %w", base, err)
+		}
+		all = append(all, migration{number, base, statements(text.String())})
+	}
+	slices.SortFunc(all, func(a, b migration) int { return cmp.Compare(a.number, b.number) })
+	return all, nil
+}
+
+// statements splits a file at the semicolons that end a line.
+func statements(text string) []string {
+	var all []string
+	for statement := range strings.SplitSeq(text, ";\n") {
+		if statement = strings.TrimSpace(statement); statement != "" {
+			all = append(all, statement)
+		}
+	}
+	return all
+}
+
+// templateData is what a migration file may say.
+type templateData struct{ cfg Config }
+
+// OnCluster is the clause that runs a statement on every node.
+func (t templateData) OnCluster() string {
+	if t.cfg.Cluster == "" {
+		return ""
+	}
+	return " ON CLUSTER " + t.cfg.Cluster
+}
+
+// Local is the name of a node's own part of a table.
+func (t templateData) Local(table string) string {
+	if t.cfg.Cluster == "" {
+		return table
+	}
+	return table + "_local"
+}
+
+// Replacing is the engine ReplacingMergeTree with its arguments, replicated in
+// a cluster.
+func (t templateData) Replacing(table, args string) string {
+	if t.cfg.Cluster == "" {
+		return "ReplacingMergeTree(" + args + ")"
+	}
+	if args != "" {
+		args = ", " + args
+	}
+	return "ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/" + t.Local(table) + "', '{replica}'" + args + ")"
+}
+
+// Distributed is the statement for the table that spans the cluster: an org's
+// rows are on one shard, so that FINAL sees them all.
+func (t templateData) Distributed(table string) string {
+	if t.cfg.Cluster == "" {
+		return ""
+	}
+	return fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s%s AS %s\nENGINE = Distributed('%s', currentDatabase(), '%s', sipHash64(org));",
+		table, t.OnCluster(), t.Local(table), t.cfg.Cluster, t.Local(table))
+}
+
+// PayloadDays is how long payloads are kept.
+func (t templateData) PayloadDays() int { return t.cfg.PayloadDays }
+
+// Durable is the settings without which a power cut takes what was
+// acknowledged.
+func (t templateData) Durable() string {
+	var parts []string
+	for _, s := range durableSettings {
+		parts = append(parts, s.name+" = "+s.value)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// syncDirectories makes the names of new tables durable. ClickHouse writes and
+// syncs the files, but not the directories that they are in.
+func (s *Store) syncDirectories(ctx context.Context) error {
+	var root string
+	if err := s.conn.QueryRow(ctx, "SELECT path FROM system.disks WHERE name = 'default'").Scan(&root); err != nil {
+		return fmt.Errorf("find the data directory: %w", err)
+	}
+	start := time.Now()
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			if os.IsNotExist(err) { // a part that a merge has replaced
+				return nil
+			}
+			return err
+		}
+		if !entry.IsDir() {
+			return nil
+		}
+		dir, err := os.Open(path)
+		if err != nil {
+			if os.IsNotExist(err) {
+				return nil
+			}
+			return err
+		}
+		defer dir.Close()
+		return dir.Sync()
+	})
+	if err != nil {
+		return fmt.Errorf("sync the data directory: %w", err)
+	}
+	s.log.Debug("synced the data directory", "took", time.Since(start))
+	return nil
+}

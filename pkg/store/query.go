@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"whatchanged/pkg/problem"
+)
+
+// asking returns the context of a question: its limits, and how FINAL works.
+func (s *Store) asking(ctx context.Context) context.Context {
+	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
+		// A row and its later versions are in one partition, always.
+		"do_not_merge_across_partitions_select_final": 1,
+		// Without it a skip index hides the version that does not match the
+		// filter, and an older one that does comes back.
+		"use_skip_indexes_if_final_exact_mode": 1,
+		"max_execution_time":                   int(s.cfg.QueryTimeout / time.Second),
+		"max_memory_usage":                     s.cfg.QueryMemory,
+	}))
+}
+
+// query reads all rows of a statement into dest, a pointer to a slice of
+// structs. Its name is for metrics and errors.
+func (s *Store) query(ctx context.Context, name string, dest any, statement string, args ...any) error {
+	start := time.Now()
+	err := s.conn.Select(s.asking(ctx), dest, statement, args...)
+	s.metrics.queried(name, start, err)
+	if err != nil {
+		return fmt.Errorf("query %s: %w", name, queryError(ctx, err))
+	}
+	return nil
+}
+
+// ClickHouse's exceptions that mean that a question asks for too much.
+const (
+	tooManyRows     = 158
+	timeoutExceeded = 159
+	tooSlow         = 160
+	memoryLimit     = 241
+	tooManyBytes    = 307
+)
+
+// queryError gives an error its kind: the question is too large, or ClickHouse
+// cannot be reached. All else is internal.
+func queryError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err // the caller has gone
+	}
+	large := func(message string) error {
+		e := problem.New(problem.Malformed, "query_too_large", message)
+		e.Err = err
+		return e
+	}
+	var refused *clickhouse.Exception
+	if !errors.As(err, &refused) {
+		return problem.BusyFor(5*time.Second, "store_unavailable", "the store cannot be reached: try again", err)
+	}
+	switch refused.Code {
+	case tooManyRows, tooManyBytes:
+		return large("the query reads too much: narrow the time range or add filters")
+	case memoryLimit:
+		if strings.Contains(refused.Message, "or query") || strings.Contains(refused.Message, "uery memory limit") {
+			return large("the query needs too much memory: narrow the time range or add filters")
+		}
+		return problem.BusyFor(5*time.Second, "store_busy", "the store is short of memory: try again", err)
+	case timeoutExceeded, tooSlow:
+		return problem.BusyFor(5*time.Second, "query_timeout", "the query takes too long: narrow the time range or add filters", err)
+	default:
+		return err
+	}
+}

@@ -1,0 +1,194 @@
+// Package store keeps deliveries, their payloads and their changes in
+// ClickHouse, and answers questions about them. It owns the tables, and every
+// statement it sends names the org it is for. It does not decide what is
+// stored, and it never acknowledges anything: an insert that returned nil is on
+// disk, any other may or may not be, and is sent again.
+package store
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"whatchanged/pkg/chdb"
+)
+
+// Config says which ClickHouse to use, and within which limits.
+type Config struct {
+	// DSN is clickhouse://user:password@host:9000, http(s)://host:8123, or
+	// embedded:<dir> for the engine in this process.
+	DSN string
+	// Database holds the tables; it is made when missing.
+	Database string
+	// Cluster is the ClickHouse cluster's name. When set, tables are replicated
+	// and distributed over it.
+	Cluster string
+	// PayloadDays is how long raw payloads are kept.
+	PayloadDays int
+	// QueryTimeout is the longest a query of a person may take.
+	QueryTimeout time.Duration
+	// QueryMemory is the most memory a query of a person may take, in bytes.
+	QueryMemory int64
+	// MaxConns is how many statements may run on a server at the same time.
+	MaxConns int
+}
+
+// DefaultConfig returns the settings of a single machine; the DSN is left to
+// the caller.
+func DefaultConfig() Config {
+	return Config{
+		Database:     "whatchanged",
+		PayloadDays:  90,
+		QueryTimeout: 20 * time.Second,
+		QueryMemory:  1 << 30,
+		MaxConns:     16,
+	}
+}
+
+// Names that go into statements as they are.
+var name = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+
+// Validate reports every fault of the configuration at once.
+func (c Config) Validate() error {
+	var errs []error
+	if scheme, _, ok := strings.Cut(c.DSN, ":"); !ok || !strings.Contains(" clickhouse http https embedded ", " "+scheme+" ") {
+		errs = append(errs, errors.New("store dsn: must begin with clickhouse://, http://, https:// or embedded:"))
+	}
+	if !name.MatchString(c.Database) {
+		errs = append(errs, errors.New("store database: must be letters, digits and underscores"))
+	}
+	if c.Cluster != "" && !name.MatchString(c.Cluster) {
+		errs = append(errs, errors.New("store cluster: must be letters, digits and underscores"))
+	}
+	if c.PayloadDays < 1 {
+		errs = append(errs, errors.New("store payload days: must be at least 1"))
+	}
+	if c.QueryTimeout < time.Second {
+		errs = append(errs, errors.New("store query timeout: must be at least 1s"))
+	}
+	if c.QueryMemory < 64<<20 {
+		errs = append(errs, errors.New("store query memory: must be at least 64 MiB"))
+	}
+	if c.MaxConns < 2 {
+		errs = append(errs, errors.New("store max conns: must be at least 2"))
+	}
+	return errors.Join(errs...)
+}
+
+// Store is an open ClickHouse. It is safe for use by many goroutines.
+type Store struct {
+	cfg     Config
+	conn    driver.Conn
+	engine  *chdb.Engine // nil for a server
+	owned   bool         // whether Close closes the engine
+	log     *slog.Logger
+	metrics *metrics
+	now     func() time.Time
+}
+
+// Open connects to the ClickHouse that the DSN names, opening the embedded
+// engine where it says so, and makes the database. The tables are Migrate's.
+func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Store, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if dir, ok := strings.CutPrefix(cfg.DSN, "embedded:"); ok {
+		engine, err := chdb.Open(chdb.Config{Path: dir}, log)
+		if err != nil {
+			return nil, fmt.Errorf("open embedded clickhouse: %w", err)
+		}
+		s, err := OpenWith(ctx, cfg, engine, log, reg)
+		if err != nil {
+			return nil, errors.Join(err, engine.Close())
+		}
+		s.owned = true
+		return s, nil
+	}
+	opts, err := clickhouse.ParseDSN(cfg.DSN)
+	if err != nil {
+		return nil, errors.New("store dsn: cannot be read") // the error's text would show the password
+	}
+	if strings.HasPrefix(cfg.DSN, "https:") && opts.TLS == nil {
+		opts.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	opts.Auth.Database = cfg.Database
+	if opts.Protocol == clickhouse.Native {
+		opts.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
+	}
+	return open(ctx, cfg, opts, nil, log, reg)
+}
+
+// OpenWith is Open on an embedded engine that is open already and that the
+// caller closes after the store.
+func OpenWith(ctx context.Context, cfg Config, engine *chdb.Engine, log *slog.Logger, reg prometheus.Registerer) (*Store, error) {
+	if cfg.DSN == "" {
+		cfg.DSN = "embedded:"
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return open(ctx, cfg, chdb.Options(engine, cfg.Database), engine, log, reg)
+}
+
+func open(ctx context.Context, cfg Config, opts *clickhouse.Options, engine *chdb.Engine, log *slog.Logger, reg prometheus.Registerer) (*Store, error) {
+	if engine == nil { // the embedded engine knows its own number
+		opts.MaxOpenConns, opts.MaxIdleConns = cfg.MaxConns, cfg.MaxConns
+	}
+	opts.ClientInfo.Products = append(opts.ClientInfo.Products, struct{ Name, Version string }{"whatchanged", "1"})
+	if err := createDatabase(ctx, cfg, *opts); err != nil {
+		return nil, err
+	}
+	conn, err := clickhouse.Open(opts)
+	if err != nil {
+		return nil, fmt.Errorf("connect to clickhouse: %w", err)
+	}
+	return &Store{cfg: cfg, conn: conn, engine: engine, log: log, metrics: newMetrics(reg), now: time.Now}, nil
+}
+
+// createDatabase uses a connection of its own: one cannot connect to a
+// database that does not exist yet.
+func createDatabase(ctx context.Context, cfg Config, opts clickhouse.Options) error {
+	opts.Auth.Database = "default"
+	conn, err := clickhouse.Open(&opts)
+	if err != nil {
+		return fmt.Errorf("connect to clickhouse: %w", err)
+	}
+	statement := "CREATE DATABASE IF NOT EXISTS " + cfg.Database
+	if cfg.Cluster != "" {
+		statement += " ON CLUSTER " + cfg.Cluster
+	}
+	err = conn.Exec(ctx, statement)
+	if err != nil {
+		err = fmt.Errorf("create database %s: %w", cfg.Database, err)
+	}
+	return errors.Join(err, conn.Close())
+}
+
+// Close ends all connections, and the embedded engine if Open opened it.
+func (s *Store) Close() error {
+	err := s.conn.Close()
+	if s.owned {
+		err = errors.Join(err, s.engine.Close())
+	}
+	return err
+}
+
+// Engine returns the embedded engine, for its HTTP interface; nil for a server.
+func (s *Store) Engine() *chdb.Engine { return s.engine }
+
+// Ping reports whether ClickHouse answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.conn.Ping(ctx); err != nil {
+		return fmt.Errorf("ping clickhouse: %w", err)
+	}
+	return nil
+}

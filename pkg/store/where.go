@@ -1,0 +1,142 @@
+package store
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"whatchanged/pkg/change"
+	"whatchanged/pkg/problem"
+)
+
+// where is the condition of a statement: clauses with placeholders, and the
+// values that the server binds to them. Nothing from outside is ever part of
+// a statement's text.
+type where struct {
+	clauses []string
+	args    []any
+}
+
+// forOrg begins every condition there is: no statement is without its org.
+func forOrg(org string) (*where, error) {
+	if org == "" {
+		return nil, problem.Invalid("org", "is missing")
+	}
+	w := &where{}
+	w.add("org = {org:String}", "org", org)
+	return w, nil
+}
+
+// add adds a clause and the value of the one parameter that it brings.
+func (w *where) add(clause, name string, value any) {
+	w.clauses = append(w.clauses, clause)
+	w.args = append(w.args, clickhouse.Named(name, value))
+}
+
+// equal adds column = value unless the value is empty.
+func (w *where) equal(column, value string) {
+	if value != "" {
+		w.add(fmt.Sprintf("%s = {%s:String}", column, column), column, value)
+	}
+}
+
+// between adds start <= column < end; a zero time is no bound.
+func (w *where) between(column string, start, end time.Time) {
+	if !start.IsZero() {
+		w.add(column+" >= "+atParam("start"), "start", ceilMilli(start))
+	}
+	if !end.IsZero() {
+		w.add(column+" < "+atParam("end"), "end", ceilMilli(end))
+	}
+}
+
+func (w *where) String() string { return strings.Join(w.clauses, "\n  AND ") }
+
+// clone returns a copy to which more can be added.
+func (w *where) clone() *where {
+	return &where{clauses: w.clauses[:len(w.clauses):len(w.clauses)], args: w.args[:len(w.args):len(w.args)]}
+}
+
+// atParam is a moment that comes as a parameter, in milliseconds: text would
+// depend on the time zone that it is read in.
+func atParam(name string) string { return "fromUnixTimestamp64Milli({" + name + ":Int64}, 'UTC')" }
+
+// idParam is an id that comes as a parameter, in hexadecimal.
+func idParam(name string) string { return "toFixedString(unhex({" + name + ":String}), 16)" }
+
+// ceilMilli rounds up: a bound inside a millisecond lies after the rows of it,
+// which are kept cut to the millisecond.
+func ceilMilli(t time.Time) int64 {
+	ms := t.UnixMilli()
+	if t.After(time.UnixMilli(ms)) {
+		ms++
+	}
+	return ms
+}
+
+// The most words that a search may have, and characters.
+const (
+	maxWords = 32
+	maxQuery = 500
+)
+
+// where is the filter as a condition, but for the time range: that is split
+// into windows.
+func (f *ChangeFilter) where() (*where, error) {
+	w, err := forOrg(f.Org)
+	if err != nil {
+		return nil, err
+	}
+	w.equal("service_id", f.ServiceID)
+	w.equal("change_type", string(f.Type))
+	w.equal("source", f.Source)
+	w.equal("environment", f.Environment)
+	w.equal("repository", f.Repository)
+	w.equal("risk_level", string(f.Risk))
+	w.equal("status", string(f.Status))
+	w.equal("action", f.Action)
+	if f.Actor != "" {
+		w.add("(changed_by = {actor:String} OR actor_name = {actor:String} OR actor_id = {actor:String})", "actor", f.Actor)
+	}
+	if f.ResourceID != "" {
+		w.add("(resource_id = {resource:String} OR resource_name = {resource:String})", "resource", f.ResourceID)
+	}
+	if f.Tag != "" {
+		w.add("has(tags, {tag:String})", "tag", f.Tag)
+	}
+	if !f.DeliveryID.IsZero() {
+		w.add("delivery_id = "+idParam("delivery_id"), "delivery_id", hex.EncodeToString(f.DeliveryID[:]))
+	}
+	if f.Q != "" {
+		if err := checkWords(f.Q); err != nil {
+			return nil, err
+		}
+		w.add("hasAllTokens(lowerUTF8(summary), lowerUTF8({q:String}))", "q", f.Q)
+	}
+	if !f.AsOf.IsZero() {
+		w.add("created_at <= "+atParam("as_of"), "as_of", change.At(f.AsOf).UnixMilli())
+	}
+	return w, nil
+}
+
+// checkWords refuses searches that the text index has no answer for.
+func checkWords(q string) error {
+	if utf8.RuneCountInString(q) > maxQuery {
+		return problem.Invalid("q", fmt.Sprintf("must be at most %d characters", maxQuery))
+	}
+	words := strings.FieldsFunc(q, func(r rune) bool {
+		return r < utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
+	switch {
+	case len(words) == 0:
+		return problem.Invalid("q", "must have at least one letter or digit")
+	case len(words) > maxWords:
+		return problem.Invalid("q", fmt.Sprintf("must be at most %d words", maxWords))
+	}
+	return nil
+}
