@@ -1,0 +1,219 @@
+package bench
+
+import "time"
+
+// Schema names the form of the report. Fields may be added under the same
+// name; one that goes or changes its meaning takes a new one.
+const Schema = "whatchanged-bench/1"
+
+// Latency sums up many durations, in milliseconds.
+type Latency struct {
+	Count int     `json:"count"`
+	Mean  float64 `json:"mean_ms"`
+	P50   float64 `json:"p50_ms"`
+	P90   float64 `json:"p90_ms"`
+	P99   float64 `json:"p99_ms"`
+	P999  float64 `json:"p999_ms"`
+	Max   float64 `json:"max_ms"`
+}
+
+// Report is what one run measured. A part that did not run is absent.
+type Report struct {
+	Schema       string        `json:"schema"`
+	StartedAt    time.Time     `json:"started_at"`
+	Seconds      float64       `json:"seconds"`
+	Machine      Machine       `json:"machine"`
+	Options      Options       `json:"options"`
+	Payload      PayloadInfo   `json:"payload"`
+	Noop         *Door         `json:"noop,omitempty"`
+	Publish      *Publish      `json:"publish,omitempty"`
+	Receiver     *Door         `json:"receiver,omitempty"`
+	Acknowledged *Acknowledged `json:"acknowledged,omitempty"`
+	Queryable    *Queryable    `json:"queryable,omitempty"`
+	Pipeline     *Pipeline     `json:"pipeline,omitempty"`
+	Maximum      *Maximum      `json:"maximum,omitempty"`
+	Restart      *Restart      `json:"restart,omitempty"`
+	Lists        *Lists        `json:"lists,omitempty"`
+	Targets      []Target      `json:"targets"`
+}
+
+// Machine is where it ran.
+type Machine struct {
+	OS      string  `json:"os"`
+	Arch    string  `json:"arch"`
+	CPUs    int     `json:"cpus"`
+	CPU     string  `json:"cpu,omitempty"`
+	Memory  int64   `json:"memory_bytes,omitempty"`
+	Go      string  `json:"go"`
+	Version string  `json:"version"`
+	Fsync   float64 `json:"fsync_ms"` // the middle of 200
+}
+
+// Options is how it was run.
+type Options struct {
+	Duration    float64  `json:"duration_seconds"`
+	Rate        float64  `json:"rate"`
+	Connections int      `json:"connections"`
+	Stages      []string `json:"stages"`
+	Changes     int      `json:"changes"`
+}
+
+// PayloadInfo is what was sent.
+type PayloadInfo struct {
+	Kinds   int `json:"kinds"`       // different payloads
+	Skipped int `json:"skipped"`     // files that could not be used
+	Bytes   int `json:"bytes"`       // of a body, mean
+	Fresh   int `json:"fresh_bytes"` // new text in each, the least
+}
+
+// Door is a server that accepts as fast as it can: medians of the rounds.
+type Door struct {
+	Rate         float64        `json:"rate"` // accepted a second
+	Rounds       []float64      `json:"rounds"`
+	Latency      Latency        `json:"latency"`
+	Refused      map[string]int `json:"refused"`
+	ServerCPU    float64        `json:"server_cpu_us"`    // a request
+	GeneratorCPU float64        `json:"generator_cpu_us"` // a request
+	Ratios       *Ratios        `json:"ratios,omitempty"`
+}
+
+// Ratios compare with the limits of the same run: more is better for rates,
+// less for times and CPU. Zero: its limit was not measured.
+type Ratios struct {
+	RateToNoop    float64 `json:"rate_to_noop"`
+	RateToPublish float64 `json:"rate_to_publish"`
+	RateToFrames  float64 `json:"rate_to_frames"`
+	P50ToNoop     float64 `json:"p50_to_noop"`
+	P99ToNoop     float64 `json:"p99_to_noop"`
+	CPUToNoop     float64 `json:"cpu_to_noop"`
+}
+
+// Publish is raw JetStream with an fsync before every acknowledgement.
+type Publish struct {
+	Single Published `json:"single"` // a message a payload
+	Frames Published `json:"frames"` // a message for Payloads of them
+}
+
+// Published is one way of publishing.
+type Published struct {
+	Publishers int     `json:"publishers"`
+	Payloads   int     `json:"payloads"` // in a message
+	Rate       float64 `json:"rate"`     // payloads a second
+	Latency    Latency `json:"latency"`  // of a message
+	CPU        float64 `json:"cpu_us"`   // a payload, publishers included
+}
+
+// Acknowledged is the time to the answer at a fixed rate, everything running.
+type Acknowledged struct {
+	Rate    float64        `json:"rate"`
+	Latency Latency        `json:"latency"` // from the intended time of sending
+	Refused map[string]int `json:"refused"`
+	Ratios  *Ratios        `json:"ratios,omitempty"`
+}
+
+// Queryable is the time from the answer until the API shows the change.
+type Queryable struct {
+	Rate    float64 `json:"rate"`
+	Latency Latency `json:"latency"` // of samples
+	Unseen  int     `json:"unseen"`  // samples that never showed
+}
+
+// Pipeline is everything at a fixed rate.
+type Pipeline struct {
+	Target        float64            `json:"target_rate"`
+	Seconds       float64            `json:"seconds"`
+	Rate          float64            `json:"rate"`        // accepted a second
+	StoredRate    float64            `json:"stored_rate"` // deliveries stored a second
+	RowsRate      float64            `json:"rows_rate"`   // rows into ClickHouse a second, all tables
+	Latency       Latency            `json:"latency"`
+	Refused       map[string]int     `json:"refused"`
+	Backlog       Backlog            `json:"backlog"`
+	ServerCPU     float64            `json:"server_cpu_us"`    // a delivery
+	Threads       map[string]float64 `json:"threads_cpu_us"`   // of that, by kind of thread
+	GeneratorCPU  float64            `json:"generator_cpu_us"` // a delivery
+	Memory        Memory             `json:"memory"`
+	Disk          Disk               `json:"disk"`
+	Stages        []Share            `json:"stages"`   // CPU by stage
+	Packages      []Share            `json:"packages"` // CPU by the package it was spent in
+	ProfileMicros float64            `json:"profile_cpu_us"`
+	Ratios        *Ratios            `json:"ratios,omitempty"`
+}
+
+// Backlog is what was accepted and not stored yet, in deliveries.
+type Backlog struct {
+	Start   int64   `json:"start"`
+	End     int64   `json:"end"`
+	Max     int64   `json:"max"`
+	Growth  float64 `json:"growth_per_second"` // slope of a line through all seconds
+	Growing bool    `json:"growing"`
+	Drain   float64 `json:"drain_seconds"` // until all was stored, after the last request
+}
+
+// Memory is the server's.
+type Memory struct {
+	Resident int64 `json:"resident_bytes"` // at the end of the load
+	Peak     int64 `json:"peak_bytes"`
+}
+
+// Disk is what a delivery left in the data directory.
+type Disk struct {
+	Bus        float64 `json:"bus_bytes"` // a delivery
+	ClickHouse float64 `json:"clickhouse_bytes"`
+	Total      float64 `json:"total_bytes"`
+	ToPayload  float64 `json:"ratio_to_payload"` // total to the size of the body
+}
+
+// Share is one part of the CPU that a delivery takes.
+type Share struct {
+	Name  string  `json:"name"`
+	CPU   float64 `json:"cpu_us"` // a delivery
+	Share float64 `json:"share"`  // of all
+}
+
+// Maximum is the highest rate at which the backlog did not grow.
+type Maximum struct {
+	Rate      float64 `json:"rate"`
+	FullLoad  Door    `json:"full_load"`  // accepted as fast as answers come, everything running
+	DrainRate float64 `json:"drain_rate"` // deliveries stored a second, once nothing comes in
+	DrainRows float64 `json:"drain_rows_rate"`
+	Tried     []Try   `json:"tried"`
+	Memory    Memory  `json:"memory"`
+	Ratios    *Ratios `json:"ratios,omitempty"`
+}
+
+// Try is one short run in search of the maximum.
+type Try struct {
+	Rate    float64 `json:"rate"`
+	Reached float64 `json:"reached_rate"`
+	Growth  float64 `json:"growth_per_second"`
+	Holds   bool    `json:"holds"`
+}
+
+// Restart is the time from starting on existing data to an accepted webhook.
+type Restart struct {
+	Seconds   float64 `json:"seconds"`
+	DataBytes int64   `json:"data_bytes"`
+}
+
+// Lists is the time of GET /api/v1/changes over many changes.
+type Lists struct {
+	Changes int    `json:"changes"`
+	Orgs    int    `json:"orgs"`
+	Queries []List `json:"queries"`
+}
+
+// List is one query, asked several times.
+type List struct {
+	Range   string  `json:"range"`
+	Filter  string  `json:"filter"`
+	Latency Latency `json:"latency"`
+}
+
+// Target is a figure that must be reached.
+type Target struct {
+	Name string  `json:"name"`
+	Want float64 `json:"want"`
+	Most bool    `json:"at_most"` // else at least
+	Got  float64 `json:"got"`
+	Met  bool    `json:"met"`
+}
