@@ -1,0 +1,215 @@
+// Package bus keeps what came in until it is stored: JetStream streams of
+// frames, the committer that fsyncs many deliveries with one publish, the
+// consumers and their one way to settle a message, dead letters, the auditor
+// of chains and the trimmer. The server is embedded or somewhere else; the
+// code is the same. It knows nothing of HTTP, normalizers or ClickHouse.
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"whatchanged/pkg/problem"
+)
+
+// The streams, and the buckets of control state.
+const (
+	Deliveries = "DELIVERIES"
+	Changes    = "CHANGES"
+	Audit      = "AUDIT"
+	Dead       = "DEAD"
+	Advisory   = "ADVISORY"
+
+	BucketRegistry = "REGISTRY"
+	BucketState    = "STATE"
+)
+
+const (
+	embeddedMaxPayload = 32 << 20
+	leastMaxPayload    = 1 << 20 // what a nats-server has unless told otherwise
+	apiTimeout         = 10 * time.Second
+)
+
+// Bus is the connection to the streams, with the server itself when it is
+// embedded. It is safe for concurrent use.
+type Bus struct {
+	cfg      Config
+	log      *slog.Logger
+	metrics  *metrics
+	codec    *codec
+	embedded *embedded // nil with servers elsewhere
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	kv       map[string]jetstream.KeyValue
+
+	maxFrame   int   // bytes of one message's body
+	syncAlways *bool // nil: the servers do not say
+
+	refusal    atomic.Pointer[problem.Error] // why nothing is accepted now
+	mu         sync.Mutex
+	committers []*Committer
+
+	stop    context.CancelFunc
+	watcher sync.WaitGroup
+}
+
+// Connect starts the embedded server, or dials the configured ones, and makes
+// or updates the streams and buckets. It refuses to go on where a setting that
+// keeps acknowledged data is not in force. The caller closes the Bus.
+func Connect(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Bus, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("bus settings: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	m, err := newMetrics(reg)
+	if err != nil {
+		return nil, err
+	}
+	codec, err := newCodec()
+	if err != nil {
+		return nil, err
+	}
+	b := &Bus{cfg: cfg.filled(), log: log, metrics: m, codec: codec, kv: map[string]jetstream.KeyValue{}}
+	if err := b.open(ctx); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	watchCtx, stop := context.WithCancel(context.Background()) // ended by Close
+	b.stop = stop
+	b.watcher.Go(func() { b.watch(watchCtx) })
+	return b, nil
+}
+
+func (b *Bus) open(ctx context.Context) (err error) {
+	if b.cfg.URL == "" {
+		if b.embedded, err = startEmbedded(b.cfg, b.log); err != nil {
+			return err
+		}
+	}
+	if b.nc, err = b.dial(); err != nil {
+		return err
+	}
+	payload := int(b.nc.MaxPayload())
+	if payload < leastMaxPayload {
+		return fmt.Errorf("the servers' max_payload is %d bytes: raise it to %d, at least to %d",
+			payload, embeddedMaxPayload, leastMaxPayload)
+	}
+	if payload < embeddedMaxPayload {
+		b.log.Warn("servers accept only small messages", "max_payload", payload, "want", embeddedMaxPayload)
+	}
+	b.maxFrame = min(payload, embeddedMaxPayload) - frameMargin
+	if b.js, err = jetstream.New(b.nc, jetstream.WithDefaultTimeout(apiTimeout)); err != nil {
+		return fmt.Errorf("open jetstream: %w", err)
+	}
+	if b.syncAlways, err = b.readSyncAlways(ctx); err != nil {
+		return err
+	}
+	return b.makeStreams(ctx)
+}
+
+func (b *Bus) dial() (*nats.Conn, error) {
+	log := b.log
+	opts := []nats.Option{
+		nats.Name("whatchanged " + b.cfg.Name),
+		nats.Timeout(5 * time.Second),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectJitter(50*time.Millisecond, 500*time.Millisecond),
+		nats.ReconnectBufSize(-1), // what cannot be sent now is an error now; all who send try again
+		nats.PingInterval(10 * time.Second),
+		nats.MaxPingsOutstanding(3),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("bus disconnected", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info("bus reconnected") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			b.metrics.asyncErrors.Inc()
+			log.Warn("bus connection error", "error", err)
+		}),
+	}
+	if b.embedded != nil {
+		opts = append(opts, nats.InProcessServer(b.embedded))
+	}
+	if b.cfg.CredentialsFile != "" {
+		opts = append(opts, nats.UserCredentials(b.cfg.CredentialsFile))
+	}
+	if b.cfg.CAFile != "" {
+		opts = append(opts, nats.RootCAs(b.cfg.CAFile))
+	}
+	if b.cfg.CertFile != "" {
+		opts = append(opts, nats.ClientCert(b.cfg.CertFile, b.cfg.KeyFile))
+	}
+	nc, err := nats.Connect(b.cfg.URL, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the bus: %w", err)
+	}
+	return nc, nil
+}
+
+// Close ends the connection, and the embedded server. Committers, consumers
+// and the rest must have returned before.
+func (b *Bus) Close() error {
+	if b.stop != nil {
+		b.stop()
+	}
+	b.watcher.Wait()
+	if b.nc != nil {
+		b.nc.Close()
+	}
+	if b.embedded != nil {
+		b.embedded.stop()
+	}
+	b.codec.close()
+	return nil
+}
+
+// KV returns one of the buckets of control state.
+func (b *Bus) KV(bucket string) jetstream.KeyValue { return b.kv[bucket] }
+
+// Conn returns the connection itself, for measuring what the bus is built on.
+func (b *Bus) Conn() *nats.Conn { return b.nc }
+
+// JetStream returns the API itself, for measuring what the bus is built on.
+func (b *Bus) JetStream() jetstream.JetStream { return b.js }
+
+// MaxRecord returns the size of the largest encoded delivery that can be
+// committed: its body, headers and names, plus a few bytes for each.
+func (b *Bus) MaxRecord() int { return b.maxFrame - frameSlack }
+
+// Healthy returns nil while a publish can succeed, else what is wrong.
+func (b *Bus) Healthy() error {
+	if refusal := b.refusal.Load(); refusal != nil {
+		return refusal
+	}
+	if !b.nc.IsConnected() {
+		return busy("bus_disconnected", fmt.Errorf("connection is %s", b.nc.Status()))
+	}
+	for _, c := range b.running() {
+		if c.stuck.Load() {
+			return busy("bus_not_acknowledging", fmt.Errorf("lane %s", c.lane))
+		}
+	}
+	return nil
+}
+
+func (b *Bus) running() []*Committer {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.committers
+}
+
+// busy asks the sender to come back soon.
+func busy(reason string, cause error) *problem.Error {
+	return problem.BusyFor(retryAfter, reason, "deliveries cannot be stored at this moment; send this again", cause)
+}

@@ -1,0 +1,326 @@
+package bus
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/nats-io/nats.go"
+
+	"whatchanged/pkg/change"
+	"whatchanged/pkg/problem"
+)
+
+const (
+	ackWait    = 2 * time.Second // then the same frame is published again
+	giveUp     = 4 * time.Second // after the oldest request; some senders give up at 5 s
+	retryPause = 100 * time.Millisecond
+	retryAfter = 5 * time.Second
+	stopGrace  = 10 * time.Second // for the last frame's fate, once told to stop
+	keepBuffer = 1 << 20          // larger buffers are not kept for the next delivery
+)
+
+// Position is where a delivery was committed.
+type Position struct {
+	Chain string // 16 hexadecimal characters
+	Frame uint64
+	Place int // in the frame, from 0
+}
+
+// Committer makes deliveries durable, many with one fsync: all that waits goes
+// into one frame, the frame is published as one message, and everyone is
+// answered when its acknowledgement is there. One frame is in flight; the next
+// fills meanwhile, so there is no timer and nobody waits for company.
+type Committer struct {
+	bus     *Bus
+	lane    string
+	subject string
+
+	mu     sync.Mutex
+	queue  []*entry
+	bytes  int
+	closed bool
+	wake   chan struct{} // has one token while the queue may have something
+
+	entries sync.Pool
+	stuck   atomic.Bool                 // a frame's fate is unknown: accept no more
+	silent  atomic.Pointer[time.Time]   // since when publishes have no answer; nil if they do
+	last    atomic.Pointer[storedFrame] // the newest acknowledged frame
+
+	// The rest belongs to Run.
+	chain  string
+	number uint64 // of the newest frame in the chain
+	prev   [32]byte
+	old    FrameRef
+	enc    *zstd.Encoder
+	raw    []byte
+	sealed []byte
+	inbox  string
+	acks   chan *nats.Msg
+}
+
+// entry is one delivery that waits. Its buffer and channel are used again.
+type entry struct {
+	encoded []byte
+	since   time.Time
+	state   atomic.Int32
+	done    chan answer // room for one, so that answering never blocks
+}
+
+// An entry is waiting until Run takes it or its caller leaves, whichever comes first.
+const (
+	waiting int32 = iota
+	taken
+	abandoned
+)
+
+type answer struct {
+	pos Position
+	err error
+}
+
+// storedFrame is an acknowledged frame and where it was then.
+type storedFrame struct {
+	FrameRef
+	seq uint64
+}
+
+// NewCommitter returns a committer for one lane of DELIVERIES, with a fresh
+// chain. Make one a lane and process, and let Run run.
+func (b *Bus) NewCommitter(lane string) *Committer {
+	var id [8]byte
+	rand.Read(id[:]) // never fails: see crypto/rand.Read
+	c := &Committer{
+		bus: b, lane: lane, subject: "deliveries." + lane,
+		wake:  make(chan struct{}, 1),
+		chain: hex.EncodeToString(id[:]),
+		inbox: nats.NewInbox(),
+		acks:  make(chan *nats.Msg, 64),
+	}
+	c.entries.New = func() any { return &entry{done: make(chan answer, 1)} }
+	return c
+}
+
+// Commit returns nil only when d is on disk. Until then it waits, at most about
+// four seconds; then, and at once when there is no room or no hope, the error
+// is problem.Busy. A delivery larger than MaxRecord is problem.TooLarge. When
+// ctx ends first, d may have been stored or not.
+func (c *Committer) Commit(ctx context.Context, d *change.Delivery) (Position, error) {
+	e := c.entries.Get().(*entry)
+	e.encoded = appendDelivery(e.encoded[:0], d)
+	if size := len(e.encoded); size > c.bus.MaxRecord() {
+		c.recycle(e)
+		return Position{}, problem.New(problem.TooLarge, "delivery_too_large",
+			fmt.Sprintf("the request is too large to be stored: %d bytes, at most %d", size, c.bus.MaxRecord()))
+	}
+	e.since = time.Now()
+	e.state.Store(waiting)
+	if err := c.enqueue(e); err != nil {
+		c.recycle(e)
+		c.bus.metrics.refusals.WithLabelValues(err.Reason).Inc()
+		return Position{}, err
+	}
+	select {
+	case a := <-e.done:
+		c.recycle(e)
+		return a.pos, a.err
+	case <-ctx.Done():
+		// If Run has not taken it yet, it never will. The entry stays Run's.
+		e.state.CompareAndSwap(waiting, abandoned)
+		return Position{}, ctx.Err()
+	}
+}
+
+// enqueue puts e in the queue, or says why it cannot be.
+func (c *Committer) enqueue(e *entry) *problem.Error {
+	if refusal := c.bus.refusal.Load(); refusal != nil {
+		return refusal
+	}
+	if c.stuck.Load() {
+		return busy("bus_not_acknowledging", nil)
+	}
+	cfg := &c.bus.cfg
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return busy("stopping", nil)
+	case len(c.queue) > 0 && (c.bytes+len(e.encoded) > cfg.QueueBytes || len(c.queue) >= cfg.QueueRecords):
+		return busy("queue_full", nil)
+	}
+	c.queue = append(c.queue, e)
+	c.bytes += len(e.encoded)
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (c *Committer) recycle(e *entry) {
+	if cap(e.encoded) <= keepBuffer {
+		c.entries.Put(e)
+	}
+}
+
+// Run takes what waits and commits it, until ctx ends; then it commits what is
+// still waiting, and returns when the last frame's fate is known. An error
+// means that it could not be known in time.
+func (c *Committer) Run(ctx context.Context) error {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+	if err != nil {
+		return fmt.Errorf("make the compressor: %w", err)
+	}
+	defer enc.Close()
+	c.enc = enc
+	defer c.close()
+	sub, err := c.bus.nc.ChanSubscribe(c.inbox+".*", c.acks)
+	if err != nil {
+		return fmt.Errorf("subscribe to acknowledgements: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails only when the connection is closed
+	if c.old, err = c.bus.endOfOldChain(ctx, c.lane); err != nil {
+		return fmt.Errorf("find the end of the chain before: %w", err)
+	}
+	c.bus.addCommitter(c)
+	defer c.bus.removeCommitter(c)
+
+	for ctx.Err() == nil {
+		select {
+		case <-c.wake:
+			if err := c.commitWaiting(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+		}
+	}
+	c.refuse()
+	if err := c.commitWaiting(ctx); err != nil {
+		return err
+	}
+	return c.bus.rememberChain(context.WithoutCancel(ctx), c)
+}
+
+func (c *Committer) commitWaiting(ctx context.Context) error {
+	for {
+		batch := c.take()
+		if len(batch) == 0 {
+			return nil
+		}
+		if err := c.commit(ctx, batch); err != nil {
+			return err
+		}
+	}
+}
+
+// take removes a frame's worth from the queue.
+func (c *Committer) take() []*entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	target := min(frameTarget, c.bus.MaxRecord())
+	size, n := 0, 0
+	batch := make([]*entry, 0, min(len(c.queue), frameRecords))
+	for _, e := range c.queue {
+		if len(batch) == frameRecords || len(batch) > 0 && size+len(e.encoded) > target {
+			break
+		}
+		n++
+		c.bytes -= len(e.encoded)
+		if e.state.CompareAndSwap(waiting, taken) {
+			size += len(e.encoded)
+			batch = append(batch, e)
+		}
+	}
+	c.queue = append(c.queue[:0], c.queue[n:]...)
+	clear(c.queue[len(c.queue) : len(c.queue)+n]) // what left must not be kept alive
+	c.bus.metrics.queueBytes.WithLabelValues(c.lane).Set(float64(c.bytes))
+	return batch
+}
+
+// commit makes a frame of batch, publishes it, and answers everyone in it.
+func (c *Committer) commit(ctx context.Context, batch []*entry) error {
+	frame := DeliveryFrame{
+		Chain: c.chain, Number: c.number + 1, Prev: c.prev, Created: time.Now(), Lane: c.lane,
+	}
+	if frame.Number == 1 {
+		frame.Old = c.old
+	}
+	c.raw = appendFrameHead(c.raw[:0], &frame)
+	for _, e := range batch {
+		c.raw = appendFrameDelivery(c.raw, e.encoded)
+	}
+	c.sealed = c.bus.codec.sealWith(c.enc, c.sealed[:0], c.raw)
+	frame.Hash = sha256.Sum256(c.sealed)
+	msg := &nats.Msg{
+		Subject: c.subject,
+		Reply:   fmt.Sprintf("%s.%d", c.inbox, frame.Number),
+		Header:  chainLink{frame.ref(), frame.Prev, frame.Old}.header(),
+		Data:    c.sealed,
+	}
+	seq, err := c.publish(ctx, msg, batch)
+	if errors.Is(err, errRefused) {
+		return nil // and is nowhere: the next frame takes its number
+	}
+	if err != nil {
+		return err
+	}
+	c.number, c.prev = frame.Number, frame.Hash
+	c.last.Store(&storedFrame{frame.ref(), seq})
+	m := c.bus.metrics
+	m.frames.WithLabelValues(c.lane).Inc()
+	m.deliveries.WithLabelValues(c.lane).Add(float64(len(batch)))
+	m.frameBytes.WithLabelValues(c.lane).Add(float64(len(c.sealed)))
+	return nil
+}
+
+func (c *Committer) acknowledge(batch []*entry, number uint64) {
+	for i, e := range batch {
+		e.done <- answer{pos: Position{Chain: c.chain, Frame: number, Place: i}}
+	}
+}
+
+func (c *Committer) fail(batch []*entry, err *problem.Error) {
+	for _, e := range batch {
+		e.done <- answer{err: err}
+	}
+	c.bus.metrics.refusals.WithLabelValues(err.Reason).Add(float64(len(batch)))
+}
+
+// expire answers those who have waited too long in the queue.
+func (c *Committer) expire() {
+	var late []*entry
+	c.mu.Lock()
+	for len(c.queue) > 0 && time.Since(c.queue[0].since) >= giveUp {
+		e := c.queue[0]
+		c.queue = c.queue[1:]
+		c.bytes -= len(e.encoded)
+		if e.state.CompareAndSwap(waiting, taken) {
+			late = append(late, e)
+		}
+	}
+	c.mu.Unlock()
+	c.fail(late, busy("bus_not_acknowledging", nil))
+}
+
+// refuse lets nobody else into the queue.
+func (c *Committer) refuse() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+}
+
+// close answers all who still wait: nothing will come for them.
+func (c *Committer) close() {
+	c.refuse()
+	for batch := c.take(); len(batch) > 0; batch = c.take() {
+		c.fail(batch, busy("stopping", nil))
+	}
+}

@@ -1,0 +1,80 @@
+package bus
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Config says where the bus is and how much it may hold.
+type Config struct {
+	// URL is where the servers are (nats:// or tls://, several with commas);
+	// empty starts a server inside this process.
+	URL string
+	// Name tells this publisher from others on the same bus; it must stay the
+	// same from start to start. Empty is the host's name.
+	Name string
+	// Dir holds the embedded server's data.
+	Dir string
+	// MaxBytes is what DELIVERIES may hold; the other streams follow from it.
+	// 0 is 10 GiB or half of the free space, the smaller.
+	MaxBytes int64
+	// DiskReserve is the free space below which the embedded bus refuses new
+	// deliveries. 0 is 2 GiB or 5 % of the volume, the larger.
+	DiskReserve int64
+	// Replicas is how many servers of a cluster keep each message. 0 leaves
+	// what is there, and makes 3 on a cluster or 1 on a single server.
+	Replicas int
+	// CredentialsFile has the user's JWT and key for the servers.
+	CredentialsFile string
+	// CAFile has the authorities that the servers' certificates are checked with.
+	CAFile string
+	// CertFile and KeyFile are this client's own certificate and its key.
+	CertFile string
+	KeyFile  string
+	// QueueBytes and QueueRecords bound what waits to be committed; beyond
+	// them a delivery is refused at once.
+	QueueBytes   int
+	QueueRecords int
+}
+
+// DefaultConfig returns the settings of a bus inside the process.
+func DefaultConfig() Config {
+	return Config{Dir: "data/bus", QueueBytes: 64 << 20, QueueRecords: 20_000}
+}
+
+// Validate reports every fault of the settings at once.
+func (c Config) Validate() error {
+	var faults []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	fault(c.URL == "" && c.Dir == "", "dir: an embedded bus needs a directory")
+	fault(c.MaxBytes < 0, "max_bytes: %d is negative", c.MaxBytes)
+	fault(c.MaxBytes > 0 && c.MaxBytes < minMaxBytes, "max_bytes: %d is less than %d", c.MaxBytes, minMaxBytes)
+	fault(c.DiskReserve < 0, "disk_reserve: %d is negative", c.DiskReserve)
+	fault(c.Replicas < 0 || c.Replicas > 5, "replicas: %d is not between 0 and 5", c.Replicas)
+	fault(c.URL == "" && c.Replicas > 1, "replicas: an embedded bus has one")
+	fault((c.CertFile == "") != (c.KeyFile == ""), "cert_file and key_file: one needs the other")
+	fault(c.QueueBytes < 0 || c.QueueRecords < 0, "queue_bytes and queue_records: negative")
+	for _, u := range strings.Split(c.URL, ",") {
+		ok := c.URL == "" || strings.HasPrefix(u, "nats://") || strings.HasPrefix(u, "tls://")
+		fault(!ok, "url: want nats:// or tls://")
+	}
+	return errors.Join(faults...)
+}
+
+// filled returns the settings with a value for everything left open.
+func (c Config) filled() Config {
+	def := DefaultConfig()
+	c.QueueBytes = cmp.Or(c.QueueBytes, def.QueueBytes)
+	c.QueueRecords = cmp.Or(c.QueueRecords, def.QueueRecords)
+	if c.Name == "" {
+		c.Name, _ = os.Hostname() // without one the name stays empty, which is a name too
+	}
+	return c
+}

@@ -1,0 +1,176 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const pullWait = 10 * time.Second // then the pull is made again; its end is no news
+
+// ConsumeDeliveries hands the frames of a lane (empty: all) to h, at most
+// workers at the same time, until ctx ends. A frame is acknowledged when h has
+// returned nil; on an error it comes again, after a delay that grows from 0.1 s
+// to 60 s, while the others go on. What h reports as change.ErrMalformed is
+// tried five times and then becomes a dead letter. A frame that was handled and
+// lies on the stream twice is handled once.
+func (b *Bus) ConsumeDeliveries(ctx context.Context, durable, lane string, workers int, h func(context.Context, *DeliveryFrame) error) error {
+	cons, err := b.consumer(ctx, Deliveries, durable, lane, framesInHand)
+	if err != nil {
+		return err
+	}
+	s := &settler{bus: b, durable: durable, stage: StageNormalize}
+	known := &handled{}
+	var wg sync.WaitGroup
+	for range max(1, workers) {
+		wg.Go(func() {
+			b.pull(ctx, cons, func(m jetstream.Msg) {
+				f, err := b.codec.openDeliveries(m.Headers(), m.Data())
+				if err != nil {
+					s.settle(ctx, m, FrameRef{}, err)
+					return
+				}
+				if known.has(f.ref()) {
+					s.settle(ctx, m, f.ref(), nil)
+					return
+				}
+				err = s.working([]jetstream.Msg{m}, func() error { return safely(func() error { return h(ctx, f) }) })
+				s.settle(ctx, m, f.ref(), err)
+				if err == nil {
+					known.add(f.ref())
+				}
+			})
+		})
+	}
+	wg.Wait()
+	return ctx.Err()
+}
+
+// consumer makes or updates a durable consumer.
+func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand int) (jetstream.Consumer, error) {
+	cfg := jetstream.ConsumerConfig{
+		Durable:       durable,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckWait:       consumerAckWait,
+		MaxAckPending: inHand,
+		MaxDeliver:    -1, // a limit would leave the message behind in silence: we count ourselves
+	}
+	if lane != "" {
+		cfg.FilterSubject = subjectOf(stream, lane)
+	}
+	for try := 1; ; try++ {
+		cons, err := b.js.CreateOrUpdateConsumer(ctx, stream, cfg)
+		if err == nil {
+			return cons, b.syncNames()
+		}
+		var api *jetstream.APIError
+		if ctx.Err() != nil || errors.As(err, &api) && api.Code < 500 {
+			return nil, fmt.Errorf("make consumer %s of %s: %w", durable, stream, err)
+		}
+		b.log.Warn("consumer cannot be made yet", "consumer", durable, "error", err)
+		if err := pause(ctx, backoff(try)); err != nil {
+			return nil, fmt.Errorf("make consumer %s of %s: %w", durable, stream, err)
+		}
+	}
+}
+
+func subjectOf(stream, lane string) string {
+	if stream == Changes {
+		return "changes." + lane
+	}
+	return "deliveries." + lane
+}
+
+// pull takes one message after the other until ctx ends. It holds none in
+// front of h: what waits, waits on the server, where no clock runs for it.
+func (b *Bus) pull(ctx context.Context, cons jetstream.Consumer, h func(jetstream.Msg)) {
+	for fails := 0; ctx.Err() == nil; {
+		msgs, err := b.fetch(ctx, cons, 1, 0, pullWait)
+		for _, m := range msgs {
+			h(m)
+		}
+		if err == nil {
+			fails = 0
+			continue
+		}
+		fails++
+		_ = pause(ctx, min(backoff(fails), 2*time.Second)) // the loop looks at ctx
+	}
+}
+
+// fetch returns what is there, at most n messages of together maxBytes (0: no
+// limit), and waits at most wait for them. No messages is no error.
+func (b *Bus) fetch(ctx context.Context, cons jetstream.Consumer, n, maxBytes int, wait time.Duration) ([]jetstream.Msg, error) {
+	// The server ends the pull a tenth before the context does.
+	within, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	opts := []jetstream.FetchOpt{jetstream.FetchContext(within)}
+	if wait >= pullWait {
+		opts = append(opts, jetstream.FetchHeartbeat(wait/4)) // a dead server is noticed
+	}
+	if maxBytes > 0 {
+		opts = append(opts, jetstream.FetchMaxBytes(maxBytes))
+	}
+	batch, err := cons.Fetch(n, opts...)
+	if err != nil {
+		return nil, err
+	}
+	var msgs []jetstream.Msg
+	for m := range batch.Messages() {
+		msgs = append(msgs, m)
+	}
+	err = batch.Error()
+	if len(msgs) > 0 || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
+		return msgs, nil
+	}
+	if err != nil {
+		b.log.Debug("pull ended", "error", err)
+	}
+	return msgs, err
+}
+
+// safely turns a panic of a handler into an error: one frame must not stop the
+// others, and is not lost by it.
+func safely(h func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return h()
+}
+
+// handled remembers the frames a consumer is done with, to know them again.
+type handled struct {
+	mu     sync.Mutex
+	frames map[FrameRef]struct{}
+	oldest [rememberFrames]FrameRef
+	next   int
+}
+
+const rememberFrames = 4096
+
+func (k *handled) has(ref FrameRef) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, ok := k.frames[ref]
+	return ok
+}
+
+func (k *handled) add(ref FrameRef) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.frames == nil {
+		k.frames = make(map[FrameRef]struct{}, rememberFrames)
+	}
+	delete(k.frames, k.oldest[k.next])
+	k.frames[ref] = struct{}{}
+	k.oldest[k.next] = ref
+	k.next = (k.next + 1) % rememberFrames
+}

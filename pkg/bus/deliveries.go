@@ -1,0 +1,182 @@
+package bus
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"whatchanged/pkg/change"
+)
+
+// See frame.proto for the fields.
+
+// appendFrameHead appends all of a delivery frame but its deliveries.
+func appendFrameHead(b []byte, f *DeliveryFrame) []byte {
+	b = putUint(b, 1, frameVersion)
+	b = putString(b, 2, f.Chain)
+	b = putUint(b, 3, f.Number)
+	b = putHash(b, 4, f.Prev)
+	b = putTime(b, 5, change.At(f.Created))
+	b = putString(b, 6, f.Lane)
+	if f.Old.Chain != "" {
+		b = putMessage(b, 7, func(b []byte) []byte {
+			b = putString(b, 1, f.Old.Chain)
+			b = putUint(b, 2, f.Old.Number)
+			return putHash(b, 3, f.Old.Hash)
+		})
+	}
+	return b
+}
+
+// appendFrameDelivery appends a delivery that appendDelivery has encoded.
+func appendFrameDelivery(b, encoded []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(b, 8, protowire.BytesType), encoded)
+}
+
+func appendDelivery(b []byte, d *change.Delivery) []byte {
+	b = putID(b, 1, d.ID)
+	b = putString(b, 2, d.Org)
+	b = putString(b, 3, d.SourceID)
+	b = putTime(b, 4, d.ReceivedAt)
+	b = appendHeader(b, d.Header)
+	b = putString(b, 6, d.Identity)
+	b = putString(b, 7, d.Provider)
+	if d.Service != (change.Service{}) {
+		b = putMessage(b, 8, func(b []byte) []byte {
+			return putString(putString(b, 1, d.Service.ID), 2, d.Service.Name)
+		})
+	}
+	return putBytes(b, 9, d.Body)
+}
+
+func appendHeader(b []byte, h http.Header) []byte {
+	var room [32]string // enough for most requests, on the stack
+	names := room[:0]
+	for name, values := range h {
+		if len(values) > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		b = putMessage(b, 5, func(b []byte) []byte {
+			b = putString(b, 1, name)
+			for _, v := range h[name] { // an empty value is a value
+				b = protowire.AppendString(protowire.AppendTag(b, 2, protowire.BytesType), v)
+			}
+			return b
+		})
+	}
+	return b
+}
+
+// decodeDeliveries reads a frame; bodies alias b.
+func decodeDeliveries(b []byte) (*DeliveryFrame, error) {
+	f := &DeliveryFrame{}
+	s := scan{rest: b}
+	for s.next() {
+		switch s.num {
+		case 1:
+			if v := s.uint(); v != frameVersion {
+				s.fail(fmt.Errorf("frame version %d is not known", v))
+			}
+		case 2:
+			f.Chain = s.str()
+		case 3:
+			f.Number = s.uint()
+		case 4:
+			f.Prev = s.hash()
+		case 5:
+			f.Created = s.time().Time
+		case 6:
+			f.Lane = s.str()
+		case 7:
+			s.message(func(s *scan) { f.Old = readRef(s) })
+		case 8:
+			if len(f.Deliveries) == maxDeliveries {
+				s.fail(fmt.Errorf("more than %d deliveries", maxDeliveries))
+				break
+			}
+			f.Deliveries = append(f.Deliveries, change.Delivery{})
+			s.message(f.readLast)
+		}
+	}
+	if s.err != nil {
+		return nil, fmt.Errorf("decode delivery frame: %w", s.err)
+	}
+	return f, nil
+}
+
+func (f *DeliveryFrame) readLast(s *scan) { readDelivery(s, &f.Deliveries[len(f.Deliveries)-1]) }
+
+func readRef(s *scan) (r FrameRef) {
+	for s.next() {
+		switch s.num {
+		case 1:
+			r.Chain = s.str()
+		case 2:
+			r.Number = s.uint()
+		case 3:
+			r.Hash = s.hash()
+		}
+	}
+	return r
+}
+
+func readDelivery(s *scan, d *change.Delivery) {
+	for s.next() {
+		switch s.num {
+		case 1:
+			d.ID = s.id()
+		case 2:
+			d.Org = s.str()
+		case 3:
+			d.SourceID = s.str()
+		case 4:
+			d.ReceivedAt = s.time()
+		case 5:
+			s.message(func(s *scan) { readHeader(s, d) })
+		case 6:
+			d.Identity = s.str()
+		case 7:
+			d.Provider = s.str()
+		case 8:
+			s.message(func(s *scan) {
+				for s.next() {
+					switch s.num {
+					case 1:
+						d.Service.ID = s.str()
+					case 2:
+						d.Service.Name = s.str()
+					}
+				}
+			})
+		case 9:
+			d.Body = s.bytes()
+		}
+	}
+}
+
+func readHeader(s *scan, d *change.Delivery) {
+	if d.Header == nil {
+		d.Header = make(http.Header, 16)
+	}
+	if len(d.Header) == maxHeaders {
+		s.fail(fmt.Errorf("more than %d headers", maxHeaders))
+	}
+	var name string
+	var values []string
+	for s.next() {
+		switch s.num {
+		case 1:
+			name = s.str()
+		case 2:
+			values = append(values, s.str())
+		}
+	}
+	if len(values) > 0 {
+		d.Header[name] = append(d.Header[name], values...)
+	}
+}

@@ -1,0 +1,237 @@
+package bus
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/nats-io/nats.go"
+
+	"whatchanged/pkg/change"
+)
+
+// DeliveryFrame is a row of deliveries that were committed together. Their
+// bodies share the frame's memory: read them, do not write to them, and copy
+// what is to outlive the frame.
+type DeliveryFrame struct {
+	Chain      string // of the publisher, fresh at each of its starts
+	Number     uint64 // in the chain: 1, 2, 3, ...
+	Hash       [32]byte
+	Prev       [32]byte // hash of the frame before; zero for the first
+	Old        FrameRef // in a chain's first frame: the last one of the chain before
+	Created    time.Time
+	Lane       string
+	Deliveries []change.Delivery
+}
+
+// FrameRef names a frame by its place and its content.
+type FrameRef struct {
+	Chain  string
+	Number uint64
+	Hash   [32]byte
+}
+
+// ChangeFrame has the outcome of each delivery of one delivery frame, with all
+// its changes. PublishChanges splits what is too large for one message: parts
+// are counted from 1, and a result whose changes alone are too many comes again
+// in the next part with the rest of them.
+type ChangeFrame struct {
+	Chain   string // of the delivery frame
+	Number  uint64 // of the delivery frame
+	Run     uint16
+	Part    int
+	Parts   int
+	Lane    string
+	Results []change.Result
+}
+
+// errUnreadable marks a message on a stream that is not what we published.
+var errUnreadable = errors.New("frame unreadable")
+
+const (
+	frameVersion = 1
+	frameTarget  = 4 << 20 // bytes before compression; a larger delivery is a frame of its own
+	frameRecords = 1000
+	frameMargin  = 64 << 10 // that a message stays below max_payload, for headers
+	frameSlack   = 8 << 10  // what a frame may add to its one delivery
+
+	// Limits on what is read. They bound the memory that a broken or hostile
+	// message can ask for; what we write stays well below.
+	maxDecoded    = 64 << 20
+	maxDeliveries = 4 * frameRecords
+	maxHeaders    = 4096
+	maxChanges    = 1 << 18
+)
+
+// A message is these four bytes, the CRC-32C of all that follows, and the
+// compressed protobuf message of frame.proto. A frame's hash is the SHA-256 of
+// the whole message as it lies on the stream.
+var magic = [4]byte{'w', 'c', 'f', frameVersion}
+
+const envelope = len(magic) + 4
+
+// Headers repeat what the auditor needs, so that it never reads a body.
+const (
+	headerChain = "Wc-Chain"
+	headerFrame = "Wc-Frame"
+	headerPrev  = "Wc-Prev"
+	headerHash  = "Wc-Hash"
+	headerOld   = "Wc-Old" // chain/number/hash
+)
+
+// codec compresses and checks frames. It is safe for concurrent use.
+type codec struct {
+	enc *zstd.Encoder
+	dec *zstd.Decoder
+	crc *crc32.Table
+}
+
+func newCodec() (*codec, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(2), zstd.WithEncoderCRC(false))
+	if err != nil {
+		return nil, fmt.Errorf("make the compressor: %w", err)
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxDecoded))
+	if err != nil {
+		return nil, fmt.Errorf("make the decompressor: %w", err)
+	}
+	return &codec{enc: enc, dec: dec, crc: crc32.MakeTable(crc32.Castagnoli)}, nil
+}
+
+func (c *codec) close() {
+	c.enc.Close()
+	c.dec.Close()
+}
+
+// seal appends the message that carries raw to dst.
+func (c *codec) seal(dst, raw []byte) []byte { return c.sealWith(c.enc, dst, raw) }
+
+func (c *codec) sealWith(enc *zstd.Encoder, dst, raw []byte) []byte {
+	start := len(dst)
+	dst = append(dst, magic[:]...)
+	dst = append(dst, 0, 0, 0, 0)
+	dst = enc.EncodeAll(raw, dst)
+	sum := crc32.Checksum(dst[start+envelope:], c.crc)
+	binary.BigEndian.PutUint32(dst[start+len(magic):], sum)
+	return dst
+}
+
+// open returns what seal was given, in memory of its own.
+func (c *codec) open(msg []byte) ([]byte, error) {
+	if len(msg) < envelope || [4]byte(msg) != magic {
+		return nil, fmt.Errorf("%w: it does not begin like a frame", errUnreadable)
+	}
+	body := msg[envelope:]
+	if crc32.Checksum(body, c.crc) != binary.BigEndian.Uint32(msg[len(magic):]) {
+		return nil, fmt.Errorf("%w: wrong checksum", errUnreadable)
+	}
+	raw, err := c.dec.DecodeAll(body, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: decompress: %w", errUnreadable, err)
+	}
+	return raw, nil
+}
+
+// openDeliveries reads a message of DELIVERIES and checks that it is what its
+// headers say.
+func (c *codec) openDeliveries(h nats.Header, msg []byte) (*DeliveryFrame, error) {
+	raw, err := c.open(msg)
+	if err != nil {
+		return nil, err
+	}
+	f, err := decodeDeliveries(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	f.Hash = sha256.Sum256(msg)
+	link, err := readLink(h)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	if link != (chainLink{f.ref(), f.Prev, f.Old}) {
+		return nil, fmt.Errorf("%w: headers of frame %s/%d on frame %s/%d or with another hash",
+			errUnreadable, link.Chain, link.Number, f.Chain, f.Number)
+	}
+	return f, nil
+}
+
+func (c *codec) openChanges(msg []byte) (*ChangeFrame, error) {
+	raw, err := c.open(msg)
+	if err != nil {
+		return nil, err
+	}
+	f, err := decodeChanges(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return f, nil
+}
+
+func (f *DeliveryFrame) ref() FrameRef { return FrameRef{f.Chain, f.Number, f.Hash} }
+
+// chainLink is what a frame's headers say of its place in the chain.
+type chainLink struct {
+	FrameRef
+	prev [32]byte
+	old  FrameRef
+}
+
+func (l chainLink) header() nats.Header {
+	h := nats.Header{
+		headerChain:   {l.Chain},
+		headerFrame:   {strconv.FormatUint(l.Number, 10)},
+		headerPrev:    {hex.EncodeToString(l.prev[:])},
+		headerHash:    {hex.EncodeToString(l.Hash[:])},
+		nats.MsgIdHdr: {l.id()},
+	}
+	if l.old.Chain != "" {
+		h[headerOld] = []string{l.old.String()}
+	}
+	return h
+}
+
+// id is the frame's name for the server's window of duplicates.
+func (r FrameRef) id() string { return r.Chain + "/" + strconv.FormatUint(r.Number, 10) }
+
+// String writes a reference as chain/number/hash.
+func (r FrameRef) String() string { return r.id() + "/" + hex.EncodeToString(r.Hash[:]) }
+
+func readLink(h nats.Header) (l chainLink, err error) {
+	l.Chain = h.Get(headerChain)
+	if l.Chain == "" {
+		return l, errors.New("no chain in the headers")
+	}
+	l.Number, err = strconv.ParseUint(h.Get(headerFrame), 10, 64)
+	errs := []error{err, readHash(&l.Hash, h.Get(headerHash)), readHash(&l.prev, h.Get(headerPrev))}
+	if old := h.Get(headerOld); old != "" {
+		l.old, err = parseRef(old)
+		errs = append(errs, err)
+	}
+	return l, errors.Join(errs...)
+}
+
+func parseRef(s string) (r FrameRef, err error) {
+	parts := strings.Split(s, "/")
+	if len(parts) != 3 {
+		return r, fmt.Errorf("frame reference %q is not chain/number/hash", s)
+	}
+	r.Chain = parts[0]
+	r.Number, err = strconv.ParseUint(parts[1], 10, 64)
+	return r, errors.Join(err, readHash(&r.Hash, parts[2]))
+}
+
+func readHash(to *[32]byte, s string) error {
+	if len(s) != hex.EncodedLen(len(to)) {
+		return fmt.Errorf("a hash of %d characters", len(s))
+	}
+	_, err := hex.Decode(to[:], []byte(s))
+	return err
+}

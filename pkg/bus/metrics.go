@@ -1,0 +1,76 @@
+package bus
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	frames       *prometheus.CounterVec
+	deliveries   *prometheus.CounterVec
+	frameBytes   *prometheus.CounterVec
+	publish      *prometheus.HistogramVec
+	retries      *prometheus.CounterVec
+	refusals     *prometheus.CounterVec
+	queueBytes   *prometheus.GaugeVec
+	consumed     *prometheus.CounterVec
+	redeliveries *prometheus.CounterVec
+	deadLetters  *prometheus.CounterVec
+	deadShed     prometheus.Counter
+	alarms       *prometheus.CounterVec
+	trimmed      *prometheus.CounterVec
+	restarts     prometheus.Counter
+	asyncErrors  prometheus.Counter
+	diskFree     prometheus.Gauge
+	accepting    prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	var all []prometheus.Collector
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "whatchanged", Subsystem: "bus", Name: name, Help: help,
+		}, labels)
+		all = append(all, c)
+		return c
+	}
+	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "whatchanged", Subsystem: "bus", Name: name, Help: help,
+		}, labels)
+		all = append(all, g)
+		return g
+	}
+	publish := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "whatchanged", Subsystem: "bus", Name: "publish_seconds",
+		Help:    "From a frame's first publish until its fsynced acknowledgement.",
+		Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+	}, []string{"lane"})
+	all = append(all, publish)
+	m := &metrics{
+		frames:       counters("frames_total", "Frames committed.", "lane"),
+		deliveries:   counters("deliveries_total", "Deliveries committed.", "lane"),
+		frameBytes:   counters("frame_bytes_total", "Bytes of frames committed, compressed.", "lane"),
+		publish:      publish,
+		retries:      counters("publish_retries_total", "Frames published again for want of an answer.", "lane"),
+		refusals:     counters("refusals_total", "Deliveries refused, by reason.", "reason"),
+		queueBytes:   gauges("queue_bytes", "Bytes that wait to be committed.", "lane"),
+		consumed:     counters("consumed_frames_total", "Frames handled and acknowledged.", "consumer"),
+		redeliveries: counters("redeliveries_total", "Frames put back for later.", "consumer"),
+		deadLetters:  counters("dead_letters_total", "Dead letters stored, by stage.", "stage"),
+		deadShed:     counters("dead_shed_total", "Dead letters removed for room; their bytes are in payloads.").WithLabelValues(),
+		alarms:       counters("alarms_total", "Signs of lost or changed frames, by kind.", "kind"),
+		trimmed:      counters("trimmed_frames_total", "Stored frames purged.", "stream"),
+		restarts:     counters("server_restarts_total", "Restarts of the embedded server to free a wedged stream.").WithLabelValues(),
+		asyncErrors:  counters("connection_errors_total", "Errors the connection reported by itself.").WithLabelValues(),
+		diskFree:     gauges("disk_free_bytes", "Free bytes of the embedded server's volume.").WithLabelValues(),
+		accepting:    gauges("accepting", "1 while deliveries are accepted.").WithLabelValues(),
+	}
+	for _, c := range all {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("register bus metrics: %w", err)
+		}
+	}
+	return m, nil
+}

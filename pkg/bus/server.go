@@ -1,0 +1,234 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// embedded is the nats-server in this process. It opens no port, and can be
+// restarted while the connection to it stays: the client reconnects.
+type embedded struct {
+	opts *server.Options
+	dir  string
+	log  *slog.Logger
+
+	maxBytes int64 // of DELIVERIES
+
+	mu  sync.Mutex
+	srv *server.Server // nil while stopped
+}
+
+const serverStart = 30 * time.Second
+
+func startEmbedded(cfg Config, log *slog.Logger) (*embedded, error) {
+	if err := makeDir(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("make the bus directory: %w", err)
+	}
+	maxBytes, err := embeddedMaxBytes(cfg)
+	if err != nil {
+		return nil, err
+	}
+	e := &embedded{
+		dir: cfg.Dir, log: log, maxBytes: maxBytes,
+		opts: &server.Options{
+			ServerName:         "whatchanged",
+			DontListen:         true, // the only client is in this process
+			NoSigs:             true,
+			JetStream:          true,
+			StoreDir:           cfg.Dir,
+			SyncAlways:         true, // an acknowledgement means fsynced
+			JetStreamMaxStore:  budget(maxBytes),
+			JetStreamMaxMemory: 64 << 20,
+			MaxPayload:         embeddedMaxPayload,
+			MaxPending:         512 << 20, // our one connection carries all consumers' frames
+		},
+	}
+	if err := e.start(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *embedded) start() error {
+	srv, err := server.NewServer(e.opts.Clone())
+	if err != nil {
+		return fmt.Errorf("make the embedded nats-server: %w", err)
+	}
+	srv.SetLoggerV2(serverLog{e.log}, false, false, false)
+	srv.Start()
+	if !srv.ReadyForConnections(serverStart) || !srv.JetStreamEnabled() {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+		return fmt.Errorf("embedded nats-server in %s was not ready within %s; its log lines say why", e.dir, serverStart)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.srv = srv
+	return nil
+}
+
+func (e *embedded) stop() {
+	e.mu.Lock()
+	srv := e.srv
+	e.srv = nil
+	e.mu.Unlock()
+	if srv != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	}
+}
+
+// InProcessConn is what the client calls to connect, and to reconnect.
+func (e *embedded) InProcessConn() (net.Conn, error) {
+	srv := e.server()
+	if srv == nil {
+		return nil, errors.New("the embedded nats-server is not running")
+	}
+	return srv.InProcessConn()
+}
+
+func (e *embedded) server() *server.Server {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.srv
+}
+
+// health returns what the server itself thinks is wrong.
+func (e *embedded) health() error {
+	srv := e.server()
+	if srv == nil {
+		return errors.New("the embedded nats-server is not running")
+	}
+	if h := srv.Healthz(&server.HealthzOptions{}); h.Error != "" {
+		return errors.New(h.Error)
+	}
+	return nil
+}
+
+// syncAlways is read from the running server, not from what we asked for.
+func (e *embedded) syncAlways() bool {
+	js := e.server().JetStreamConfig()
+	return js != nil && js.SyncAlways
+}
+
+// readSyncAlways finds out whether the servers fsync before they acknowledge.
+// Servers elsewhere tell only those who may use the system account; nil then.
+func (b *Bus) readSyncAlways(ctx context.Context) (*bool, error) {
+	if b.embedded != nil {
+		on := b.embedded.syncAlways()
+		if !on {
+			return nil, errors.New("the embedded nats-server does not fsync before it acknowledges")
+		}
+		return &on, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	msg, err := b.nc.RequestWithContext(ctx, "$SYS.REQ.SERVER.PING.JSZ", nil)
+	if err != nil {
+		b.log.Warn("servers do not say whether they fsync before they acknowledge; set sync_interval: always on each")
+		return nil, nil
+	}
+	var answer struct {
+		Data struct {
+			Config struct {
+				SyncAlways bool `json:"sync_always"`
+			} `json:"config"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+		return nil, fmt.Errorf("read the servers' jetstream settings: %w", err)
+	}
+	on := answer.Data.Config.SyncAlways
+	if !on {
+		return nil, errors.New("the servers acknowledge before they fsync: set jetstream { sync_interval: always } on each")
+	}
+	return &on, nil
+}
+
+// makeDir makes dir, with the new names on disk: neither store fsyncs them.
+func makeDir(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	parent := dir
+	var made []string // to be synced: each directory that holds a new name
+	for {
+		if _, err := os.Stat(parent); err == nil {
+			break
+		}
+		parent = filepath.Dir(parent)
+		made = append(made, parent)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, d := range made {
+		if err := syncDir(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncDirs fsyncs every directory below dir, and dir itself.
+func syncDirs(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			return nil // the server removes files while we walk
+		case err != nil:
+			return err
+		case !d.IsDir():
+			return nil
+		}
+		if err := syncDir(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// serverLog passes the server's messages on. Its notices are for its own
+// operators, not for ours.
+type serverLog struct{ log *slog.Logger }
+
+func (l serverLog) Noticef(format string, v ...any) { l.debug(format, v) }
+func (l serverLog) Debugf(format string, v ...any)  { l.debug(format, v) }
+func (l serverLog) Tracef(format string, v ...any)  { l.debug(format, v) }
+
+func (l serverLog) debug(format string, v []any) {
+	l.log.Debug("nats-server", "message", fmt.Sprintf(format, v...))
+}
+
+func (l serverLog) Warnf(format string, v ...any) {
+	if strings.HasPrefix(format, "Maximum payloads over") {
+		return // decided: one body of 25 MiB is one message
+	}
+	l.log.Warn("nats-server", "message", fmt.Sprintf(format, v...))
+}
+
+func (l serverLog) Errorf(format string, v ...any) {
+	l.log.Error("nats-server", "message", fmt.Sprintf(format, v...))
+}
+
+func (l serverLog) Fatalf(format string, v ...any) { l.Errorf(format, v...) }

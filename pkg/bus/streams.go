@@ -1,0 +1,179 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	duplicateWindow = time.Minute
+	deadAge         = 30 * 24 * time.Hour
+
+	// smallStreams is room in the budget for the buckets and advisories.
+	smallStreams     = 128 << 20
+	advisoryMaxBytes = 16 << 20
+)
+
+// Of the budget, DELIVERIES has 60 %, CHANGES 25, DEAD 5 and AUDIT 5; the rest
+// is the server's own need. Control state comes on top, so that a small budget
+// cannot starve it.
+func budget(maxBytes int64) int64 { return maxBytes/60*100 + smallStreams }
+
+// streams lists what Connect makes, in the order it makes it.
+func (b *Bus) streams() []jetstream.StreamConfig {
+	whole := b.deliveriesMaxBytes()
+	kept := func(name, subjects string, maxBytes int64) jetstream.StreamConfig {
+		return jetstream.StreamConfig{
+			Name:        name,
+			Subjects:    []string{subjects},
+			Storage:     jetstream.FileStorage,
+			Retention:   jetstream.LimitsPolicy,
+			Discard:     jetstream.DiscardNew, // a full bus refuses, it never drops
+			MaxBytes:    maxBytes,
+			MaxMsgs:     -1,
+			Duplicates:  duplicateWindow,
+			Compression: jetstream.NoCompression, // frames are compressed by us
+			AllowDirect: true,
+		}
+	}
+	dead := kept(Dead, "dead.*", whole/60*5)
+	dead.MaxAge = deadAge
+	advisory := jetstream.StreamConfig{
+		Name:      Advisory,
+		Subjects:  []string{"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>", "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>"},
+		Storage:   jetstream.FileStorage,
+		Retention: jetstream.LimitsPolicy,
+		Discard:   jetstream.DiscardOld, // alarms about ourselves; nothing here is anybody's data
+		MaxBytes:  advisoryMaxBytes,
+		MaxAge:    7 * 24 * time.Hour,
+	}
+	return []jetstream.StreamConfig{
+		kept(Deliveries, "deliveries.*", whole),
+		kept(Changes, "changes.*", whole/60*25),
+		kept(Audit, "audit.*", whole/60*5),
+		dead,
+		advisory,
+	}
+}
+
+func (b *Bus) deliveriesMaxBytes() int64 {
+	switch {
+	case b.embedded != nil:
+		return b.embedded.maxBytes
+	case b.cfg.MaxBytes > 0:
+		return b.cfg.MaxBytes
+	default:
+		return defaultMaxBytes
+	}
+}
+
+// makeStreams makes or updates buckets and streams. Buckets come first: once
+// there are deliveries, a missing bucket means that it was lost.
+func (b *Bus) makeStreams(ctx context.Context) error {
+	known, err := b.knownStreams(ctx)
+	if err != nil {
+		return err
+	}
+	for _, bucket := range []string{BucketRegistry, BucketState} {
+		if err := b.makeBucket(ctx, bucket, known); err != nil {
+			return err
+		}
+	}
+	for _, cfg := range b.streams() {
+		if err := b.makeStream(ctx, cfg, known[cfg.Name]); err != nil {
+			return err
+		}
+	}
+	return b.syncNames()
+}
+
+func (b *Bus) knownStreams(ctx context.Context) (map[string]*jetstream.StreamInfo, error) {
+	known := map[string]*jetstream.StreamInfo{}
+	list := b.js.ListStreams(ctx)
+	for info := range list.Info() {
+		known[info.Config.Name] = info
+	}
+	if err := list.Err(); err != nil {
+		return nil, fmt.Errorf("list streams: %w", err)
+	}
+	return known, nil
+}
+
+func (b *Bus) makeBucket(ctx context.Context, bucket string, known map[string]*jetstream.StreamInfo) error {
+	there := known["KV_"+bucket]
+	if d := known[Deliveries]; there == nil && d != nil && d.State.LastSeq > 0 {
+		return fmt.Errorf("bucket %s is gone while there are deliveries: restore it from a backup", bucket)
+	}
+	kv, err := b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: bucket, History: 5, Storage: jetstream.FileStorage, Replicas: b.replicas(there),
+	})
+	if err != nil {
+		return fmt.Errorf("make bucket %s: %w", bucket, err)
+	}
+	b.kv[bucket] = kv
+	return nil
+}
+
+func (b *Bus) makeStream(ctx context.Context, cfg jetstream.StreamConfig, there *jetstream.StreamInfo) error {
+	if there != nil && there.Config.Discard != cfg.Discard {
+		return fmt.Errorf("stream %s has discard policy %s, which loses data silently: set it to %s and look for the cause",
+			cfg.Name, there.Config.Discard, cfg.Discard)
+	}
+	cfg.Replicas = b.replicas(there)
+	stream, err := b.js.CreateOrUpdateStream(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("make stream %s: %w", cfg.Name, err)
+	}
+	if err := checkStream(cfg, stream.CachedInfo().Config); err != nil {
+		return fmt.Errorf("stream %s: %w", cfg.Name, err)
+	}
+	return nil
+}
+
+// checkStream refuses a stream whose settings in force could lose data.
+func checkStream(want, got jetstream.StreamConfig) error {
+	var faults []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	fault(got.Discard != want.Discard, "discard is %s, want %s", got.Discard, want.Discard)
+	fault(got.Storage != want.Storage, "storage is %s, want %s", got.Storage, want.Storage)
+	fault(got.Retention != want.Retention, "retention is %s, want %s", got.Retention, want.Retention)
+	fault(got.MaxAge != want.MaxAge, "max_age is %s, want %s", got.MaxAge, want.MaxAge)
+	fault(got.MaxMsgs > 0, "max_msgs is %d, want none", got.MaxMsgs)
+	fault(got.MaxMsgsPerSubject > 0, "max_msgs_per_subject is %d, want none", got.MaxMsgsPerSubject)
+	fault(got.Compression != jetstream.NoCompression, "compression is on")
+	fault(got.PersistMode != want.PersistMode, "persist mode is %v, want %v", got.PersistMode, want.PersistMode)
+	return errors.Join(faults...)
+}
+
+// replicas is what was asked for, else what is there, else what the servers suggest.
+func (b *Bus) replicas(there *jetstream.StreamInfo) int {
+	switch {
+	case b.cfg.Replicas > 0:
+		return b.cfg.Replicas
+	case there != nil:
+		return there.Config.Replicas
+	case b.nc.ConnectedClusterName() != "":
+		return 3
+	default:
+		return 1
+	}
+}
+
+// syncNames puts the names of new files of an embedded server on disk.
+func (b *Bus) syncNames() error {
+	if b.embedded == nil {
+		return nil
+	}
+	if err := syncDirs(b.embedded.dir); err != nil {
+		return fmt.Errorf("fsync the bus directories: %w", err)
+	}
+	return nil
+}

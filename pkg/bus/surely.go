@@ -1,0 +1,149 @@
+package bus
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"whatchanged/pkg/change"
+)
+
+// publishSurely publishes a message until it is acknowledged or ctx ends. The
+// message must have an id, so that trying again is harmless.
+func (b *Bus) publishSurely(ctx context.Context, msg *nats.Msg) error {
+	for try := 1; ; try++ {
+		err := b.publishOnce(ctx, msg)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("publish on %s: %w (last: %w)", msg.Subject, ctx.Err(), err)
+		}
+		b.log.Warn("publish has to be tried again", "subject", msg.Subject, "try", try, "error", err)
+		if isFull(err) && strings.HasPrefix(msg.Subject, "dead.") {
+			if err := b.shedDead(ctx); err != nil {
+				b.log.Error("cannot make room for dead letters", "error", err)
+			}
+		}
+		if err := pause(ctx, backoff(try)); err != nil {
+			return fmt.Errorf("publish on %s: %w", msg.Subject, err)
+		}
+	}
+}
+
+func (b *Bus) publishOnce(ctx context.Context, msg *nats.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, ackWait)
+	defer cancel()
+	// PublishMsg writes options into the message's headers: none are given.
+	_, err := b.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
+	return err
+}
+
+func isFull(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == codeStoreFailed
+}
+
+// backoff grows from 0.1 s to 60 s, with jitter.
+func backoff(try int) time.Duration {
+	d := min(100*time.Millisecond<<min(try-1, 16), time.Minute)
+	return d/2 + rand.N(d/2+1)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+const (
+	partTarget = 4 << 20  // bytes of results before compression
+	resultMost = 24 << 20 // of one result; beyond it is split
+)
+
+// PublishChanges stores the outcome of one delivery frame, in as many parts as
+// it takes, and returns when all are on disk. It tries until ctx ends; a repeat
+// is harmless. Part and Parts are set here. A single change that is too large
+// for any message is change.ErrMalformed.
+func (b *Bus) PublishChanges(ctx context.Context, f *ChangeFrame) error {
+	parts, err := b.split(f)
+	if err != nil {
+		return err
+	}
+	head := *f
+	head.Parts = len(parts)
+	var raw []byte
+	for i, part := range parts {
+		head.Part = i + 1
+		raw = append(appendChangeHead(raw[:0], &head), part...)
+		data := b.codec.seal(nil, raw)
+		if len(data) > b.maxFrame {
+			return fmt.Errorf("%w: a part of change frame %s/%d has %d bytes, at most %d",
+				change.ErrMalformed, f.Chain, f.Number, len(data), b.maxFrame)
+		}
+		sum := sha256.Sum256(data)
+		msg := nats.NewMsg("changes." + f.Lane)
+		msg.Data = data
+		msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s/%d/%d/%d", f.Chain, f.Number, f.Run, head.Part))
+		msg.Header.Set(headerChain, f.Chain)
+		msg.Header.Set(headerFrame, strconv.FormatUint(f.Number, 10))
+		msg.Header.Set(headerHash, fmt.Sprintf("%x", sum))
+		if err := b.publishSurely(ctx, msg); err != nil {
+			return fmt.Errorf("publish changes of frame %s/%d: %w", f.Chain, f.Number, err)
+		}
+	}
+	return nil
+}
+
+// split encodes the results of f into parts.
+func (b *Bus) split(f *ChangeFrame) ([][]byte, error) {
+	parts := [][]byte{nil}
+	add := func(encoded []byte) {
+		last := &parts[len(parts)-1]
+		if len(*last) > 0 && len(*last)+len(encoded) > min(partTarget, b.maxFrame) {
+			parts = append(parts, nil)
+			last = &parts[len(parts)-1]
+		}
+		*last = appendFrameResult(*last, encoded)
+	}
+	var buf []byte
+	for i := range f.Results {
+		r := &f.Results[i]
+		buf = appendResult(buf[:0], r)
+		if len(buf) <= b.maxFrame-frameSlack && len(buf) <= resultMost && len(r.Changes) <= maxChanges/2 {
+			add(buf)
+			continue
+		}
+		// Its changes alone are too many: it comes again in each part.
+		head := appendResultHead(nil, r)
+		piece := append([]byte(nil), head...)
+		count := 0
+		for j := range r.Changes {
+			one := putMessage(nil, 17, func(b []byte) []byte { return appendChange(b, &r.Changes[j]) })
+			if len(one)+len(head) > b.maxFrame-frameSlack {
+				return nil, fmt.Errorf("%w: a change of delivery %s has %d bytes", change.ErrMalformed, r.DeliveryID, len(one))
+			}
+			if count > 0 && (len(piece)+len(one) > min(partTarget, b.maxFrame-frameSlack) || count == maxChanges/2) {
+				add(piece)
+				piece, count = append(piece[:0], head...), 0
+			}
+			piece = append(piece, one...)
+			count++
+		}
+		add(piece)
+	}
+	return parts, nil
+}
