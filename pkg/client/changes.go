@@ -76,14 +76,13 @@ type ChangeFilter struct {
 	AsOf        time.Time
 }
 
-func (f ChangeFilter) values() url.Values {
+// selectors is the filter without its times and paging.
+func (f ChangeFilter) selectors() query {
 	q := query{}
 	q.text("service_id", f.ServiceID)
 	q.text("change_type", f.Type)
 	q.text("source", f.Source)
 	q.text("environment", f.Environment)
-	q.time("start_date", f.Start)
-	q.time("end_date", f.End)
 	q.text("q", f.Query)
 	q.text("actor", f.Actor)
 	q.text("repository", f.Repository)
@@ -91,6 +90,13 @@ func (f ChangeFilter) values() url.Values {
 	q.text("status", f.Status)
 	q.text("tag", f.Tag)
 	q.text("delivery_id", f.DeliveryID)
+	return q
+}
+
+func (f ChangeFilter) values() url.Values {
+	q := f.selectors()
+	q.time("start_date", f.Start)
+	q.time("end_date", f.End)
 	q.number("limit", f.Limit)
 	q.number("offset", f.Offset)
 	q.text("cursor", f.Cursor)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // Services lists the org's services.
@@ -51,9 +52,19 @@ func (c *Client) UpdateSource(ctx context.Context, id string, in SourcePatch) (S
 	return object[Source](ctx, c, http.MethodPatch, item("sources", id), in)
 }
 
-// RotateSource gives the source a new token, shown here only.
+// RotateSource gives the source a new token, shown here only. The old one is
+// good for a day longer.
 func (c *Client) RotateSource(ctx context.Context, id string) (SourceSecret, error) {
 	return object[SourceSecret](ctx, c, http.MethodPost, item("sources", id)+"/rotate", nil)
+}
+
+// RotateSourceWithin is RotateSource with a time for which the old token is
+// good; zero ends it at once.
+func (c *Client) RotateSourceWithin(ctx context.Context, id string, overlap time.Duration) (SourceSecret, error) {
+	q := url.Values{"overlap": {overlap.String()}}
+	var out data[SourceSecret]
+	_, err := c.do(ctx, call{method: http.MethodPost, path: item("sources", id) + "/rotate", query: q, out: &out})
+	return out.Data, err
 }
 
 // DeleteSource removes a source; what it delivered stays.
@@ -89,9 +100,20 @@ func object[T any](ctx context.Context, c *Client, method, path string, body any
 	return out.Data, err
 }
 
-// list reads a list that is short enough to come in one page.
+// list reads a whole list; these are short.
 func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
-	var out Page[T]
-	_, err := c.do(ctx, call{method: http.MethodGet, path: path, out: &out})
-	return out.Data, err
+	var all []T
+	for {
+		q := query{}
+		q.number("limit", 100)
+		q.number("offset", len(all))
+		var page Page[T]
+		if _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: url.Values(q), out: &page}); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Data...)
+		if !page.Meta.HasMore || len(page.Data) == 0 {
+			return all, nil
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -54,7 +55,7 @@ func (c *Client) Tail(ctx context.Context, f ChangeFilter) iter.Seq2[change.Chan
 func (c *Client) tailOnce(ctx context.Context, f ChangeFilter, connected func(), yield func(change.Change, error) bool) (bool, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r, err := c.request(ctx, call{method: http.MethodGet, path: "/api/v1/changes/stream", query: f.values()}, nil)
+	r, err := c.request(ctx, call{method: http.MethodGet, path: "/api/v1/changes/stream", query: url.Values(f.selectors())}, nil)
 	if err != nil {
 		return false, err
 	}

@@ -58,7 +58,7 @@ type NewChange struct {
 
 // Meta says where a page stands in its list.
 type Meta struct {
-	Total      int64  `json:"total" doc:"How many match in all" example:"1"`
+	Total      int64  `json:"total" doc:"How many match in all; -1 where that is not counted" example:"1"`
 	Limit      int    `json:"limit" doc:"The most that a page holds" example:"25"`
 	Offset     int    `json:"offset" doc:"How many were left out before this page" example:"0"`
 	HasMore    bool   `json:"has_more" doc:"Whether more follow" example:"false"`
@@ -86,17 +86,17 @@ type Service struct {
 type NewService struct {
 	ID           string   `json:"id,omitempty" doc:"Wanted id; made when left out" pattern:"^svc_[A-Za-z0-9]{1,40}$" patternDescription:"svc_ and 1 to 40 letters or digits" example:"svc_abc123"`
 	Name         string   `json:"name" minLength:"1" maxLength:"200" example:"API Gateway"`
-	Description  string   `json:"description,omitempty" maxLength:"4096"`
-	Repositories []string `json:"repositories,omitempty" maxItems:"100" nullable:"false" example:"[\"acme/gateway\"]"`
-	Resources    []string `json:"resources,omitempty" maxItems:"100" nullable:"false"`
+	Description  string   `json:"description,omitempty" maxLength:"2000"`
+	Repositories []string `json:"repositories,omitempty" doc:"Whose changes are this service's: owner/name, or a pattern such as acme/*" maxItems:"1000" nullable:"false" example:"[\"acme/gateway\"]"`
+	Resources    []string `json:"resources,omitempty" doc:"Names or ids of resources, or patterns" maxItems:"1000" nullable:"false"`
 }
 
 // ServicePatch changes what it names of a service.
 type ServicePatch struct {
 	Name         *string   `json:"name,omitempty" minLength:"1" maxLength:"200"`
-	Description  *string   `json:"description,omitempty" maxLength:"4096"`
-	Repositories *[]string `json:"repositories,omitempty" maxItems:"100"`
-	Resources    *[]string `json:"resources,omitempty" maxItems:"100"`
+	Description  *string   `json:"description,omitempty" maxLength:"2000"`
+	Repositories *[]string `json:"repositories,omitempty" doc:"Whose changes are this service's: owner/name, or a pattern such as acme/*" maxItems:"1000"`
+	Resources    *[]string `json:"resources,omitempty" doc:"Names or ids of resources, or patterns" maxItems:"1000"`
 }
 
 // Source is one configured entry point for webhooks.
@@ -106,6 +106,7 @@ type Source struct {
 	Provider           string      `json:"provider" doc:"Who speaks here; auto detects it" example:"github"`
 	Auth               string      `json:"auth" doc:"How a request proves who sent it, beside the token" example:"github_hmac"`
 	Secrets            int         `json:"secrets" doc:"How many secrets are set; they are never shown" example:"1"`
+	SecretHeader       string      `json:"secret_header,omitempty" doc:"A header that carries a secret of its own, and is never kept"`
 	DefaultEnvironment string      `json:"default_environment,omitempty"`
 	DefaultServiceID   string      `json:"default_service_id,omitempty"`
 	IgnoreEvents       []string    `json:"ignore_events,omitempty" nullable:"false" example:"[\"github.push\"]"`
@@ -127,10 +128,11 @@ type NewSource struct {
 	Name               string   `json:"name" minLength:"1" maxLength:"200" example:"GitHub, acme"`
 	Provider           string   `json:"provider,omitempty" doc:"Who speaks here; default auto, which detects it" maxLength:"64" example:"github"`
 	Auth               string   `json:"auth,omitempty" doc:"How a request proves who sent it, beside the token; default none" enum:"none,github_hmac,gitlab_token,gitlab_signing" example:"github_hmac"`
-	Secrets            []string `json:"secrets,omitempty" doc:"Secrets for auth; any of them may match" maxItems:"5" nullable:"false" writeOnly:"true"`
+	Secrets            []string `json:"secrets,omitempty" doc:"Secrets for auth; any of them may match" maxItems:"8" nullable:"false" writeOnly:"true"`
+	SecretHeader       string   `json:"secret_header,omitempty" doc:"A header that carries a secret of its own, and is never kept" maxLength:"100"`
 	DefaultEnvironment string   `json:"default_environment,omitempty" maxLength:"200" example:"production"`
 	DefaultServiceID   string   `json:"default_service_id,omitempty" maxLength:"64"`
-	IgnoreEvents       []string `json:"ignore_events,omitempty" doc:"Kinds of events not to record, such as github.push or github.*" maxItems:"100" nullable:"false"`
+	IgnoreEvents       []string `json:"ignore_events,omitempty" doc:"Kinds of events not to record, such as github.push or github.*" maxItems:"1000" nullable:"false"`
 }
 
 // SourcePatch changes what it names of a source.
@@ -138,10 +140,11 @@ type SourcePatch struct {
 	Name               *string   `json:"name,omitempty" minLength:"1" maxLength:"200"`
 	Provider           *string   `json:"provider,omitempty" maxLength:"64"`
 	Auth               *string   `json:"auth,omitempty" enum:"none,github_hmac,gitlab_token,gitlab_signing"`
-	Secrets            *[]string `json:"secrets,omitempty" doc:"Replaces all secrets" maxItems:"5" writeOnly:"true"`
+	Secrets            *[]string `json:"secrets,omitempty" doc:"Replaces all secrets" maxItems:"8" writeOnly:"true"`
+	SecretHeader       *string   `json:"secret_header,omitempty" maxLength:"100"`
 	DefaultEnvironment *string   `json:"default_environment,omitempty" maxLength:"200"`
 	DefaultServiceID   *string   `json:"default_service_id,omitempty" maxLength:"64"`
-	IgnoreEvents       *[]string `json:"ignore_events,omitempty" maxItems:"100"`
+	IgnoreEvents       *[]string `json:"ignore_events,omitempty" maxItems:"1000"`
 	Disabled           *bool     `json:"disabled,omitempty"`
 }
 
@@ -155,6 +158,7 @@ type Key struct {
 	UserEmail string      `json:"user_email,omitempty"`
 	ExpiresAt change.Time `json:"expires_at,omitzero"`
 	CreatedAt change.Time `json:"created_at"`
+	LastUsed  change.Time `json:"last_used,omitzero" doc:"To the minute"`
 }
 
 // KeySecret is a key with its secret, shown once: when it is made.
@@ -169,6 +173,72 @@ type NewKey struct {
 	Scopes    []string     `json:"scopes" minItems:"1" maxItems:"20" nullable:"false" example:"[\"changes:write\"]"`
 	Role      string       `json:"role,omitempty" enum:"site_admin,power_user,member" doc:"Default member"`
 	UserName  string       `json:"user_name,omitempty" maxLength:"200"`
-	UserEmail string       `json:"user_email,omitempty" maxLength:"320"`
+	UserEmail string       `json:"user_email,omitempty" maxLength:"200"`
 	ExpiresAt *change.Time `json:"expires_at,omitempty"`
+	Secret    string       `json:"key,omitempty" doc:"A key that is in use already, perhaps with another product; made when left out" minLength:"16" maxLength:"256" writeOnly:"true"`
+}
+
+// Delivery is one request that was taken in, and what became of it.
+type Delivery struct {
+	ID            change.DeliveryID `json:"id" example:"dlv_01kjx2v5c0qj3m8z4n6r7t9w1y"`
+	SourceID      string            `json:"source_id" doc:"Source or, for calls of this API, key it came by"`
+	Identity      string            `json:"identity,omitempty" doc:"How the request named itself, such as github:72d3162e-..."`
+	Outcome       string            `json:"outcome" enum:"stored,duplicate,ignored,dead" example:"stored"`
+	Reason        string            `json:"reason,omitempty" doc:"Why it is ignored or dead, or of what it is a duplicate"`
+	Provider      string            `json:"provider,omitempty" example:"github"`
+	DetectedBy    string            `json:"detected_by,omitempty" doc:"How the provider was recognised" example:"header:X-GitHub-Event"`
+	Conflict      bool              `json:"conflict,omitempty" doc:"Its identity was known with another body; the first was kept"`
+	Changes       int               `json:"changes" doc:"How many changes were made of it"`
+	DeadRecords   int               `json:"dead_records,omitempty" doc:"How many of its records could not be processed"`
+	Size          int               `json:"size" doc:"Bytes of its body"`
+	BodySHA256    string            `json:"body_sha256"`
+	ReceivedAt    change.Time       `json:"received_at"`
+	FirstReceived change.Time       `json:"first_received" doc:"When the first delivery of this identity was received"`
+	NormalizedAt  change.Time       `json:"normalized_at"`
+	StoredAt      change.Time       `json:"stored_at"`
+	Run           int               `json:"run,omitempty" doc:"0, or which replay"`
+	Lane          string            `json:"lane" example:"fresh"`
+	Chain         string            `json:"chain" doc:"Chain, frame and place say where on the bus it is"`
+	Frame         uint64            `json:"frame"`
+	Place         int               `json:"place"`
+}
+
+// Payload is a delivery's body as it came.
+type Payload struct {
+	ContentType string
+	Body        []byte
+}
+
+// DeadLetter is something that could not be processed.
+type DeadLetter struct {
+	ID         string            `json:"id"`
+	Stage      string            `json:"stage" doc:"Where it failed" enum:"frame,normalize,insert,alert,forward"`
+	SourceID   string            `json:"source_id,omitempty"`
+	DeliveryID change.DeliveryID `json:"delivery_id,omitzero"`
+	Index      int               `json:"index" doc:"Place of the record in its delivery"`
+	Reason     string            `json:"reason"`
+	Attempts   int               `json:"attempts"`
+	FirstError string            `json:"first_error,omitempty"`
+	LastError  string            `json:"last_error,omitempty"`
+	At         change.Time       `json:"at"`
+}
+
+// StatsRow is one group of changes in one bucket of time.
+type StatsRow struct {
+	Start change.Time       `json:"start,omitzero" doc:"Of the bucket"`
+	Group map[string]string `json:"group,omitempty" doc:"What the group has in common"`
+	Count int64             `json:"count"`
+}
+
+// AccountRow is the account of one source in one bucket of time: received is
+// the sum of all that follows.
+type AccountRow struct {
+	Start     change.Time `json:"start"`
+	SourceID  string      `json:"source_id"`
+	Received  int64       `json:"received"`
+	Stored    int64       `json:"stored"`
+	Duplicate int64       `json:"duplicate"`
+	Ignored   int64       `json:"ignored"`
+	Dead      int64       `json:"dead"`
+	InFlight  int64       `json:"in_flight" doc:"Received, and the outcome is not known yet"`
 }

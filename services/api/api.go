@@ -1,0 +1,166 @@
+// Package api serves the REST API: it checks who calls, reads what they ask,
+// lets pkg/store or pkg/registry answer, and takes in the changes that people
+// and CI jobs log. Operations are declared once, with what the OpenAPI
+// document says of them. Webhooks are not its business, and it keeps no state
+// but the live tails.
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"whatchanged/normalizers"
+	"whatchanged/pkg/auth"
+	"whatchanged/pkg/bus"
+	"whatchanged/pkg/change"
+	"whatchanged/pkg/problem"
+	"whatchanged/pkg/registry"
+	"whatchanged/pkg/store"
+)
+
+// Config has the API's settings.
+type Config struct {
+	// PublicURL is how webhook senders reach the receiver, for the URLs that are shown.
+	PublicURL string
+	// MaxTails is how many live tails may be open at the same time.
+	MaxTails int
+	// MaxKeyTails is how many of them one key may have.
+	MaxKeyTails int
+	// Heartbeat is how often a silent tail shows that it is alive.
+	Heartbeat time.Duration
+}
+
+// DefaultConfig returns the settings of a single machine.
+func DefaultConfig() Config {
+	return Config{PublicURL: "http://127.0.0.1:8080", MaxTails: 1000, MaxKeyTails: 10, Heartbeat: 15 * time.Second}
+}
+
+// Validate reports every fault of the configuration at once.
+func (c Config) Validate() error {
+	var errs []error
+	if c.PublicURL == "" {
+		errs = append(errs, errors.New("api public url: must be set"))
+	}
+	if c.MaxTails < 1 || c.MaxKeyTails < 1 {
+		errs = append(errs, errors.New("api tails: must be at least 1"))
+	}
+	if c.Heartbeat < time.Second/100 {
+		errs = append(errs, errors.New("api heartbeat: must be at least 10ms"))
+	}
+	return errors.Join(errs...)
+}
+
+// Committer takes a delivery in: it returns nil once the delivery is on disk.
+type Committer interface {
+	Commit(ctx context.Context, d *change.Delivery) (bus.Position, error)
+}
+
+// Deps is what the API needs. Without a Gatherer there is no /metrics, and
+// Metrics may be nil; the rest is required.
+type Deps struct {
+	Store       *store.Store
+	Registry    *registry.Registry
+	Bus         *bus.Bus
+	Committer   Committer
+	Normalizers normalizers.Set
+	Sealer      *auth.Sealer
+	Gatherer    prometheus.Gatherer
+	Metrics     prometheus.Registerer
+	Log         *slog.Logger
+}
+
+// API serves the REST API. Run keeps its live tails going.
+type API struct {
+	Deps
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	huma    huma.API
+	mux     *http.ServeMux
+	recent  *recent
+	hub     *hub
+}
+
+// New returns an API that is ready to serve.
+func New(deps Deps, cfg Config) (*API, error) {
+	err := cfg.Validate()
+	if deps.Store == nil || deps.Registry == nil || deps.Bus == nil || deps.Committer == nil ||
+		deps.Normalizers == nil || deps.Sealer == nil || deps.Log == nil {
+		err = errors.Join(err, errors.New("api: a dependency is missing"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := &API{
+		Deps:    deps,
+		cfg:     cfg,
+		log:     deps.Log,
+		metrics: newMetrics(deps.Metrics),
+		mux:     http.NewServeMux(),
+		recent:  newRecent(),
+	}
+	a.hub = newHub(deps.Bus.Tail, cfg, deps.Log, a.metrics)
+	a.huma = humago.New(a.mux, document())
+	a.huma.UseMiddleware(
+		func(ctx huma.Context, next func(huma.Context)) { next(malformedStatus{ctx}) },
+		a.authenticate,
+	)
+	a.registerChanges()
+	a.registerStream()
+	a.registerServices()
+	a.registerDeliveries()
+	a.registerStats()
+	a.registerSources()
+	a.registerKeys()
+	return a, a.registerOperation()
+}
+
+// Run keeps the live tails going until ctx ends; then they end too.
+func (a *API) Run(ctx context.Context) error { return a.hub.run(ctx) }
+
+// Handler serves /api/v1, /openapi.json, /healthz, /readyz and /metrics.
+func (a *API) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		if handler, pattern := a.mux.Handler(r); pattern == "" {
+			refuse(w, r, handler)
+			return
+		}
+		a.mux.ServeHTTP(w, r)
+	})
+}
+
+// refuse answers what no operation serves. The router knows whether another
+// method would do, and only says so in plain text.
+func refuse(w http.ResponseWriter, r *http.Request, router http.Handler) {
+	said := probe{header: http.Header{}}
+	router.ServeHTTP(&said, r)
+	if said.status == http.StatusMethodNotAllowed {
+		allow := said.header.Get("Allow")
+		w.Header().Set("Allow", allow)
+		problem.Write(w, problem.New(problem.MethodNotAllowed, "method_not_allowed", "this path takes "+allow))
+		return
+	}
+	problem.Write(w, problem.New(problem.NotFound, "no_such_path", "there is nothing at this path; /openapi.json lists what there is"))
+}
+
+// probe takes an answer's status and headers, and nothing else.
+type probe struct {
+	header http.Header
+	status int
+}
+
+func (p *probe) Header() http.Header         { return p.header }
+func (p *probe) WriteHeader(status int)      { p.status = status }
+func (p *probe) Write(b []byte) (int, error) { return len(b), nil }

@@ -1,0 +1,90 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"whatchanged/pkg/auth"
+	"whatchanged/pkg/problem"
+	"whatchanged/pkg/registry"
+)
+
+const scopeKey = "scope" // in an operation's metadata
+
+// register declares an operation that needs a scope. A handler returns plain
+// errors; what they mean to the caller is decided in fail.
+func register[I, O any](a *API, op huma.Operation, scope auth.Scope, handle func(context.Context, *I) (*O, error)) {
+	op.Metadata = map[string]any{scopeKey: scope}
+	op.Security = []map[string][]string{{"key": {scope}}}
+	op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the scope `" + scope + "`.")
+	if op.MaxBodyBytes == 0 {
+		op.MaxBodyBytes = 64 << 10
+	}
+	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, a.fail(ctx, op.OperationID, err)
+		}
+		return out, nil
+	})
+}
+
+// authenticate lets a request through whose key carries the operation's scope,
+// and puts who is calling into the context. The org comes from the key alone.
+func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
+	op := ctx.Operation()
+	scope, _ := op.Metadata[scopeKey].(string)
+	r, w := humago.Unwrap(ctx)
+	key, err := a.keyOf(r)
+	if err != nil {
+		a.metrics.refused.WithLabelValues("unauthenticated").Inc()
+		problem.Write(w, err)
+		return
+	}
+	p := key.Principal()
+	a.metrics.keyUses.WithLabelValues(op.OperationID).Inc()
+	a.log.Debug("key used", "org", p.Org, "key_id", p.KeyID, "operation", op.OperationID)
+	if !p.Allows(scope) {
+		a.metrics.refused.WithLabelValues("forbidden").Inc()
+		problem.Write(w, problem.New(problem.Forbidden, "missing_scope",
+			"this key lacks the scope "+scope+"; use a key that has it"))
+		return
+	}
+	for name, values := range r.URL.Query() {
+		if len(values) > 1 {
+			problem.Write(w, problem.Invalid(clip(name), "the parameter is given more than once; give it once"))
+			return
+		}
+	}
+	next(huma.WithContext(ctx, auth.WithPrincipal(ctx.Context(), p)))
+}
+
+// keyOf finds the key that a request carries in its Authorization header, the
+// one place where keys are taken from: a URL ends up in logs.
+func (a *API) keyOf(r *http.Request) (*registry.Key, error) {
+	header := r.Header.Values("Authorization")
+	if len(header) != 1 {
+		return nil, unauthenticated("send an API key, as Authorization: Bearer <key>")
+	}
+	scheme, token, _ := strings.Cut(header[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return nil, unauthenticated("the Authorization header must be: Bearer <key>")
+	}
+	key, ok := a.Registry.KeyByToken(strings.TrimSpace(token))
+	if err := a.Registry.Fresh(); err != nil {
+		return nil, err // the key might be deleted, and we would not know
+	}
+	if !ok {
+		return nil, unauthenticated("the API key is unknown, expired or deleted")
+	}
+	a.Registry.TouchKey(key.Org, key.ID)
+	return key, nil
+}
+
+func unauthenticated(message string) error {
+	return problem.New(problem.Unauthenticated, "unauthenticated", message)
+}

@@ -1,0 +1,118 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"whatchanged/pkg/auth"
+	"whatchanged/pkg/change"
+	"whatchanged/pkg/store"
+)
+
+type listInput struct {
+	OneService
+	ListParams
+}
+
+type serviceListInput struct {
+	ID string `path:"id" doc:"Service" maxLength:"64" example:"svc_abc123"`
+	ListParams
+}
+
+// ListParams is what both lists of changes take. The router reads it from the
+// query string, and it is exported for that alone.
+type ListParams struct {
+	Filter
+	Range
+	Paging
+	Order
+	AsOf timeParam `query:"as_of" doc:"Only what was recorded by then"`
+}
+
+type changeInput struct {
+	ID string `path:"id" doc:"Change" maxLength:"64" example:"chg_01kjx2v5c0qj3m8z4n6r7t9w1y"`
+}
+
+func (a *API) registerChanges() {
+	register(a, huma.Operation{
+		OperationID: "list-changes", Method: http.MethodGet, Path: "/api/v1/changes", Tags: []string{"changes"},
+		Summary:     "List changes",
+		Description: "Changes that match every filter, by the time they occurred, newest first.",
+	}, auth.ChangesRead, a.listChanges)
+	register(a, huma.Operation{
+		OperationID: "list-service-changes", Method: http.MethodGet, Path: "/api/v1/services/{id}/changes", Tags: []string{"changes"},
+		Summary: "List the changes of one service",
+	}, auth.ChangesRead, a.listServiceChanges)
+	register(a, huma.Operation{
+		OperationID: "get-change", Method: http.MethodGet, Path: "/api/v1/changes/{id}", Tags: []string{"changes"},
+		Summary: "Get one change",
+	}, auth.ChangesRead, a.getChange)
+
+	description := "Records a change; it is on disk before the answer is sent. " +
+		"The same `Idempotency-Key` with the same body answers with the same change, with another body `409`: the first is kept."
+	register(a, huma.Operation{
+		OperationID: "log-change", Method: http.MethodPost, Path: "/api/v1/changes", Tags: []string{"changes"},
+		Summary: "Log a change", Description: description,
+		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxChangeBody,
+	}, auth.ChangesWrite, a.logChange)
+	register(a, huma.Operation{
+		OperationID: "log-service-change", Method: http.MethodPost, Path: "/api/v1/services/{id}/changes", Tags: []string{"changes"},
+		Summary: "Log a change of one service", Description: description,
+		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxChangeBody,
+	}, auth.ChangesWrite, a.logServiceChange)
+}
+
+// listChanges serves GET /api/v1/changes.
+func (a *API) listChanges(ctx context.Context, in *listInput) (*many[change.Change], error) {
+	return a.findChanges(ctx, in.ServiceID, &in.ListParams)
+}
+
+// listServiceChanges serves GET /api/v1/services/{id}/changes.
+func (a *API) listServiceChanges(ctx context.Context, in *serviceListInput) (*many[change.Change], error) {
+	if _, ok := a.Registry.Service(auth.Org(ctx), in.ID); !ok {
+		return nil, notFound("service", in.ID)
+	}
+	return a.findChanges(ctx, in.ID, &in.ListParams)
+}
+
+func (a *API) findChanges(ctx context.Context, serviceID string, in *ListParams) (*many[change.Change], error) {
+	if err := in.Range.check(); err != nil {
+		return nil, err
+	}
+	if err := in.Order.check(in.Paging); err != nil {
+		return nil, err
+	}
+	filter, err := in.Filter.filter(auth.Org(ctx), serviceID)
+	if err != nil {
+		return nil, err
+	}
+	filter.Start, filter.End, filter.AsOf = in.Start.Time, in.End.Time, in.AsOf.Time
+	page, err := a.Store.FindChanges(ctx, store.ChangeQuery{
+		ChangeFilter: filter,
+		Limit:        in.Limit,
+		Offset:       in.Offset,
+		Cursor:       in.Cursor,
+		Sort:         in.Sort,
+		Total:        true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find changes: %w", err)
+	}
+	return pageOf(page, same), nil
+}
+
+// getChange serves GET /api/v1/changes/{id}.
+func (a *API) getChange(ctx context.Context, in *changeInput) (*one[change.Change], error) {
+	id, err := change.ParseID(in.ID)
+	if err != nil {
+		return nil, notFound("change", in.ID)
+	}
+	c, err := a.Store.Change(ctx, auth.Org(ctx), id)
+	if err != nil {
+		return nil, fmt.Errorf("get change: %w", err)
+	}
+	return answer(c), nil
+}

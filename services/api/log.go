@@ -1,0 +1,282 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"whatchanged/normalizers"
+	"whatchanged/pkg/auth"
+	"whatchanged/pkg/change"
+	"whatchanged/pkg/client"
+	"whatchanged/pkg/problem"
+	"whatchanged/pkg/store"
+)
+
+const (
+	maxChangeBody = 1 << 20
+	maxWait       = 10 * time.Second
+	provider      = "api"
+)
+
+// WriteParams is what both ways of logging a change take. The router reads it
+// from the request, and it is exported for that alone.
+type WriteParams struct {
+	Wait           spanParam `query:"wait" doc:"Answer only when the change can be queried, or after this time, at most 10s; X-Whatchanged-Visible says which"`
+	IdempotencyKey string    `header:"Idempotency-Key" doc:"Names this change, so that sending it again records it once" maxLength:"255"`
+	ContentType    string    `header:"Content-Type" hidden:"true"`
+	UserAgent      string    `header:"User-Agent" hidden:"true"`
+	RawBody        []byte
+	Body           client.NewChange
+}
+
+type logInput struct{ WriteParams }
+
+type serviceLogInput struct {
+	ID string `path:"id" doc:"Service" maxLength:"64" example:"svc_abc123"`
+	WriteParams
+}
+
+type logOutput struct {
+	Visible string `header:"X-Whatchanged-Visible" doc:"true once the change can be queried"`
+	Body    struct {
+		Data change.Change `json:"data"`
+	}
+}
+
+// logChange serves POST /api/v1/changes.
+func (a *API) logChange(ctx context.Context, in *logInput) (*logOutput, error) {
+	if in.Body.ServiceID == "" {
+		return a.write(ctx, &in.WriteParams, change.Service{})
+	}
+	s, ok := a.Registry.Service(auth.Org(ctx), in.Body.ServiceID)
+	if !ok {
+		return nil, problem.Invalid("service_id", fmt.Sprintf("there is no service %q; POST /api/v1/services makes one", clip(in.Body.ServiceID)))
+	}
+	return a.write(ctx, &in.WriteParams, change.Service{ID: s.ID, Name: s.Name})
+}
+
+// logServiceChange serves POST /api/v1/services/{id}/changes.
+func (a *API) logServiceChange(ctx context.Context, in *serviceLogInput) (*logOutput, error) {
+	s, ok := a.Registry.Service(auth.Org(ctx), in.ID)
+	if !ok {
+		return nil, notFound("service", in.ID)
+	}
+	if in.Body.ServiceID != "" && in.Body.ServiceID != in.ID {
+		return nil, problem.Invalid("service_id", "service_id names another service than the path; leave it out")
+	}
+	return a.write(ctx, &in.WriteParams, change.Service{ID: s.ID, Name: s.Name})
+}
+
+// write takes a change in: it becomes a delivery, as a webhook does, and is on
+// the bus before the answer is sent. The normalizer is pure, so what it makes
+// of the delivery here is what the pipeline will store.
+func (a *API) write(ctx context.Context, in *WriteParams, service change.Service) (*logOutput, error) {
+	if err := checkChange(in); err != nil {
+		return nil, err
+	}
+	d := newDelivery(ctx, in, service, time.Now())
+	id := identityOf(d)
+	release, err := a.recent.claim(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	first, err := a.firstOf(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	logged, err := a.normalize(d, first)
+	if err != nil {
+		return nil, err
+	}
+	if first != nil {
+		if logged, err = a.repeat(ctx, first, service, logged); err != nil {
+			return nil, err
+		}
+	}
+	// A caller who leaves now would come again with the same Idempotency-Key: that
+	// it was taken in must be known then. The committer waits for a few seconds at most.
+	if _, err := a.Committer.Commit(context.WithoutCancel(ctx), d); err != nil {
+		return nil, fmt.Errorf("commit: %w", err)
+	}
+	if first == nil {
+		a.recent.add(id, sighting{received: d.ReceivedAt, delivery: d.ID, body: sha256.Sum256(d.Body), service: service.ID})
+		a.metrics.logged.WithLabelValues("new").Inc()
+	} else {
+		a.metrics.logged.WithLabelValues("known").Inc()
+	}
+	out := &logOutput{}
+	out.Body.Data = logged
+	if in.Wait.d > 0 {
+		out.Visible = strconv.FormatBool(a.visible(ctx, logged.Org, logged.ID, in.Wait.d))
+	}
+	return out, nil
+}
+
+// normalize makes the change that the pipeline will make of the delivery.
+func (a *API) normalize(d *change.Delivery, first *sighting) (change.Change, error) {
+	received := d.ReceivedAt
+	if first != nil {
+		received = first.received
+	}
+	settings := normalizers.Settings{
+		FindService: func(repository string, res change.Resource) (change.Service, bool) {
+			return a.Registry.FindService(d.Org, repository, res)
+		},
+	}
+	made := a.Normalizers.Process(d, settings, received.Time, d.ReceivedAt.Time)
+	if made.Outcome != change.Stored {
+		return change.Change{}, problem.New(problem.Malformed, "malformed", "this is not a change: "+made.Reason)
+	}
+	return made.Changes[0], nil
+}
+
+// checkChange holds what the schema cannot say.
+func checkChange(in *WriteParams) error {
+	if strings.TrimSpace(in.Body.Summary) == "" {
+		return problem.Invalid("summary", "summary is blank; say in a line what changed")
+	}
+	if in.Wait.d > maxWait {
+		return problem.Invalid("wait", "wait is at most 10s")
+	}
+	for _, tag := range in.Body.Tags {
+		if len(tag) > 1024 {
+			return problem.Invalid("tags", "a tag has at most 1024 bytes")
+		}
+	}
+	if in.Body.Metadata == nil {
+		return nil
+	}
+	var body struct {
+		Metadata json.RawMessage `json:"metadata"`
+	}
+	if err := json.Unmarshal(in.RawBody, &body); err != nil {
+		return fmt.Errorf("%w: body: %w", change.ErrMalformed, err)
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, body.Metadata); err != nil {
+		return fmt.Errorf("%w: metadata: %w", change.ErrMalformed, err)
+	}
+	if compact.Len() > change.MaxMetadata {
+		return problem.Invalid("metadata", fmt.Sprintf("metadata is over the limit of %d bytes; keep what is needed and link to the rest", change.MaxMetadata))
+	}
+	return nil
+}
+
+// newDelivery makes the delivery that a request is. Its id is drawn before the
+// commit, so that the answer can name it.
+func newDelivery(ctx context.Context, in *WriteParams, service change.Service, now time.Time) *change.Delivery {
+	p, _ := auth.PrincipalFrom(ctx)
+	h := http.Header{"Content-Type": {"application/json"}}
+	if in.UserAgent != "" {
+		h.Set("User-Agent", clip(in.UserAgent))
+	}
+	if in.IdempotencyKey != "" {
+		h.Set("Idempotency-Key", in.IdempotencyKey)
+	}
+	return &change.Delivery{
+		ID:         change.NewDeliveryID(now),
+		Org:        p.Org,
+		SourceID:   p.KeyID,
+		ReceivedAt: change.At(now),
+		Header:     h,
+		Body:       in.RawBody,
+		Identity:   normalizers.Identity(h),
+		Provider:   provider,
+		Service:    service,
+	}
+}
+
+func identityOf(d *change.Delivery) store.Identity {
+	return store.Identity{Org: d.Org, SourceID: d.SourceID, Identity: d.Identity}
+}
+
+// firstOf returns the first request with d's Idempotency-Key, or nil. What this
+// process took in lately it remembers; what is older, or came by another
+// process, is in the store. While the store cannot be asked, a request counts
+// as the first: taking it in goes before answering a repeat with the same id,
+// and the normalizer, which waits for the store, records the fact once anyway.
+func (a *API) firstOf(ctx context.Context, d *change.Delivery) (*sighting, error) {
+	if d.Identity == "" {
+		return nil, nil
+	}
+	id := identityOf(d)
+	first, ok := a.recent.get(id)
+	if !ok {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		found, err := a.Store.KnownIdentities(ctx, []store.Identity{id})
+		if err != nil {
+			a.metrics.lookups.Inc()
+			a.log.Warn("idempotency key not looked up", "error", err)
+			return nil, nil
+		}
+		k, ok := found[id]
+		if !ok {
+			return nil, nil
+		}
+		first = sighting{received: k.FirstReceived, delivery: k.DeliveryID, body: k.BodyHash, stored: true}
+	}
+	if first.body != sha256.Sum256(d.Body) {
+		return nil, a.conflict()
+	}
+	return &first, nil
+}
+
+// repeat returns the change of the first request with an Idempotency-Key.
+// again is what this one would have made: the same, but for the delivery.
+func (a *API) repeat(ctx context.Context, first *sighting, service change.Service, again change.Change) (change.Change, error) {
+	again.CreatedAt, again.Provenance.DeliveryID = first.received, first.delivery
+	if !first.stored {
+		if first.service != service.ID {
+			return again, a.conflict()
+		}
+		return again, nil
+	}
+	kept, err := a.Store.Change(ctx, again.Org, again.ID)
+	switch {
+	case problem.KindOf(err) == problem.NotFound: // its row is not written yet
+		return again, nil
+	case err != nil:
+		return again, fmt.Errorf("get change: %w", err)
+	case service.ID != "" && kept.ServiceID != service.ID:
+		return again, a.conflict()
+	}
+	return kept, nil
+}
+
+func (a *API) conflict() error {
+	a.metrics.logged.WithLabelValues("conflict").Inc()
+	e := problem.New(problem.Conflict, "idempotency_key_reused",
+		"this Idempotency-Key was used for another change, which is kept; send a new key with a new change")
+	e.Field = "Idempotency-Key"
+	return e
+}
+
+// visible waits until a change can be queried, and reports whether it can.
+func (a *API) visible(ctx context.Context, org string, id change.ID, wait time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		_, err := a.Store.Change(ctx, org, id)
+		if err == nil {
+			return true
+		}
+		if problem.KindOf(err) != problem.NotFound && !errors.Is(err, context.DeadlineExceeded) {
+			a.log.Debug("waiting for a change", "error", err) // the store may come back within the wait
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return false
+		}
+	}
+}

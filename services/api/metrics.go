@@ -1,0 +1,51 @@
+package api
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics counts what the API does; every label has a fixed set of values.
+type metrics struct {
+	keyUses  *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+	logged   *prometheus.CounterVec
+	tails    prometheus.Gauge
+	dropped  prometheus.Counter
+	lookups  prometheus.Counter
+	notReady *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		keyUses: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "whatchanged_api_key_uses_total",
+			Help: "Requests that carried a known key, by operation.",
+		}, []string{"operation"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "whatchanged_api_refused_total",
+			Help: "Requests without a known key, or whose key lacks the scope.",
+		}, []string{"reason"}),
+		logged: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "whatchanged_api_logged_total",
+			Help: "Changes that callers logged: new, known already, or with a key that was used for another change.",
+		}, []string{"outcome"}),
+		tails: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "whatchanged_api_tails",
+			Help: "Live tails that are open.",
+		}),
+		dropped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "whatchanged_api_tails_dropped_total",
+			Help: "Live tails that were ended because their reader was too slow.",
+		}),
+		lookups: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "whatchanged_api_lookup_failures_total",
+			Help: "Idempotency keys that could not be looked up; the normalizer settles those later.",
+		}),
+		notReady: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "whatchanged_api_not_ready_total",
+			Help: "Readiness checks that failed.",
+		}, []string{"check"}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.keyUses, m.refused, m.logged, m.tails, m.dropped, m.lookups, m.notReady)
+	}
+	return m
+}

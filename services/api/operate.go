@@ -1,0 +1,100 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"whatchanged/pkg/auth"
+	"whatchanged/pkg/problem"
+)
+
+// registerOperation adds what operators and tools ask for, which needs no key,
+// and freezes the OpenAPI document.
+func (a *API) registerOperation() error {
+	document, err := json.MarshalIndent(a.huma.OpenAPI(), "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the OpenAPI document: %w", err)
+	}
+	document = append(document, '\n')
+	a.mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/openapi+json")
+		w.Write(document)
+	})
+	a.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	a.mux.HandleFunc("GET /readyz", a.ready)
+	if a.Gatherer != nil {
+		a.mux.Handle("GET /metrics", a.onlyOperators(promhttp.HandlerFor(a.Gatherer, promhttp.HandlerOpts{})))
+	}
+	return nil
+}
+
+// ready serves GET /readyz. It says which checks fail and not why: that is in
+// the log, and the path needs no key.
+func (a *API) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	status, word := http.StatusOK, "ready"
+	checks := map[string]string{}
+	for name, err := range map[string]error{
+		"bus":      a.Bus.Healthy(),
+		"registry": a.Registry.Fresh(),
+		"store":    a.Store.Ping(ctx),
+	} {
+		checks[name] = "ok"
+		if err != nil {
+			checks[name] = "failing"
+			status, word = http.StatusServiceUnavailable, "not ready"
+			a.metrics.notReady.WithLabelValues(name).Inc()
+			a.log.Debug("not ready", "check", name, "error", err)
+		}
+	}
+	writeJSON(w, status, map[string]any{"status": word, "checks": checks})
+}
+
+// onlyOperators lets callers on this machine through, and keys with the scope
+// admin. A request that a proxy passed on comes from elsewhere.
+func (a *API) onlyOperators(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !fromHere(r) {
+			key, err := a.keyOf(r)
+			if err == nil && !key.Principal().Allows(auth.Admin) {
+				err = problem.New(problem.Forbidden, "missing_scope", "this key lacks the scope admin; use a key that has it")
+			}
+			if err != nil {
+				problem.Write(w, err)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func fromHere(r *http.Request) bool {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
+		if r.Header.Get(name) != "" {
+			return false
+		}
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	return err == nil && net.ParseIP(host).IsLoopback()
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	out, err := json.Marshal(v)
+	if err != nil {
+		problem.Write(w, errors.Join(errors.New("encode answer"), err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(append(out, '\n'))
+}

@@ -1,0 +1,166 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"whatchanged/pkg/auth"
+	"whatchanged/pkg/client"
+	"whatchanged/pkg/problem"
+	"whatchanged/pkg/registry"
+)
+
+const (
+	defaultOverlap = 24 * time.Hour
+	maxOverlap     = 30 * 24 * time.Hour
+)
+
+type createSourceInput struct{ Body client.NewSource }
+
+type updateSourceInput struct {
+	ID   string `path:"id" maxLength:"64"`
+	Body client.SourcePatch
+}
+
+type rotateSourceInput struct {
+	ID      string    `path:"id" maxLength:"64"`
+	Overlap spanParam `query:"overlap" doc:"How long the old token is good for; default 24h, at most 30d, 0s if it leaked"`
+}
+
+func (a *API) registerSources() {
+	tags := []string{"sources"}
+	register(a, huma.Operation{
+		OperationID: "list-sources", Method: http.MethodGet, Path: "/api/v1/sources", Tags: tags,
+		Summary: "List sources", Description: "Oldest first, without tokens and secrets.",
+	}, auth.SourcesAdmin, a.listSources)
+	register(a, huma.Operation{
+		OperationID: "create-source", Method: http.MethodPost, Path: "/api/v1/sources", Tags: tags,
+		Summary: "Create a source", Description: "The answer is the only place that shows its token.",
+		DefaultStatus: http.StatusCreated,
+	}, auth.SourcesAdmin, a.createSource)
+	register(a, huma.Operation{
+		OperationID: "get-source", Method: http.MethodGet, Path: "/api/v1/sources/{id}", Tags: tags,
+		Summary: "Get one source",
+	}, auth.SourcesAdmin, a.getSource)
+	register(a, huma.Operation{
+		OperationID: "update-source", Method: http.MethodPatch, Path: "/api/v1/sources/{id}", Tags: tags,
+		Summary: "Change a source", Description: "Changes what the body names.",
+	}, auth.SourcesAdmin, a.updateSource)
+	register(a, huma.Operation{
+		OperationID: "rotate-source", Method: http.MethodPost, Path: "/api/v1/sources/{id}/rotate", Tags: tags,
+		Summary: "Give a source a new token", Description: "The answer is the only place that shows the new token.",
+	}, auth.SourcesAdmin, a.rotateSource)
+	register(a, huma.Operation{
+		OperationID: "delete-source", Method: http.MethodDelete, Path: "/api/v1/sources/{id}", Tags: tags,
+		Summary: "Delete a source", Description: "Its token stops working; what it delivered stays.",
+	}, auth.SourcesAdmin, a.deleteSource)
+}
+
+// listSources serves GET /api/v1/sources.
+func (a *API) listSources(ctx context.Context, in *pageInput) (*many[client.Source], error) {
+	return cut(a.Registry.Sources(auth.Org(ctx)), in.Paging, sourceForm), nil
+}
+
+// getSource serves GET /api/v1/sources/{id}.
+func (a *API) getSource(ctx context.Context, in *idInput) (*one[client.Source], error) {
+	s, ok := a.Registry.Source(auth.Org(ctx), in.ID)
+	if !ok {
+		return nil, notFound("source", in.ID)
+	}
+	return answer(sourceForm(s)), nil
+}
+
+// createSource serves POST /api/v1/sources.
+func (a *API) createSource(ctx context.Context, in *createSourceInput) (*one[client.SourceSecret], error) {
+	b := in.Body
+	s := registry.Source{
+		Org: auth.Org(ctx), Name: b.Name, Provider: b.Provider, Auth: b.Auth, SecretHeader: b.SecretHeader,
+		DefaultEnvironment: b.DefaultEnvironment, DefaultServiceID: b.DefaultServiceID, IgnoreEvents: b.IgnoreEvents,
+	}
+	if err := s.SetSecrets(a.Sealer, secrets(b.Secrets)...); err != nil {
+		return nil, err
+	}
+	s, token, err := a.Registry.CreateSource(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return answer(a.withToken(&s, token)), nil
+}
+
+// updateSource serves PATCH /api/v1/sources/{id}.
+func (a *API) updateSource(ctx context.Context, in *updateSourceInput) (*one[client.Source], error) {
+	b := in.Body
+	s, err := a.Registry.UpdateSource(ctx, auth.Org(ctx), in.ID, func(s *registry.Source) error {
+		set(&s.Name, b.Name)
+		set(&s.Provider, b.Provider)
+		set(&s.SecretHeader, b.SecretHeader)
+		set(&s.DefaultEnvironment, b.DefaultEnvironment)
+		set(&s.DefaultServiceID, b.DefaultServiceID)
+		set(&s.IgnoreEvents, b.IgnoreEvents)
+		set(&s.Disabled, b.Disabled)
+		if b.Auth != nil && *b.Auth != s.Auth {
+			s.Auth, s.Secrets = *b.Auth, nil // a secret of one kind is none of another
+		}
+		if b.Secrets != nil {
+			return s.SetSecrets(a.Sealer, secrets(*b.Secrets)...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answer(sourceForm(&s)), nil
+}
+
+// rotateSource serves POST /api/v1/sources/{id}/rotate.
+func (a *API) rotateSource(ctx context.Context, in *rotateSourceInput) (*one[client.SourceSecret], error) {
+	overlap := defaultOverlap
+	if in.Overlap.set {
+		overlap = in.Overlap.d
+	}
+	if overlap > maxOverlap {
+		return nil, problem.Invalid("overlap", "overlap is at most 30d")
+	}
+	s, token, err := a.Registry.RotateSource(ctx, auth.Org(ctx), in.ID, overlap)
+	if err != nil {
+		return nil, err
+	}
+	return answer(a.withToken(&s, token)), nil
+}
+
+// deleteSource serves DELETE /api/v1/sources/{id}.
+func (a *API) deleteSource(ctx context.Context, in *idInput) (*struct{}, error) {
+	return nil, a.Registry.DeleteSource(ctx, auth.Org(ctx), in.ID)
+}
+
+func (a *API) withToken(s *registry.Source, token string) client.SourceSecret {
+	return client.SourceSecret{
+		Source:     sourceForm(s),
+		Token:      token,
+		WebhookURL: strings.TrimRight(a.cfg.PublicURL, "/") + "/api/webhooks/incoming/changes/" + token,
+	}
+}
+
+func secrets(texts []string) []auth.Secret {
+	all := make([]auth.Secret, len(texts))
+	for i, text := range texts {
+		all[i] = auth.Secret(text)
+	}
+	return all
+}
+
+func sourceForm(s *registry.Source) client.Source {
+	provider := s.Provider
+	if provider == "" {
+		provider = "auto"
+	}
+	return client.Source{
+		ID: s.ID, Name: s.Name, Provider: provider, Auth: s.Auth, Secrets: len(s.Secrets), SecretHeader: s.SecretHeader,
+		DefaultEnvironment: s.DefaultEnvironment, DefaultServiceID: s.DefaultServiceID, IgnoreEvents: s.IgnoreEvents,
+		Disabled: s.Disabled, CreatedAt: s.CreatedAt, RotatedAt: s.RotatedAt, OldTokenUntil: s.OldTokenUntil,
+	}
+}
