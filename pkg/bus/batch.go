@@ -18,13 +18,13 @@ type BatchLimit struct {
 	Wait    time.Duration // after the first frame, for more
 }
 
-// ConsumeDeliveryBatches hands batches of frames of all lanes to h until ctx
-// ends, one at a time. All of a batch is acknowledged when h has returned nil;
+// ConsumeDeliveryBatches hands batches of frames of a lane (empty: all) to h
+// until ctx ends, one at a time. All of a batch is acknowledged when h has returned nil;
 // nothing is held between that and the stream. On an error the whole batch
 // comes again after a growing delay, and the consumer pauses with it.
-func (b *Bus) ConsumeDeliveryBatches(ctx context.Context, durable string, lim BatchLimit, h func(context.Context, []*DeliveryFrame) error) error {
+func (b *Bus) ConsumeDeliveryBatches(ctx context.Context, durable, lane string, lim BatchLimit, h func(context.Context, []*DeliveryFrame) error) error {
 	return consumeBatches(ctx, b, batches[*DeliveryFrame]{
-		stream: Deliveries, durable: durable, limit: lim, handle: h,
+		stream: Deliveries, durable: durable, lane: lane, limit: lim, handle: h,
 		open:    b.codec.openDeliveries,
 		records: func(f *DeliveryFrame) int { return len(f.Deliveries) },
 		ref:     (*DeliveryFrame).ref,
@@ -51,7 +51,7 @@ func (f *ChangeFrame) records() int {
 
 // batches is how one kind of frame is consumed.
 type batches[F any] struct {
-	stream, durable string
+	stream, durable, lane string
 	limit           BatchLimit
 	handle          func(context.Context, []F) error
 	open            func(nats.Header, []byte) (F, error)
@@ -68,7 +68,7 @@ type batch[F any] struct {
 }
 
 func consumeBatches[F any](ctx context.Context, b *Bus, k batches[F]) error {
-	cons, err := b.consumer(ctx, k.stream, k.durable, "", batchesInHand)
+	cons, err := b.consumer(ctx, k.stream, k.durable, k.lane, batchesInHand)
 	if err != nil {
 		return err
 	}
