@@ -52,11 +52,11 @@ func (f *ChangeFrame) records() int {
 // batches is how one kind of frame is consumed.
 type batches[F any] struct {
 	stream, durable, lane string
-	limit           BatchLimit
-	handle          func(context.Context, []F) error
-	open            func(nats.Header, []byte) (F, error)
-	records         func(F) int
-	ref             func(F) FrameRef
+	limit                 BatchLimit
+	handle                func(context.Context, []F) error
+	open                  func(nats.Header, []byte) (F, error)
+	records               func(F) int
+	ref                   func(F) FrameRef
 }
 
 // batch is what was taken: messages and their frames, side by side.
