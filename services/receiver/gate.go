@@ -1,0 +1,98 @@
+package receiver
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"whatchanged/pkg/auth"
+	"whatchanged/pkg/problem"
+	"whatchanged/pkg/registry"
+)
+
+// maxGates bounds the gates that are kept; beyond it they are made anew.
+const maxGates = 16_384
+
+// gate is what one source demands, made ready: secrets unsealed, keys
+// expanded, limits counting. It is made when the source is first seen and
+// again whenever the registry has a new version of it.
+type gate struct {
+	requests *rate.Limiter
+	bytes    *rate.Limiter
+	verify   verifier // nil: the token in the URL is all
+	err      error    // why there is no telling who sent what
+}
+
+// check returns nil when the request proves what the source demands. Nothing
+// in the request can lower that.
+func (g *gate) check(h http.Header, body []byte, now time.Time) error {
+	if g.err != nil {
+		// Ours to repair, and a sender must not give up over it.
+		return problem.BusyFor(30*time.Second, "secret_unreadable", "the server cannot check signatures at the moment", g.err)
+	}
+	if g.verify == nil {
+		return nil
+	}
+	return g.verify(h, body, now)
+}
+
+// gates keeps the gates by the version of their source. Looking one up takes
+// no lock.
+type gates struct {
+	sealer *auth.Sealer
+	cfg    Config
+
+	ready sync.Map // *registry.Source to *gate
+	size  atomic.Int64
+
+	mu     sync.Mutex
+	limits generations[place, limits] // outlive the versions of a source
+}
+
+type place struct{ org, id string }
+
+type limits struct{ requests, bytes *rate.Limiter }
+
+func newGates(sealer *auth.Sealer, cfg Config) *gates {
+	return &gates{sealer: sealer, cfg: cfg, limits: generations[place, limits]{max: maxGates}}
+}
+
+func (g *gates) of(source *registry.Source) *gate {
+	if ready, ok := g.ready.Load(source); ok {
+		return ready.(*gate)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.size.Add(1) > maxGates { // versions that are gone, mostly
+		g.ready.Clear()
+		g.size.Store(1)
+	}
+	made := g.build(source)
+	g.ready.Store(source, made)
+	return made
+}
+
+func (g *gates) build(source *registry.Source) *gate {
+	at := place{source.Org, source.ID}
+	l, ok := g.limits.get(at)
+	if !ok {
+		l = limits{
+			requests: rate.NewLimiter(rate.Limit(g.cfg.SourceRate), 2*g.cfg.SourceRate),
+			bytes:    rate.NewLimiter(rate.Limit(g.cfg.SourceBytes), 2*g.cfg.SourceBytes),
+		}
+		g.limits.put(at, l)
+	}
+	made := &gate{requests: l.requests, bytes: l.bytes}
+	secrets, err := source.OpenSecrets(g.sealer)
+	if err == nil {
+		made.verify, err = newVerifier(source.Auth, secrets)
+	}
+	if err != nil {
+		made.err = fmt.Errorf("source %s: %w", source.ID, err)
+	}
+	return made
+}

@@ -1,0 +1,239 @@
+// Package receiver takes webhooks in: it looks the token up, checks what the
+// source demands, and answers when the delivery is on disk. It does not look
+// at what a delivery says; that is the normalizer's work, later.
+package receiver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"whatchanged/normalizers"
+	"whatchanged/pkg/auth"
+	"whatchanged/pkg/bus"
+	"whatchanged/pkg/change"
+	"whatchanged/pkg/problem"
+	"whatchanged/pkg/registry"
+)
+
+// Prefix is the path that the receiver serves; a source's token follows.
+const Prefix = "/api/webhooks/incoming/changes/"
+
+const (
+	pattern = Prefix + "{token}" // stands for the path in logs and metrics
+	maxPath = 512                // bytes
+)
+
+// Committer makes a delivery durable: nil means that it is on disk. It keeps
+// nothing of the delivery once it returned. The bus's Committer is one.
+type Committer interface {
+	Commit(ctx context.Context, d *change.Delivery) (bus.Position, error)
+}
+
+// Deps is what a receiver needs; all of it is required, but Metrics may be nil.
+type Deps struct {
+	Registry  *registry.Registry
+	Committer Committer
+	Sealer    *auth.Sealer
+	Log       *slog.Logger
+	Metrics   prometheus.Registerer
+}
+
+// Receiver is the handler of one path. It does its own routing: a ServeMux
+// would answer odd paths with a redirect, which no sender follows.
+type Receiver struct {
+	cfg       Config
+	registry  *registry.Registry
+	committer Committer
+	log       *slog.Logger
+	warn      rate.Sometimes // errors that can repeat
+	metrics   *metrics
+
+	gates    *gates
+	failures *failures
+	recent   *recent
+	memory   atomic.Int64 // bytes of bodies being held
+	scratch  sync.Pool
+}
+
+// New returns a receiver.
+func New(deps Deps, cfg Config) (*Receiver, error) {
+	if deps.Registry == nil || deps.Committer == nil || deps.Sealer == nil || deps.Log == nil {
+		return nil, errors.New("receiver: registry, committer, sealer and log are required")
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	rc := &Receiver{
+		cfg: cfg, registry: deps.Registry, committer: deps.Committer, log: deps.Log,
+		warn:     rate.Sometimes{Interval: time.Second},
+		gates:    newGates(deps.Sealer, cfg),
+		failures: newFailures(cfg.FailureRate),
+		recent:   newRecent(),
+	}
+	rc.metrics = newMetrics(deps.Metrics, &rc.memory)
+	rc.scratch.New = func() any { return &scratch{header: make(http.Header)} }
+	return rc, nil
+}
+
+// scratch is what a request needs and the next one can use again.
+type scratch struct {
+	body     []byte
+	header   http.Header
+	answer   []byte
+	delivery change.Delivery
+}
+
+const keepScratch = 256 << 10 // a larger body is not kept for the next request
+
+// ServeHTTP answers one delivery, exactly once.
+func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	r.Pattern = pattern
+	rc.metrics.inFlight.Inc()
+	defer rc.metrics.inFlight.Dec()
+	s := rc.scratch.Get().(*scratch)
+	duplicate, err := rc.receive(r, s, start)
+	if err != nil {
+		rc.refuse(w, r, err)
+	} else {
+		s.answer = appendAccepted(s.answer[:0], s.delivery.ID, duplicate)
+		h := w.Header()
+		h["Content-Type"] = jsonType
+		h["Cache-Control"] = noStore
+		w.Write(s.answer) // an error means that the client left; the delivery stays
+		rc.metrics.accepted(duplicate, len(s.body))
+	}
+	rc.metrics.duration.Observe(time.Since(start).Seconds())
+	rc.memory.Add(-int64(cap(s.body)))
+	if cap(s.body) > keepScratch {
+		s.body = nil
+	}
+	clear(s.header)
+	s.delivery = change.Delivery{}
+	rc.scratch.Put(s)
+}
+
+// Header values that every answer shares; net/http only reads them.
+var (
+	jsonType = []string{"application/json"}
+	noStore  = []string{"no-store"}
+)
+
+// receive does the work, in the order in which a stranger costs us least:
+// what needs no look-up first, what needs no body before the body.
+func (rc *Receiver) receive(r *http.Request, s *scratch, now time.Time) (duplicate bool, err error) {
+	rc.memory.Add(int64(cap(s.body)))
+	token, err := route(r)
+	if err != nil {
+		return false, err
+	}
+	if err := rc.registry.Fresh(); err != nil {
+		return false, err
+	}
+	source, ok := rc.lookup(token)
+	if !ok {
+		return false, rc.failed(r, now, problem.New(problem.NotFound, "unknown_token", "no source has this URL"))
+	}
+	gate := rc.gates.of(source)
+	if !gate.requests.AllowN(now, 1) {
+		return false, tooMany(r, "rate_limited", "this source sends too many requests a second")
+	}
+	if err := rc.readBody(r, s); err != nil {
+		return false, err
+	}
+	if !gate.bytes.AllowN(now, len(s.body)) {
+		return false, tooMany(r, "bytes_limited", "this source sends too many bytes a second")
+	}
+	if err := gate.check(r.Header, s.body, now); err != nil {
+		if problem.KindOf(err) == problem.Unauthenticated {
+			err = rc.failed(r, now, err)
+		}
+		return false, err
+	}
+	if err := checkContent(r.Header, s.body, rc.cfg.MaxBody); err != nil {
+		return false, err
+	}
+	keepHeader(s.header, r.Header, source.SecretHeader, token, rc.cfg.MaxKeptHeaders)
+	s.delivery = change.Delivery{
+		ID: change.NewDeliveryID(now), Org: source.Org, SourceID: source.ID, ReceivedAt: change.At(now),
+		Header: s.header, Body: s.body,
+		Identity: normalizers.Identity(r.Header), Provider: source.Provider,
+	}
+	return rc.commit(r.Context(), &s.delivery)
+}
+
+// commit makes the delivery durable, and says whether this process saw its
+// identity lately. A duplicate is committed too: only the normalizer, which
+// sees what is stored, may decide that it is one.
+func (rc *Receiver) commit(ctx context.Context, d *change.Delivery) (duplicate bool, err error) {
+	known := rc.recent.key(d)
+	duplicate = rc.recent.has(known)
+	if _, err := rc.committer.Commit(ctx, d); err != nil {
+		return false, err
+	}
+	rc.recent.add(known)
+	return duplicate, nil
+}
+
+// route returns what stands in the place of the token.
+func route(r *http.Request) (token string, err error) {
+	if len(r.URL.Path) > maxPath || len(r.URL.RawPath) > maxPath {
+		return "", problem.New(problem.URITooLong, "path_too_long", "the path is longer than 512 bytes")
+	}
+	token, ok := strings.CutPrefix(r.URL.Path, Prefix)
+	if !ok {
+		return "", problem.New(problem.NotFound, "unknown_path", "nothing is here")
+	}
+	if r.Method != http.MethodPost {
+		return "", problem.New(problem.MethodNotAllowed, "method_not_allowed", "send a POST")
+	}
+	return token, nil
+}
+
+// lookup is the one way to a source: what is no token, unknown, revoked or
+// disabled cannot be told apart by what follows.
+func (rc *Receiver) lookup(token string) (*registry.Source, bool) {
+	if !auth.ValidToken(token) {
+		return nil, false
+	}
+	return rc.registry.SourceByToken(token)
+}
+
+// failed counts a failure against the client's address, and answers 429 in
+// place of err once there were too many. Good requests from the same address
+// are served all the while. Addresses that proxies claim are not believed.
+func (rc *Receiver) failed(r *http.Request, now time.Time, err error) error {
+	if rc.failures.allow(r.RemoteAddr, now) {
+		return err
+	}
+	return tooMany(r, "failures_limited", "too many requests with an unknown token or a wrong signature")
+}
+
+// tooMany is 429, but for SNS, which gives up at any 4xx, it is 503.
+func tooMany(r *http.Request, reason, message string) error {
+	kind := problem.RateLimited
+	if r.Header.Get("X-Amz-Sns-Message-Type") != "" {
+		kind = problem.Busy
+	}
+	return &problem.Error{Kind: kind, Reason: reason, Message: message, RetryAfter: time.Second}
+}
+
+// appendAccepted writes the answer to a delivery that was accepted.
+func appendAccepted(b []byte, id change.DeliveryID, duplicate bool) []byte {
+	b = append(b, `{"data":{"delivery_id":"`...)
+	b = append(b, id.String()...)
+	b = append(b, `","status":"accepted","duplicate":`...)
+	if duplicate {
+		return append(b, "true}}\n"...)
+	}
+	return append(b, "false}}\n"...)
+}
