@@ -66,6 +66,7 @@ type Engine struct {
 	pool    *pool
 	control *control
 
+	grace   time.Duration // how long Close waits, twice
 	closing sync.Once
 	closed  error
 }
@@ -100,7 +101,7 @@ func Open(cfg Config, log *slog.Logger) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	e := &Engine{log: log, path: path, lock: lock}
+	e := &Engine{log: log, path: path, lock: lock, grace: closeGrace}
 	if err := e.connect(lib, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("open embedded ClickHouse in %s: %w", path, err), lock.Close())
 	}
@@ -162,7 +163,7 @@ func (e *Engine) Close() error {
 }
 
 func (e *Engine) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+	ctx, cancel := context.WithTimeout(context.Background(), e.grace)
 	defer cancel()
 	running := e.pool.close(ctx)
 	if len(running) > 0 {
@@ -170,7 +171,7 @@ func (e *Engine) close() error {
 		for _, c := range running {
 			e.control.kill(c)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+		ctx, cancel := context.WithTimeout(context.Background(), e.grace)
 		defer cancel()
 		running = e.pool.close(ctx)
 	}

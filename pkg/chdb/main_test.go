@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -27,6 +28,8 @@ var children = map[string]func(ctx context.Context, dir string) error{
 	"insert":         func(ctx context.Context, dir string) error { return insertSome(ctx, dir, "") },
 	"open":           openOnly,
 	"open twice":     openTwice,
+	"close waits":    closeBusy("SELECT sleepEachRow(0.1) FROM numbers(10) SETTINGS max_block_size = 1", time.Minute, false),
+	"close cancels":  closeBusy("SELECT sleepEachRow(0.1) FROM numbers(3000) SETTINGS max_block_size = 1", 2*time.Second, true),
 }
 
 func TestMain(m *testing.M) {
@@ -144,4 +147,30 @@ func openTwice(ctx context.Context, dir string) error {
 		}
 	}
 	return nil
+}
+
+// closeBusy closes an engine while a query runs: Close waits for a short one,
+// and cancels a long one.
+func closeBusy(sql string, grace time.Duration, wantErr bool) func(context.Context, string) error {
+	return func(ctx context.Context, dir string) error {
+		e, conn, err := open(dir)
+		if err != nil {
+			return err
+		}
+		e.SetCloseGrace(grace)
+		done := make(chan error, 1)
+		go func() { done <- conn.Exec(ctx, sql) }()
+		for n := uint64(0); n < 2; { // itself and the other
+			if err := conn.QueryRow(ctx, "SELECT count() FROM system.processes").Scan(&n); err != nil {
+				return err
+			}
+		}
+		if err := e.Close(); err != nil {
+			return err
+		}
+		if err := <-done; (err != nil) != wantErr {
+			return fmt.Errorf("the query: %w", err)
+		}
+		return nil
+	}
 }

@@ -69,6 +69,14 @@ func TestOpen_AgainAfterClose(t *testing.T) {
 	}
 }
 
+func TestClose_WaitsForShortQueriesAndCancelsLongOnes(t *testing.T) {
+	for _, name := range []string{"close waits", "close cancels"} {
+		if out, err := child(t, name, t.TempDir()).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
 func TestEngine_LosesNothingAcknowledgedWhenKilled(t *testing.T) {
 	dir := t.TempDir()
 	for range 3 {
@@ -175,17 +183,23 @@ func TestEngine_SyncsEveryInsertToDisk(t *testing.T) {
 	}
 }
 
-// syncs counts the fsyncs of a child.
+// syncs counts the fsyncs of a child. A new table's directories must be among
+// them.
 func syncs(t *testing.T, strace, name string) int {
 	t.Helper()
-	log := filepath.Join(t.TempDir(), "strace")
-	out, err := child(t, name, filepath.Join(t.TempDir(), "data"), strace, "-f", "-qq", "-o", log, "-e", "trace=fsync,fdatasync").CombinedOutput()
+	log, dir := filepath.Join(t.TempDir(), "strace"), filepath.Join(t.TempDir(), "data")
+	out, err := child(t, name, dir, strace, "-f", "-qq", "-y", "-o", log, "-e", "trace=fsync,fdatasync").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s under strace: %v\n%s", name, err, out)
 	}
 	b, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, want := range []string{dir, filepath.Join(dir, "store"), filepath.Join(dir, "metadata")} {
+		if !strings.Contains(string(b), "<"+want+">") {
+			t.Errorf("%s: no fsync of %s", name, want)
+		}
 	}
 	return strings.Count(string(b), "sync(")
 }

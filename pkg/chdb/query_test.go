@@ -5,10 +5,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -371,5 +374,33 @@ func TestEngine_TakesExternalTables(t *testing.T) {
 	}
 	if err := conn.Exec(t.Context(), "SELECT * FROM ids"); err == nil {
 		t.Error("the external table outlived its request")
+	}
+}
+
+func TestEngine_InsertsNothingOfABodyCutShort(t *testing.T) {
+	db := chdbtest.Database(t)
+	conn := chdbtest.Conn(t, db)
+	if err := conn.Exec(t.Context(), "CREATE TABLE t (s String) ENGINE = MergeTree ORDER BY s"); err != nil {
+		t.Fatal(err)
+	}
+	client := http.Client{Transport: chdbtest.Engine(t).Transport()}
+	for _, size := range []int{100, 5 << 20} { // read before the insert begins, and after
+		body := io.MultiReader(strings.NewReader(strings.Repeat("x\n", size/2)), iotest.ErrReader(io.ErrUnexpectedEOF))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://embedded/?database="+db+"&query=INSERT+INTO+t+FORMAT+TSV", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusBadRequest {
+			t.Errorf("%d bytes: status %d, want %d", size, res.StatusCode, http.StatusBadRequest)
+		}
+	}
+	var n uint64
+	if err := conn.QueryRow(t.Context(), "SELECT count() FROM t").Scan(&n); err != nil || n != 0 {
+		t.Errorf("%d rows, %v, want none", n, err)
 	}
 }

@@ -200,9 +200,8 @@ func outputFormat(sql string) string {
 		if !t.is("FORMAT") || t.depth > 0 {
 			continue
 		}
-		name := s.next()
 		back := *s
-		after := s.next()
+		name, after := s.next(), s.next()
 		if name.isName() && (after.text == "" || after.text == ";" || after.is("SETTINGS")) {
 			return name.text
 		}
