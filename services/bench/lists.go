@@ -8,38 +8,56 @@ import (
 	"path/filepath"
 	"time"
 
+	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
 )
 
-// The lists that are asked for: every range with every filter.
+// The ranges that are asked for, each with every filter.
 var listRanges = []struct {
-	name  string
-	hours int // 0: none given
-}{{"1h", 1}, {"1d", 24}, {"7d", 7 * 24}, {"31d", 31 * 24}, {"90d", 90 * 24}, {"none", 0}}
-
-var listFilters = []struct {
-	name   string
-	filter client.ChangeFilter
-}{
-	{"none", client.ChangeFilter{}},
-	{"service_id", client.ChangeFilter{ServiceID: "svc_7"}},
-	{"change_type", client.ChangeFilter{Type: "deployment"}},
-	{"source", client.ChangeFilter{Source: "github"}},
-	{"environment", client.ChangeFilter{Environment: "production"}},
-	{"actor", client.ChangeFilter{Actor: "user7@example.com"}},
-	{"repository", client.ChangeFilter{Repository: "octo-org/service-7"}},
-	{"risk_level", client.ChangeFilter{Risk: "critical"}},
-	{"status", client.ChangeFilter{Status: "failed"}},
-	{"tag", client.ChangeFilter{Tag: "team:a"}},
-	{"q", client.ChangeFilter{Query: "checkout"}},
-	{"service_id+change_type+environment", client.ChangeFilter{ServiceID: "svc_7", Type: "deployment", Environment: "production"}},
-}
+	name string
+	span time.Duration // 0: none given
+}{{"1h", time.Hour}, {"1d", day}, {"7d", 7 * day}, {"31d", 31 * day}, {"90d", 90 * day}, {"none", 0}}
 
 const (
-	listAsks = 20 // of each query; the first is left out
-	listTime = 3 * time.Second
+	day      = 24 * time.Hour
+	fillSpan = 120 * day
+	listAsks = 30 // of each query, after one that is left out
+	listTime = 5 * time.Second
 	settling = 5 * time.Second // for merges to calm down after filling
 )
+
+// fillOrgs are the orgs of the changes; the first is the one that is asked,
+// with the name that the first start gives it.
+func fillOrgs() []string { return []string{"default", "org-2", "org-3", "org-4", "org-5"} }
+
+type listFilter struct {
+	name   string
+	filter client.ChangeFilter
+}
+
+// filtersOf returns every filter there is, alone and some together, such that
+// c passes all of them.
+func filtersOf(c change.Change) []listFilter {
+	tag := ""
+	if len(c.Tags) > 0 {
+		tag = c.Tags[0]
+	}
+	return []listFilter{
+		{"none", client.ChangeFilter{}},
+		{"service_id", client.ChangeFilter{ServiceID: c.ServiceID}},
+		{"change_type", client.ChangeFilter{Type: string(c.Type)}},
+		{"source", client.ChangeFilter{Source: c.Source}},
+		{"environment", client.ChangeFilter{Environment: c.Environment}},
+		{"actor", client.ChangeFilter{Actor: c.ChangedBy}},
+		{"repository", client.ChangeFilter{Repository: c.Repository}},
+		{"risk_level", client.ChangeFilter{Risk: string(c.Risk)}},
+		{"status", client.ChangeFilter{Status: string(c.Status)}},
+		{"tag", client.ChangeFilter{Tag: tag}},
+		{"q", client.ChangeFilter{Query: "billing"}},
+		{"service_id, change_type, environment", client.ChangeFilter{ServiceID: c.ServiceID, Type: string(c.Type), Environment: c.Environment}},
+		{"sort=asc", client.ChangeFilter{Sort: "asc"}},
+	}
+}
 
 // lists fills an installation and asks it for pages of changes, one question
 // at a time, each about another moment so that no answer is a repeat.
@@ -53,16 +71,9 @@ func (r *run) lists(ctx context.Context) (err error) {
 		return err
 	}
 	end := time.Now().Truncate(time.Second)
-	r.say("filling in %d changes of %d orgs", r.changes, fillOrgs)
-	job := filling{DSN: "embedded:" + filepath.Join(in.dir, "clickhouse"), Changes: r.changes, End: end, Seed: rand.Uint64()}
-	next := time.Now().Add(10 * time.Second)
-	_, err = runHelper[filling, filled](ctx, "bench-fill", job, func(n int64) {
-		if time.Now().After(next) {
-			r.say("  %d of %d", n, r.changes)
-			next = time.Now().Add(10 * time.Second)
-		}
-	})
-	if err != nil {
+	r.say("filling in %d changes of %d orgs", r.changes, len(fillOrgs()))
+	job := filling{DSN: "embedded:" + filepath.Join(in.dir, "clickhouse"), Changes: r.changes, Orgs: fillOrgs(), End: end, Span: fillSpan}
+	if _, err = runHelper[filling, filled](ctx, "bench-fill", job, nil); err != nil {
 		return err
 	}
 	if s, err = in.start(ctx); err != nil {
@@ -72,11 +83,18 @@ func (r *run) lists(ctx context.Context) (err error) {
 	if !sleepUntil(ctx, time.Now().Add(settling)) {
 		return ctx.Err()
 	}
-	out := &Lists{Changes: r.changes, Orgs: fillOrgs}
+	page, err := s.api.Changes(ctx, client.ChangeFilter{End: end.Add(-time.Minute), Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(page.Data) == 0 {
+		return errors.New("the filled changes are not there")
+	}
+	out := &Lists{Changes: r.changes, Orgs: len(fillOrgs()), Matching: page.Meta.Total}
 	for _, span := range listRanges {
 		r.say("lists, range %s", span.name)
-		for _, f := range listFilters {
-			latency, err := s.ask(ctx, f.filter, span.hours, end)
+		for _, f := range filtersOf(page.Data[0]) {
+			latency, err := s.ask(ctx, f.filter, span.span, end)
 			if err != nil {
 				return fmt.Errorf("range %s, filter %s: %w", span.name, f.name, err)
 			}
@@ -87,18 +105,18 @@ func (r *run) lists(ctx context.Context) (err error) {
 	return nil
 }
 
-func (s *server) ask(ctx context.Context, f client.ChangeFilter, hours int, end time.Time) (Latency, error) {
+func (s *server) ask(ctx context.Context, f client.ChangeFilter, span time.Duration, end time.Time) (Latency, error) {
 	var h histogram
 	for begin, i := time.Now(), 0; i <= listAsks && time.Since(begin) < listTime; i++ {
-		if hours > 0 {
-			f.End = end.Add(-time.Duration(rand.IntN(60*60)) * time.Second)
-			f.Start = f.End.Add(-time.Duration(hours) * time.Hour)
+		if span > 0 {
+			f.End = end.Add(-rand.N(time.Hour))
+			f.Start = f.End.Add(-span)
 		}
 		at := time.Now()
 		if _, err := s.api.Changes(ctx, f); err != nil {
 			return Latency{}, err
 		}
-		if i > 0 { // the first opens files
+		if i > 0 { // the first may open files
 			h.add(time.Since(at))
 		}
 	}

@@ -197,15 +197,16 @@ type Restart struct {
 
 // Lists is the time of GET /api/v1/changes over many changes.
 type Lists struct {
-	Changes int    `json:"changes"`
-	Orgs    int    `json:"orgs"`
-	Queries []List `json:"queries"`
+	Changes  int    `json:"changes"`
+	Orgs     int    `json:"orgs"`
+	Matching int64  `json:"matching"` // changes of the org that is asked
+	Queries  []List `json:"queries"`
 }
 
 // List is one query, asked several times.
 type List struct {
-	Range   string  `json:"range"`
-	Filter  string  `json:"filter"`
+	Range   string  `json:"range"`  // 1h 1d 7d 31d 90d none
+	Filter  string  `json:"filter"` // the parameter
 	Latency Latency `json:"latency"`
 }
 

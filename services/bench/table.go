@@ -49,8 +49,8 @@ func (r *Report) writeRates(t *table) {
 	if m := r.Maximum; m != nil {
 		d := m.FullLoad
 		row("receiver, the rest running", d.Rate, d.Latency, d.ServerCPU, d.Ratios)
-		t.row("pipeline, storing a backlog", number(m.DrainRate))
-		t.row("pipeline, sustained", number(m.Rate), times(m.Ratios.RateToNoop), times(m.Ratios.RateToPublish))
+		t.row("pipeline, storing a backlog", number(m.DrainRate), "-", "-", "-", "-", "-", "-")
+		t.row("pipeline, sustained", number(m.Rate), times(m.Ratios.RateToNoop), times(m.Ratios.RateToPublish), "-", "-", "-", "-")
 	}
 	for _, d := range []*Door{r.Noop, r.Receiver} {
 		if d != nil && len(d.Refused) > 0 {
