@@ -1,0 +1,331 @@
+package github
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/google/go-github/v60/github"
+
+	"whatchanged/normalizers"
+	"whatchanged/pkg/change"
+)
+
+// zeros stand for no commit: before a ref is created and after it is deleted.
+const zeros = "0000000000000000000000000000000000000000"
+
+// Limits of what is looked at for what a push is about.
+const (
+	manyCommits = 20
+	manyFiles   = 20
+	manyLines   = 500
+	maxPaths    = 64
+)
+
+// push says what was pushed. GitHub gives no time for it: the head commit's is
+// when it was written, which may be weeks before.
+func (b *builder) push(p *github.PushEvent) {
+	ref, after, head := p.GetRef(), p.GetAfter(), p.GetHeadCommit()
+	branch, isBranch := strings.CutPrefix(ref, "refs/heads/")
+	tag, isTag := strings.CutPrefix(ref, "refs/tags/")
+	deleted := p.GetDeleted() || after == zeros
+	created := p.GetCreated() || p.GetBefore() == zeros
+
+	b.c.Type = change.Code
+	if b.c.ChangedBy == "" {
+		b.c.ChangedBy = p.GetPusher().GetName()
+		b.c.Actor = change.Actor{Name: b.c.ChangedBy, Type: "user"}
+	}
+	b.c.CommitMessage = head.GetMessage()
+	if !deleted {
+		b.c.CommitSHA = after
+		b.c.CorrelationID = b.correlation("commit", after)
+	}
+	b.pushMeta(p)
+
+	name := branch
+	switch {
+	case isTag:
+		name = tag
+		b.c.Version = tag
+		b.resource("tag", ref, tag, p.GetCompare())
+	case isBranch:
+		b.c.Branch = branch
+	default:
+		name = ref
+	}
+	switch {
+	case deleted:
+		b.c.Action = refKind(isTag) + ".deleted"
+		b.c.Summary = fmt.Sprintf("%s deleted %s %s%s", b.actor(), refKind(isTag), name, b.where())
+		if !isTag && branch == b.defaultBranch {
+			b.hint(normalizers.HintDestructive)
+		}
+		return
+	case isTag:
+		b.c.Action = "tag.created"
+		b.c.Summary = fmt.Sprintf("%s pushed tag %s%s", b.actor(), tag, b.where())
+		if !created {
+			b.c.Action = "tag.moved"
+			b.c.Summary = fmt.Sprintf("%s moved tag %s%s", b.actor(), tag, b.where())
+		}
+	case created:
+		b.c.Action = "branch.created"
+		b.c.Summary = fmt.Sprintf("%s created branch %s%s", b.actor(), name, b.where())
+	default:
+		b.c.Action = "push"
+		verb := "pushed"
+		if p.GetForced() {
+			verb = "force-pushed"
+		}
+		b.c.Summary = b.actor() + " " + verb + " " + count(len(p.Commits), "commit") + " to " + name + b.where()
+	}
+	if title := normalizers.FirstLine(head.GetMessage()); title != "" {
+		b.c.Summary += ": " + title
+	}
+	b.pushHints(p, isBranch && branch == b.defaultBranch)
+	b.c.Type = normalizers.Upgrade(change.Code, pushTexts(p, name)...)
+	if b.c.Type == change.Rollback {
+		b.hint(normalizers.HintRollback)
+	}
+}
+
+func (b *builder) pushMeta(p *github.PushEvent) {
+	b.meta.Set("ref", p.GetRef())
+	b.meta.Set("before", p.GetBefore())
+	b.meta.Set("after", p.GetAfter())
+	b.meta.Set("created", p.GetCreated())
+	b.meta.Set("deleted", p.GetDeleted())
+	b.meta.Set("forced", p.GetForced())
+	b.meta.Set("compare", p.GetCompare())
+	b.meta.Set("commit_count", len(p.Commits))
+	b.meta.Set("pusher", p.GetPusher().GetName())
+	if head := p.GetHeadCommit(); head != nil {
+		b.meta.Set("head_commit_id", head.GetID())
+		b.meta.Set("head_commit_timestamp", head.GetTimestamp().Time)
+		b.meta.Set("head_commit_author", head.GetAuthor().GetName())
+	}
+}
+
+func (b *builder) pushHints(p *github.PushEvent, toDefault bool) {
+	if p.GetForced() {
+		b.hint(normalizers.HintForcePush)
+	}
+	if toDefault && !merged(p.GetHeadCommit()) {
+		b.hint(normalizers.HintDirectPush)
+	}
+	files := 0
+	for _, c := range p.Commits {
+		files += len(c.Added) + len(c.Modified) + len(c.Removed)
+	}
+	if len(p.Commits) > manyCommits || files > manyFiles {
+		b.hint(normalizers.HintLargeChange)
+	}
+}
+
+// merged reports whether GitHub itself made the commit out of a pull request,
+// by merging or by squashing it.
+func merged(head *github.HeadCommit) bool {
+	title := normalizers.FirstLine(head.GetMessage())
+	if strings.HasPrefix(title, "Merge pull request #") {
+		return true
+	}
+	i := strings.LastIndex(title, " (#")
+	if i < 0 || !strings.HasSuffix(title, ")") {
+		return false
+	}
+	_, err := strconv.Atoi(title[i+len(" (#") : len(title)-1])
+	return err == nil
+}
+
+// pushTexts are the texts that may tell what a push is about.
+func pushTexts(p *github.PushEvent, branch string) []string {
+	texts := make([]string, 0, 16)
+	texts = append(texts, branch, normalizers.FirstLine(p.GetHeadCommit().GetMessage()))
+	for _, c := range p.Commits {
+		for _, paths := range [][]string{c.Added, c.Modified, c.Removed} {
+			if room := maxPaths - len(texts); len(paths) > room {
+				return append(texts, paths[:room]...)
+			}
+			texts = append(texts, paths...)
+		}
+	}
+	return texts
+}
+
+// ref says that a branch or tag was created or deleted.
+func (b *builder) ref(kind, name, action, master string) {
+	if kind == "" {
+		kind = "ref"
+	}
+	b.c.Type = change.Code
+	b.c.Action = kind + "." + action
+	b.meta.Set("ref", name)
+	b.meta.Set("ref_type", kind)
+	b.meta.Set("master_branch", master)
+	switch kind {
+	case "branch":
+		b.c.Branch = name
+	case "tag":
+		b.c.Version = name
+	}
+	b.c.Summary = fmt.Sprintf("%s %s %s %s%s", b.actor(), action, kind, name, b.where())
+	if kind == "repository" {
+		b.c.Type = change.ConfigChange
+		b.c.Summary = fmt.Sprintf("%s %s repository %s", b.actor(), action, b.repo)
+		return
+	}
+	b.resource(kind, name, name, "")
+	if action == "deleted" {
+		b.hint(normalizers.HintDestructive)
+	}
+}
+
+// pullRequest says what became of a pull request; merged is what counts.
+func (b *builder) pullRequest(pr *github.PullRequest) {
+	number := "#" + strconv.Itoa(pr.GetNumber())
+	title := normalizers.OneLine(pr.GetTitle())
+	base := pr.GetBase().GetRef()
+	isMerged := b.action == "closed" && pr.GetMerged()
+
+	b.c.Type = change.Code
+	b.c.Description = pr.GetBody()
+	b.c.Branch = base
+	b.c.PRURL = pr.GetHTMLURL()
+	if pr.GetNumber() != 0 {
+		b.c.PRNumber = strconv.Itoa(pr.GetNumber())
+		b.c.ExternalID = idOf(pr.GetID())
+	}
+	b.at(pr.GetUpdatedAt())
+	b.pullRequestMeta(pr)
+
+	texts := []string{pr.GetTitle(), pr.GetHead().GetRef()}
+	for _, l := range pr.Labels {
+		texts = append(texts, l.GetName())
+		b.c.Tags = append(b.c.Tags, l.GetName())
+	}
+	b.c.Type = normalizers.Upgrade(change.Code, texts...)
+	if b.c.Type == change.Rollback {
+		b.hint(normalizers.HintRollback)
+	}
+	if !isMerged {
+		b.c.CommitSHA = pr.GetHead().GetSHA()
+		b.c.Action = dotted("pull_request", b.action)
+		b.c.Summary = fmt.Sprintf("%s %s %s '%s'%s", b.actor(), pullRequestVerb(b.action), number, title, b.where())
+		return
+	}
+	if login := pr.GetMergedBy().GetLogin(); login != "" {
+		b.meta.Set("sender", b.sender)
+		b.setActor(pr.GetMergedBy())
+	}
+	b.at(pr.GetMergedAt())
+	b.c.CommitSHA = pr.GetMergeCommitSHA()
+	b.c.CorrelationID = b.correlation("commit", pr.GetMergeCommitSHA())
+	b.c.Action = "pull_request.merged"
+	b.c.Status = change.Succeeded
+	b.c.Summary = fmt.Sprintf("%s merged %s '%s' into %s%s", b.actor(), number, title, base, b.where())
+	if pr.GetChangedFiles() > manyFiles || pr.GetAdditions()+pr.GetDeletions() > manyLines {
+		b.hint(normalizers.HintLargeChange)
+	}
+}
+
+func (b *builder) pullRequestMeta(pr *github.PullRequest) {
+	b.meta.Set("pr_title", pr.GetTitle())
+	b.meta.Set("pr_state", pr.GetState())
+	b.meta.Set("pr_author", pr.GetUser().GetLogin())
+	b.meta.Set("pr_draft", pr.GetDraft())
+	b.meta.Set("pr_merged", pr.GetMerged())
+	b.meta.Set("pr_created_at", pr.GetCreatedAt().Time)
+	b.meta.Set("pr_updated_at", pr.GetUpdatedAt().Time)
+	b.meta.Set("pr_closed_at", pr.GetClosedAt().Time)
+	b.meta.Set("merge_commit_sha", pr.GetMergeCommitSHA())
+	b.meta.Set("head_branch", pr.GetHead().GetRef())
+	b.meta.Set("head_sha", pr.GetHead().GetSHA())
+	b.copy("changed_files=pull_request.changed_files", "additions=pull_request.additions",
+		"deletions=pull_request.deletions", "label=label.name")
+	b.changes()
+}
+
+// pullRequestVerb writes an action so that a number can follow.
+func pullRequestVerb(action string) string {
+	switch action {
+	case "synchronize":
+		return "pushed to"
+	case "review_requested":
+		return "asked for a review of"
+	case "review_request_removed":
+		return "withdrew a review request of"
+	case "converted_to_draft":
+		return "made a draft of"
+	case "ready_for_review":
+		return "asked for reviews of"
+	case "":
+		return "changed"
+	}
+	return words(action)
+}
+
+func (b *builder) mergeGroup(p *github.MergeGroupEvent) {
+	g := p.GetMergeGroup()
+	b.c.Type = change.Code
+	b.c.CommitSHA = g.GetHeadSHA()
+	b.c.Branch = strings.TrimPrefix(g.GetBaseRef(), "refs/heads/")
+	b.c.Summary = fmt.Sprintf("merge queue of %s%s: %s", b.c.Branch, b.where(), words(b.action))
+	b.copy("head_ref=merge_group.head_ref", "base_ref=merge_group.base_ref", "base_sha=merge_group.base_sha", "reason=reason")
+}
+
+// release says what became of a release; a published one is a deployment.
+func (b *builder) release(r *github.RepositoryRelease) {
+	b.c.Type = change.Code
+	b.c.Version = r.GetTagName()
+	b.c.Description = r.GetBody()
+	b.c.ExternalID = idOf(r.GetID())
+	if target := r.GetTargetCommitish(); len(target) == len(zeros) {
+		b.c.CommitSHA = target
+	} else {
+		b.c.Branch = target
+	}
+	b.resource("release", idOf(r.GetID()), r.GetTagName(), r.GetHTMLURL())
+	b.meta.Set("release_name", r.GetName())
+	b.meta.Set("release_author", r.GetAuthor().GetLogin())
+	b.meta.Set("target_commitish", r.GetTargetCommitish())
+	b.meta.Set("draft", r.GetDraft())
+	b.meta.Set("prerelease", r.GetPrerelease())
+	b.meta.Set("release_created_at", r.GetCreatedAt().Time)
+	b.meta.Set("published_at", r.GetPublishedAt().Time)
+	b.changes()
+	b.c.Summary = fmt.Sprintf("%s %s release %s%s", b.actor(), words(b.action), r.GetTagName(), b.where())
+	switch b.action {
+	case "published", "released", "prereleased":
+		b.c.Type = normalizers.Upgrade(change.Deployment, r.GetName(), r.GetTagName())
+		b.at(r.GetPublishedAt())
+		b.c.Status = change.Succeeded
+	case "created":
+		b.at(r.GetCreatedAt())
+	case "deleted":
+		b.hint(normalizers.HintDestructive)
+	}
+}
+
+// correlation ties changes about one thing of a repository together.
+func (b *builder) correlation(kind, id string) string {
+	if id == "" || id == "0" || b.repoID == 0 {
+		return ""
+	}
+	return "github:" + idOf(b.repoID) + ":" + kind + ":" + id
+}
+
+func refKind(isTag bool) string {
+	if isTag {
+		return "tag"
+	}
+	return "branch"
+}
+
+// count writes a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
+}

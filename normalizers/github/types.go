@@ -1,0 +1,174 @@
+package github
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/go-github/v60/github"
+	"github.com/tidwall/gjson"
+
+	"whatchanged/pkg/change"
+)
+
+// unknownEvent is the part that all events have in common, for the events that
+// go-github does not know.
+type unknownEvent struct {
+	Repo         *github.Repository   `json:"repository"`
+	Org          *github.Organization `json:"organization"`
+	Sender       *github.User         `json:"sender"`
+	Installation *github.Installation `json:"installation"`
+}
+
+func (e *unknownEvent) GetRepo() *github.Repository           { return e.Repo }
+func (e *unknownEvent) GetOrg() *github.Organization          { return e.Org }
+func (e *unknownEvent) GetSender() *github.User               { return e.Sender }
+func (e *unknownEvent) GetInstallation() *github.Installation { return e.Installation }
+
+// decode decodes a payload into go-github's type for the event. A field that
+// is not as go-github expects stays empty; only what is no object fails.
+func decode(event string, body []byte) (any, error) {
+	if !gjson.ParseBytes(body).IsObject() {
+		return nil, fmt.Errorf("%w: a GitHub payload is a JSON object", change.ErrMalformed)
+	}
+	into, err := fill(event, body)
+	if err == nil {
+		return into, nil
+	}
+	// A field's own decoder refused, and decoding stopped there: those are the
+	// times. Without the odd ones it goes through.
+	var tree map[string]any
+	if err := json.Unmarshal(body, &tree); err != nil {
+		return nil, fmt.Errorf("%w: %w", change.ErrMalformed, err)
+	}
+	dropOddTimes(tree)
+	repaired, _ := json.Marshal(tree)
+	into, _ = fill(event, repaired)
+	return into, nil
+}
+
+// fill decodes into a new event, and fails only when it had to stop.
+func fill(event string, body []byte) (any, error) {
+	into := github.EventForType(event)
+	if into == nil {
+		into = new(unknownEvent)
+	}
+	err := json.Unmarshal(body, into)
+	var odd *json.UnmarshalTypeError
+	if errors.As(err, &odd) {
+		err = nil // the field was skipped, and the rest is there
+	}
+	return into, err
+}
+
+// dropOddTimes removes what go-github would take for a time and cannot read.
+func dropOddTimes(v any) {
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			dropOddTimes(item)
+		}
+	case map[string]any:
+		for key, value := range v {
+			if isTimeName(key) && !isTime(value) {
+				delete(v, key)
+				continue
+			}
+			dropOddTimes(value)
+		}
+	}
+}
+
+func isTimeName(key string) bool {
+	return strings.HasSuffix(key, "_at") || strings.HasSuffix(key, "_on") || key == "timestamp" || key == "date" || key == "since"
+}
+
+func isTime(v any) bool {
+	switch v := v.(type) {
+	case string:
+		_, err := time.Parse(time.RFC3339, v)
+		return err == nil
+	case float64:
+		return v == float64(int64(v))
+	}
+	return v == nil
+}
+
+// eventOf finds out which event a payload without its header is.
+func eventOf(v gjson.Result) string {
+	has := func(names ...string) bool {
+		for _, name := range names {
+			if !v.Get(name).Exists() {
+				return false
+			}
+		}
+		return true
+	}
+	switch {
+	case has("zen", "hook_id"):
+		return "ping"
+	case has("ref", "before", "after"):
+		return "push"
+	case has("ref_type", "master_branch"):
+		return "create"
+	case has("ref_type", "pusher_type"):
+		return "delete"
+	case has("check_run", "action"):
+		return "check_run"
+	case has("check_suite"):
+		return "check_suite"
+	case has("review", "pull_request"):
+		return "pull_request_review"
+	case has("comment", "pull_request"):
+		return "pull_request_review_comment"
+	case has("comment", "issue"):
+		return "issue_comment"
+	case has("comment"):
+		return "commit_comment"
+	case has("alert", "commit_oid"):
+		return "code_scanning_alert"
+	case has("alert.secret_type"):
+		return "secret_scanning_alert"
+	case has("alert.security_advisory"):
+		return "dependabot_alert"
+	case has("team", "member"):
+		return "membership"
+	case has("team", "action"):
+		return "team"
+	case has("team"):
+		return "team_add"
+	case has("rule"):
+		return "branch_protection_rule"
+	case has("key"):
+		return "deploy_key"
+	case has("context", "state", "sha"):
+		return "status"
+	case has("membership"):
+		return "organization"
+	}
+	for _, name := range []string{
+		"deployment_status", "deployment_review", "deployment", "workflow_job", "workflow_run", "release", "pull_request", "merge_group",
+		"member", "package", "registry_package", "repository_ruleset", "discussion", "label", "milestone",
+	} {
+		if has(name) {
+			return name
+		}
+	}
+	switch {
+	case has("issue"):
+		return "issues"
+	case has("build"):
+		return "page_build"
+	case has("forkee"):
+		return "fork"
+	case has("starred_at"):
+		return "star"
+	case has("repository", "action"):
+		return "repository"
+	case has("installation", "action"):
+		return "installation"
+	}
+	return ""
+}
