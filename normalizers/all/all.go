@@ -3,6 +3,11 @@ package all
 
 import (
 	"whatchanged/normalizers"
+	"whatchanged/normalizers/aws"
+	"whatchanged/normalizers/azure"
+	"whatchanged/normalizers/cloudtrail"
+	"whatchanged/normalizers/gcp"
+	"whatchanged/normalizers/generic"
 	"whatchanged/normalizers/github"
 )
 
@@ -10,6 +15,11 @@ import (
 func Set() normalizers.Set {
 	set := make(normalizers.Set)
 	for _, n := range []normalizers.Normalizer{
+		generic.New(),
+		gcp.New(),
+		cloudtrail.New(),
+		azure.New(),
+		aws.New(),
 		github.New(),
 	} {
 		set[n.Provider()] = n

@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"encoding/json"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -284,7 +285,7 @@ func (e *event) metadata(m *normalizers.Meta) {
 
 // propertiesKept opens the request inside the properties, so that its secrets
 // are seen, and leaves out the answer, which repeats it at length.
-func (e *event) propertiesKept() []byte {
+func (e *event) propertiesKept() json.RawMessage {
 	if !e.properties.IsObject() {
 		return nil
 	}

@@ -39,7 +39,7 @@ func Secret(name string) bool {
 	case "secretid", "secretarn", "secretname", "secretids", "secrettype", "secretproviderclass", "secretversion",
 		"tokenendpoint", "metadatatoken", "httptokens":
 		return false
-	case "variables", "environmentvariables", "stringdata", "rawdata", "sig":
+	case "variables", "environmentvariables", "stringdata", "rawdata", "sig", "routing_key", "callback_url":
 		return true
 	}
 	for _, part := range []string{

@@ -1,0 +1,220 @@
+// Package generic makes a change of any JSON at all. It looks for time, actor,
+// environment, version, commit and the rest under the names that senders use
+// for them, and serves every provider that has no normalizer of its own; those
+// it knows better have their names in a table (providers.go).
+package generic
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"whatchanged/normalizers"
+	"whatchanged/normalizers/redact"
+	"whatchanged/pkg/change"
+)
+
+// Normalizer reads any JSON.
+type Normalizer struct{}
+
+// New returns the normalizer.
+func New() Normalizer { return Normalizer{} }
+
+// Provider returns "generic".
+func (Normalizer) Provider() string { return normalizers.Generic }
+
+// Version counts the changes of what this normalizer makes of the same record.
+func (Normalizer) Version() int { return 1 }
+
+// Normalize makes one change of a record, or of a list of objects one each.
+func (Normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
+	if err := normalizers.CheckJSON(r.JSON); err != nil {
+		return normalizers.Result{}, fmt.Errorf("read record: %w", err)
+	}
+	v := gjson.ParseBytes(r.JSON)
+	items := []gjson.Result{v}
+	if objects := objectsOf(v); len(objects) > 0 {
+		items = objects
+	}
+	if len(items) > normalizers.MaxRecords {
+		return normalizers.Result{}, fmt.Errorf("%w: more than %d records in a list", change.ErrMalformed, normalizers.MaxRecords)
+	}
+	res := normalizers.Result{Drafts: make([]normalizers.Draft, 0, len(items))}
+	for _, item := range items {
+		res.Drafts = append(res.Drafts, draft(item, r))
+	}
+	return res, nil
+}
+
+// objectsOf returns the items of a list when all are objects.
+func objectsOf(v gjson.Result) []gjson.Result {
+	if !v.IsArray() {
+		return nil
+	}
+	var items []gjson.Result
+	all := true
+	v.ForEach(func(_, item gjson.Result) bool {
+		all = item.IsObject()
+		items = append(items, item)
+		return all && len(items) <= normalizers.MaxRecords
+	})
+	if !all {
+		return nil
+	}
+	return items
+}
+
+func draft(v gjson.Result, r normalizers.Record) normalizers.Draft {
+	if !v.IsObject() {
+		return normalizers.Draft{Change: fromValue(v, r)}
+	}
+	who := providers[r.Provider]
+	p := newPayload(v)
+	c := change.Change{
+		Action:        orElse(p.find(who.action, ""), r.Event),
+		Description:   p.find(who.description, usual.description),
+		Environment:   p.find(who.environment, usual.environment),
+		Version:       p.find(who.version, usual.version),
+		CommitSHA:     commit(p.find(who.commit, usual.commit)),
+		CommitMessage: p.find(who.message, usual.message),
+		Repository:    p.find(who.repository, usual.repository),
+		PipelineURL:   link(p.find(who.pipeline, usual.pipeline)),
+		PRNumber:      number(p.find(who.pr, usual.pr)),
+		PRURL:         link(p.find(who.prURL, usual.prURL)),
+		ServiceName:   p.find(who.service, usual.service),
+		Account:       p.find(who.account, usual.account),
+		Region:        p.find(who.region, usual.region),
+		ExternalID:    p.find(who.external, usual.external),
+		CorrelationID: p.find(who.correlation, usual.correlation),
+		SessionID:     p.find(who.session, usual.session),
+		ChangedBy:     p.find(who.actor, usual.actor),
+		Tags:          tags(v),
+		Resource: change.Resource{
+			ID:   p.find(who.resource, usual.resource),
+			Name: p.find(who.name, usual.name),
+			Type: p.find(who.kind, usual.kind),
+			URL:  link(p.find(who.link, usual.link)),
+		},
+	}
+	headline := p.find(who.headline, usual.headline)
+	if c.Action == "" {
+		c.Action = p.find("", usual.action)
+	}
+	if c.Description == headline {
+		c.Description = ""
+	}
+	if c.ChangedBy != "" {
+		c.Actor = change.Actor{ID: orElse(p.find(who.actorID, usual.actorID), c.ChangedBy), Name: c.ChangedBy, Type: actorType(v, c.ChangedBy)}
+	}
+	branchOrTag(&c, p.find(who.branch, usual.branch))
+	c.Status = statusOf(p.find(who.status, usual.status))
+	if c.Status == "" {
+		c.Status = statusOf(lastWord(c.Action))
+	}
+	c.Type = typeOf(who, p, c.Action, headline)
+	c.RiskHints = hints(&c)
+	if risk := change.Risk(strings.ToLower(p.find(who.risk, usual.risk))); slices.Contains(change.Risks(), risk) {
+		c.Risk = risk
+	}
+	if t, ok := normalizers.ParseTime(orElse(p.find(who.time, usual.time), r.EnvelopeTime)); ok {
+		c.OccurredAt = change.At(t)
+	}
+	c.Summary = summary(&c, r, headline)
+	c.Metadata = p.metadata()
+	return normalizers.Draft{Change: c, Key: key(v, who.key)}
+}
+
+// fromValue makes a change of JSON that is no object.
+func fromValue(v gjson.Result, r normalizers.Record) change.Change {
+	c := change.Change{Type: change.Other, Action: r.Event}
+	switch {
+	case v.Type == gjson.String && strings.TrimSpace(v.Str) != "":
+		c.Summary = v.Str[:min(len(v.Str), maxText)]
+		c.Type = normalizers.Upgrade(change.Other, c.Summary)
+	case v.IsArray():
+		n := 0
+		v.ForEach(func(_, _ gjson.Result) bool { n++; return true })
+		c.Summary = fmt.Sprintf("A list of %d values", n)
+	default:
+		c.Summary = "The value " + v.Raw[:min(len(v.Raw), 100)]
+	}
+	if t, ok := normalizers.ParseTime(r.EnvelopeTime); ok {
+		c.OccurredAt = change.At(t)
+	}
+	var m normalizers.Meta
+	m.SetRaw("value", v.Raw)
+	c.Metadata = m.JSON()
+	return c
+}
+
+// key joins what makes a record unique; empty where the provider has nothing,
+// or this record lacks it: then the delivery makes it unique.
+func key(v gjson.Result, paths string) string {
+	var b strings.Builder
+	for path := range strings.FieldsSeq(paths) {
+		s := text(v.Get(path))
+		if s == "" {
+			return ""
+		}
+		fmt.Fprintf(&b, "%d:%s|", len(s), s)
+	}
+	return b.String()
+}
+
+// metadata keeps all that has no field of its own.
+func (p *payload) metadata() json.RawMessage {
+	var m normalizers.Meta
+	seen := 0
+	p.json.ForEach(func(key, v gjson.Result) bool {
+		if !slices.Contains(p.used, key.Str) && !redact.Secret(key.Str) {
+			m.Set(key.Str, redact.JSON(v))
+			seen++
+		}
+		return seen < 500
+	})
+	return m.JSON()
+}
+
+// summary is the headline; for the providers whose headline is only a title,
+// with who and what before it.
+func summary(c *change.Change, r normalizers.Record, headline string) string {
+	headline = normalizers.FirstLine(headline)
+	_, known := providers[r.Provider]
+	if headline != "" && (!known || r.Provider == "azure_devops") {
+		return headline
+	}
+	parts := make([]string, 0, 4)
+	if c.ChangedBy != "" && c.Actor.Type != "alerting" {
+		parts = append(parts, c.ChangedBy+":")
+	}
+	if c.Action != "" {
+		parts = append(parts, c.Action)
+	}
+	switch {
+	case headline != "":
+		parts = append(parts, headline)
+		if c.Version != "" && c.Repository == headline {
+			parts[len(parts)-1] += ":" + c.Version
+		}
+	case c.ServiceName != "":
+		parts = append(parts, c.ServiceName)
+	case c.Resource.Name != "" || c.Resource.ID != "":
+		parts = append(parts, orElse(c.Resource.Name, c.Resource.ID))
+	}
+	if c.Repository != "" && c.Repository != headline && c.Repository != c.Resource.Name {
+		parts = append(parts, "in", c.Repository)
+	}
+	if c.Version != "" && headline == "" {
+		parts = append(parts, c.Version)
+	}
+	if c.Environment != "" {
+		parts = append(parts, "to", c.Environment)
+	}
+	if len(parts) == 0 {
+		return "An event from " + r.Provider
+	}
+	return strings.Join(parts, " ")
+}

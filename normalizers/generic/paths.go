@@ -1,0 +1,182 @@
+package generic
+
+import (
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// profile says under which names something speaks of our fields. Each is a
+// list of paths, by spaces, the first that holds something wins; a path may
+// lead to an object that has a name.
+type profile struct {
+	key         string // what makes the record itself unique: all of these paths together
+	time        string
+	actor       string
+	actorID     string
+	action      string
+	headline    string // what it is about, in words
+	description string
+	status      string
+	environment string
+	version     string
+	commit      string
+	message     string
+	repository  string
+	branch      string
+	pipeline    string
+	link        string
+	pr          string
+	prURL       string
+	service     string
+	resource    string // its id
+	name        string // the resource's
+	kind        string // the resource's
+	account     string
+	region      string
+	risk        string
+	typ         string
+	tags        string
+	external    string
+	correlation string
+	session     string
+}
+
+// usual are the names that most senders use, outermost first.
+var usual = profile{
+	time: "occurred_at occurredAt timestamp time event_time eventTime @timestamp at date datetime ts finished_at finishedAt completed_at " +
+		"ended_at updated_at updatedAt started_at startedAt created_at createdAt created published_at triggered_at sent_at",
+	actor: "actor changed_by changedBy user author username user_name userName sender pusher deployer deployed_by deployedBy " +
+		"triggered_by triggeredBy created_by createdBy initiator requested_by requestedBy committer login owner email principal agent by",
+	actorID:     "actor.id actor_id user.id user_id userId sender.id author.id",
+	action:      "action event event_type eventType event_name eventName kind trigger operation type",
+	headline:    "summary title message text subject short_description headline name description",
+	description: "description details body long_description reason",
+	status:      "status state result conclusion outcome",
+	environment: "environment env stage deployment_environment target_environment environment_name environmentName",
+	version:     "version tag image_tag imageTag release app_version appVersion new_version newVersion build_number buildNumber",
+	commit:      "commit_sha commitSha commit_id commitId sha git_sha git_commit commit revision head_sha head_commit after",
+	message:     "commit_message commitMessage head_commit.message commit.message",
+	repository:  "repository repo repository_name repo_name project.path_with_namespace git_repository repo_url",
+	branch:      "branch git_branch branch_name head_branch ref ref_name",
+	pipeline:    "pipeline_url pipelineUrl build_url buildUrl run_url runUrl job_url ci_url details_url target_url",
+	link:        "html_url url web_url link permalink href",
+	pr:          "pr_number prNumber pull_request.number pull_request_number merge_request.iid pr",
+	prURL:       "pr_url prUrl pull_request.html_url merge_request.url pull_request_url",
+	service:     "service service_name serviceName application app app_name component",
+	resource:    "resource_id resourceId resource",
+	name:        "resource_name resourceName",
+	kind:        "resource_type resourceType",
+	account:     "account account_id accountId project_id projectId subscription subscription_id organization org tenant",
+	region:      "region location zone",
+	risk:        "risk_level riskLevel risk",
+	typ:         "change_type changeType type category kind",
+	tags:        "tags labels",
+	external:    "external_id externalId id event_id eventId uuid delivery_id run_id build_id",
+	correlation: "correlation_id correlationId trace_id traceId parent_id run_id",
+	session:     "session_id sessionId",
+}
+
+// wrappers are members that only wrap what one wants to know.
+var wrappers = []string{"data", "event", "payload", "detail", "body", "deployment", "release", "build", "object", "attributes"}
+
+// names are what an object may be called by.
+var names = []string{
+	"full_name", "fullName", "path_with_namespace", "repo_name", "display_name", "displayName", "uniqueName", "login", "username",
+	"name", "nickname", "email", "summary", "title", "slug", "sha", "id", "hash",
+}
+
+// payload looks up fields in a record: first under its provider's own names,
+// then under the usual ones, in the wrappers too.
+type payload struct {
+	json   gjson.Result
+	scopes []members // the record itself, and the wrappers that it has
+	used   []string  // members of the record that a field holds as they are
+}
+
+// members are an object's; of one that is there twice, the first.
+type members map[string]gjson.Result
+
+func membersOf(v gjson.Result) members {
+	const most = 2000
+	m := make(members)
+	v.ForEach(func(key, value gjson.Result) bool {
+		if _, again := m[key.Str]; !again {
+			m[key.Str] = value
+		}
+		return len(m) < most
+	})
+	return m
+}
+
+func newPayload(v gjson.Result) *payload {
+	p := &payload{json: v}
+	if !v.IsObject() {
+		return p
+	}
+	top := membersOf(v)
+	p.scopes = append(p.scopes, top)
+	for _, w := range wrappers {
+		if inner := top[w]; inner.IsObject() {
+			p.scopes = append(p.scopes, membersOf(inner))
+		}
+	}
+	return p
+}
+
+// get returns what a path leads to.
+func (m members) get(path string) gjson.Result {
+	head, rest, nested := strings.Cut(path, ".")
+	v := m[head]
+	if nested && v.Exists() {
+		return v.Get(rest)
+	}
+	return v
+}
+
+// find returns the text of the first path that holds some. Own paths are the
+// provider's; "@" says that it has none, and no other is looked for.
+func (p *payload) find(own, usual string) string {
+	if own == "@" || len(p.scopes) == 0 {
+		return ""
+	}
+	for path := range strings.FieldsSeq(own) {
+		if s := text(p.scopes[0].get(path)); s != "" {
+			return s
+		}
+	}
+	for i, scope := range p.scopes {
+		for path := range strings.FieldsSeq(usual) {
+			v := scope.get(path)
+			s := text(v)
+			if s == "" {
+				continue
+			}
+			if i == 0 && !v.IsObject() && len(s) < maxText {
+				p.used = append(p.used, path)
+			}
+			return s
+		}
+	}
+	return ""
+}
+
+// maxText bounds what is taken for a name.
+const maxText = 4096
+
+// text is a string, a number, or the name of an object.
+func text(v gjson.Result) string {
+	switch {
+	case v.Type == gjson.String:
+		return v.Str[:min(len(v.Str), maxText)]
+	case v.Type == gjson.Number:
+		return v.Raw[:min(len(v.Raw), 64)]
+	case v.IsObject():
+		for _, name := range names {
+			if s := v.Get(name); s.Type == gjson.String && s.Str != "" || s.Type == gjson.Number {
+				return text(s)
+			}
+		}
+	}
+	return ""
+}
