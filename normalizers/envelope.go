@@ -32,6 +32,9 @@ func (o *opener) snsMessage(envelope []byte, sns gjson.Result, w wrapping, kind 
 func (o *opener) firehose(v gjson.Result, w wrapping, kind shape) error {
 	w = w.in("firehose", kind.provider, kind.by()).at(v.Get("requestId").String(), v.Get("timestamp").String())
 	return o.each(v.Get(kind.items), func(item gjson.Result) error {
+		if data := item.Get("data"); data.IsObject() {
+			return o.inside([]byte(data.Raw), []byte(item.Raw), w, kind)
+		}
 		data, err := o.decode(item.Get("data").String())
 		if err != nil {
 			return err

@@ -127,7 +127,7 @@ func aws(m members) shape {
 		case "Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation":
 			return shape{"aws", "sns", ""}
 		}
-	case m.str("requestId") != "" && m.array("records") && firstItem(m["records"]).Get("data").Type == gjson.String:
+	case m.str("requestId") != "" && m.array("records") && isFirehoseData(firstItem(m["records"]).Get("data")):
 		return shape{"aws", "firehose", "records"}
 	case m.has("detail-type", "source", "id") && m.object("detail"):
 		return shape{"aws", "eventbridge", ""}
@@ -169,8 +169,18 @@ func awsRecords(m members) shape {
 	return unknown
 }
 
-// isCloudTrail asks for what every CloudTrail record has: version 1.0 had no eventID.
+// isFirehoseData takes base64, and what stands for it in samples and tests:
+// the CloudWatch Logs message itself.
+func isFirehoseData(data gjson.Result) bool {
+	return data.Type == gjson.String || data.Get("messageType").Exists()
+}
+
+// isCloudTrail asks for what every CloudTrail record has: version 1.0 had no
+// eventID, and an insight has its name and source in its details.
 func isCloudTrail(m members) bool {
+	if m.object("insightDetails") && m.str("eventID") != "" {
+		return true
+	}
 	return m.str("eventName") != "" && m.has("eventVersion") &&
 		(m.object("userIdentity") || m.str("eventID") != "") &&
 		!strings.HasPrefix(m.str("eventSource"), "aws:") && m.str("eventSource") != ""
