@@ -1,6 +1,6 @@
-// Package app runs the parts of a program: started in order, stopped in
-// reverse, each given a bounded time, so that nothing ever feeds a part that
-// is already gone.
+// Package app runs the parts of a program: started in the order they are
+// wired, stopped in reverse, each given a bounded time, so that nothing ever
+// feeds a part that is already gone.
 package app
 
 import (
@@ -13,73 +13,77 @@ import (
 	"time"
 )
 
-// Part is something that works until its context ends. Run returns nil or the
-// context's error when it was told to stop; anything else is a failure.
-type Part struct {
-	Name string
-	Run  func(context.Context) error
+// Group is the parts of a program that run. It is not for concurrent use.
+type Group struct {
+	log    *slog.Logger
+	parts  []*part
+	failed chan *part
 }
 
-type running struct {
-	Part
+type part struct {
+	name   string
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error // set before done is closed
 }
 
-// Run starts the parts and returns when all have ended: after ctx is done, or
-// after one of them failed. Each part has grace to end once it is told to.
-// Profiles show the part's name in the label "stage".
-func Run(ctx context.Context, log *slog.Logger, grace time.Duration, parts ...Part) error {
-	var started []*running
-	failed := make(chan *running, len(parts))
-	base := context.WithoutCancel(ctx) // parts stop one by one, not all at once
-	for _, p := range parts {
-		started = append(started, start(base, p, failed))
-	}
-	var errs []error
-	select {
-	case <-ctx.Done():
-	case r := <-failed:
-		errs = append(errs, fmt.Errorf("%s: %w", r.Name, r.err))
-		log.Error("part failed, stopping", "part", r.Name, "error", r.err)
-	}
-	return errors.Join(append(errs, stopAll(started, grace))...)
+// NewGroup returns a group without parts.
+func NewGroup(log *slog.Logger) *Group {
+	return &Group{log: log, failed: make(chan *part)}
 }
 
-func start(ctx context.Context, p Part, failed chan<- *running) *running {
-	ctx, cancel := context.WithCancel(ctx)
-	r := &running{Part: p, cancel: cancel, done: make(chan struct{})}
+// Start runs a part in the background. run works until its context ends and
+// returns nil or the context's error then; anything else is a failure.
+// Profiles show the part's name in the label "stage".
+func (g *Group) Start(name string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background()) // parts stop one by one, not all at once
+	p := &part{name: name, cancel: cancel, done: make(chan struct{})}
+	g.parts = append(g.parts, p)
 	go func() {
-		defer close(r.done)
-		pprof.Do(ctx, pprof.Labels("stage", p.Name), func(ctx context.Context) {
-			err := p.Run(ctx)
-			if ctx.Err() != nil && (errors.Is(err, context.Canceled) || err == nil) {
+		defer close(p.done)
+		pprof.Do(ctx, pprof.Labels("stage", name), func(ctx context.Context) {
+			err := run(ctx)
+			if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
 				return
 			}
 			if err == nil {
 				err = errors.New("ended by itself")
 			}
-			r.err = err
-			failed <- r
+			p.err = err
+			select {
+			case g.failed <- p:
+			case <-ctx.Done(): // it failed while it was stopped; stop reports it
+			}
 		})
 	}()
-	return r
 }
 
-// stopAll stops the last-started part first: the listener closes, consumers
-// drain, batches flush.
-func stopAll(parts []*running, grace time.Duration) error {
+// Wait returns when ctx ends, or with the error of the first part that fails.
+func (g *Group) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case p := <-g.failed:
+		g.log.Error("part failed, stopping", "part", p.name, "error", p.err)
+		return fmt.Errorf("%s: %w", p.name, p.err)
+	}
+}
+
+// Stop ends the parts, the last-started first: the listener closes, consumers
+// drain, batches flush. Each has grace to end once it is told to; one that
+// overruns is named.
+func (g *Group) Stop(grace time.Duration) error {
 	var errs []error
-	for _, r := range slices.Backward(parts) {
-		r.cancel()
+	for _, p := range slices.Backward(g.parts) {
+		p.cancel()
 		timer := time.NewTimer(grace)
 		select {
-		case <-r.done:
+		case <-p.done:
 		case <-timer.C:
-			errs = append(errs, fmt.Errorf("%s did not stop within %s", r.Name, grace))
+			errs = append(errs, fmt.Errorf("%s did not stop within %s", p.name, grace))
 		}
 		timer.Stop()
 	}
+	g.parts = nil
 	return errors.Join(errs...)
 }

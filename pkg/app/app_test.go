@@ -14,20 +14,21 @@ import (
 	"whatchanged/pkg/app"
 )
 
-var quiet = slog.New(slog.DiscardHandler)
+func group() *app.Group { return app.NewGroup(slog.New(slog.DiscardHandler)) }
 
-func TestRun_StopsTheLastStartedPartFirst(t *testing.T) {
+func TestGroup_StopsTheLastStartedPartFirst(t *testing.T) {
 	var stopped []string
-	part := func(name string) app.Part {
-		return app.Part{Name: name, Run: func(ctx context.Context) error {
+	g := group()
+	for _, name := range []string{"bus", "writer", "receiver"} {
+		g.Start(name, func(ctx context.Context) error {
 			<-ctx.Done()
 			stopped = append(stopped, name)
 			return ctx.Err()
-		}}
+		})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := app.Run(ctx, quiet, time.Minute, part("bus"), part("writer"), part("receiver")); err != nil {
+	if err := errors.Join(g.Wait(ctx), g.Stop(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"receiver", "writer", "bus"}, stopped); diff != "" {
@@ -35,23 +36,25 @@ func TestRun_StopsTheLastStartedPartFirst(t *testing.T) {
 	}
 }
 
-func TestRun_AFailedPartStopsTheOthersAndIsNamed(t *testing.T) {
+func TestGroup_AFailedPartEndsTheWaitAndIsNamed(t *testing.T) {
 	boom := errors.New("boom")
-	err := app.Run(t.Context(), quiet, time.Minute,
-		app.Part{Name: "writer", Run: func(ctx context.Context) error { <-ctx.Done(); return nil }},
-		app.Part{Name: "api", Run: func(context.Context) error { return boom }})
-	if !errors.Is(err, boom) || !strings.Contains(err.Error(), "api") {
+	g := group()
+	g.Start("writer", func(ctx context.Context) error { <-ctx.Done(); return nil })
+	g.Start("api", func(context.Context) error { return boom })
+	if err := g.Wait(t.Context()); !errors.Is(err, boom) || !strings.Contains(err.Error(), "api") {
 		t.Errorf("error = %v, want boom naming api", err)
+	}
+	if err := g.Stop(time.Minute); err != nil {
+		t.Error(err)
 	}
 }
 
-func TestRun_APartThatDoesNotStopIsNamed(t *testing.T) {
+func TestGroup_APartThatDoesNotStopIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
 		release := make(chan struct{})
-		err := app.Run(ctx, quiet, time.Second,
-			app.Part{Name: "stuck", Run: func(context.Context) error { <-release; return nil }})
+		g := group()
+		g.Start("stuck", func(context.Context) error { <-release; return nil })
+		err := g.Stop(time.Second)
 		if err == nil || !strings.Contains(err.Error(), "stuck did not stop within 1s") {
 			t.Errorf("error = %v", err)
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"time"
 
@@ -48,26 +47,9 @@ data directory.`,
 			return errors.Join(err, engine.Close())
 		}
 		fmt.Fprintf(env.Stdout, "ClickHouse %s at http://%s\n", engine.Version(), reachable(*listen))
-		err = app.Run(cmd.Context(), log, grace, part("http", h.Run))
-		return errors.Join(err, engine.Close())
+		parts := app.NewGroup(log)
+		parts.Start("http", h.Run)
+		return errors.Join(parts.Wait(cmd.Context()), parts.Stop(grace), engine.Close())
 	}
 	return cmd
-}
-
-// route sends webhooks to the receiver and everything else to the API. It does
-// not clean paths: a webhook is never redirected. Either may be nil.
-func route(webhooks, rest http.Handler) http.Handler {
-	switch {
-	case rest == nil:
-		return webhooks
-	case webhooks == nil:
-		return rest
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isWebhook(r.URL.Path) {
-			webhooks.ServeHTTP(w, r)
-			return
-		}
-		rest.ServeHTTP(w, r)
-	})
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"whatchanged/pkg/app"
 	"whatchanged/pkg/telemetry"
 )
 
@@ -116,7 +114,7 @@ func runServer(cmd *cobra.Command, env *Environment, flags *configFlags, service
 	if whole {
 		server.greet(env.Stdout)
 	}
-	err = app.Run(cmd.Context(), log, grace, server.parts...)
+	err = server.parts.Wait(cmd.Context())
 	log.Info("stopping")
 	return errors.Join(err, server.close())
 }
@@ -151,9 +149,4 @@ func (s *server) greet(w io.Writer) {
 	fmt.Fprintf(w, "Send a first change, and ask for it back:\n\n")
 	fmt.Fprintf(w, "  curl -X POST '%s' -d '{\"title\":\"Raise pool size to 40\",\"author\":\"me\",\"environment\":\"production\"}'\n", s.first.WebhookURL)
 	fmt.Fprintf(w, "  curl -H 'Authorization: Bearer %s' '%s/api/v1/changes'\n\n", s.first.APIKey, url)
-}
-
-// label is what a profile calls a goroutine's work.
-func part(name string, run func(context.Context) error) app.Part {
-	return app.Part{Name: name, Run: run}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -41,60 +42,54 @@ type server struct {
 	sealer   *auth.Sealer
 	fresh    *bus.Committer
 	first    *bootstrap // what the first start made, else nil
-	parts    []app.Part // in the order they start; they stop in reverse
+	parts    *app.Group
 }
 
-// start opens what the services need and wires them. What it opened is closed
+// start opens what the services need and starts them. What it opened is closed
 // again when it fails.
-func start(ctx context.Context, cfg Config, services []string, whole bool, log *slog.Logger) (s *server, err error) {
-	s = &server{cfg: cfg, log: log, metrics: telemetry.NewRegistry()}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.close())
-		}
-	}()
+func start(ctx context.Context, cfg Config, services []string, whole bool, log *slog.Logger) (*server, error) {
+	s := &server{cfg: cfg, log: log, metrics: telemetry.NewRegistry(), parts: app.NewGroup(log)}
+	if err := s.open(ctx, services, whole); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *server) open(ctx context.Context, services []string, whole bool) (err error) {
 	if whole {
-		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-			return nil, fmt.Errorf("make the data directory: %w", err)
+		if err := os.MkdirAll(s.cfg.DataDir, 0o700); err != nil {
+			return fmt.Errorf("make the data directory: %w", err)
 		}
 	}
 	runs := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(services, n) })
 	}
-	if s.bus, err = bus.Connect(ctx, cfg.Bus, log.With("part", "bus"), s.metrics); err != nil {
-		return nil, err
+	if s.bus, err = bus.Connect(ctx, s.cfg.Bus, s.log.With("part", "bus"), s.metrics); err != nil {
+		return err
 	}
 	if runs(serviceNormalizer, serviceWriter, serviceAPI) {
 		if err := s.openStore(ctx, whole); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := s.openRegistry(ctx, whole); err != nil {
-		return nil, err
+		return err
 	}
-	s.add("registry", s.registry.Run)
 	if runs(serviceWriter) {
 		if err := s.addWriter(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if runs(serviceNormalizer) {
 		if err := s.addNormalizers(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if runs(serviceReceiver, serviceAPI) {
 		s.fresh = s.bus.NewCommitter(change.Fresh)
-		s.add("committer", s.fresh.Run)
+		s.parts.Start("committer", s.fresh.Run)
 	}
-	if err := s.addHTTP(runs(serviceReceiver), runs(serviceAPI)); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-func (s *server) add(name string, run func(context.Context) error) {
-	s.parts = append(s.parts, part(name, run))
+	return s.addHTTP(ctx, runs(serviceReceiver), runs(serviceAPI))
 }
 
 func (s *server) openStore(ctx context.Context, migrate bool) (err error) {
@@ -117,6 +112,7 @@ func (s *server) openRegistry(ctx context.Context, whole bool) (err error) {
 	if err != nil {
 		return err
 	}
+	s.parts.Start("registry", s.registry.Run)
 	s.sealer, err = auth.OpenSealer(filepath.Join(s.cfg.DataDir, "master.key"), s.cfg.MasterKey, !whole || s.registry.HasSecrets())
 	if err != nil {
 		return err
@@ -142,7 +138,7 @@ func (s *server) bootstrapPath() string { return filepath.Join(s.cfg.DataDir, bo
 func (s *server) newBootstrap(b registry.Bootstrap) bootstrap {
 	return bootstrap{
 		Org: b.Org, APIKey: b.APIKey.Reveal(), SourceToken: b.SourceToken.Reveal(),
-		WebhookURL: s.cfg.API.PublicURL + receiver.Path + b.SourceToken.Reveal(),
+		WebhookURL: s.cfg.API.PublicURL + receiver.Prefix + b.SourceToken.Reveal(),
 	}
 }
 
@@ -173,8 +169,8 @@ func (s *server) addWriter() error {
 	if err != nil {
 		return err
 	}
-	s.add("writer", w.RunChanges)
-	s.add("raw-writer", w.RunRaw)
+	s.parts.Start("writer", w.RunChanges)
+	s.parts.Start("raw-writer", w.RunRaw)
 	return nil
 }
 
@@ -187,7 +183,7 @@ func (s *server) addNormalizers() error {
 		if err != nil {
 			return err
 		}
-		s.add("normalizer-"+lane, n.Run)
+		s.parts.Start("normalizer-"+lane, n.Run)
 	}
 	return nil
 }
@@ -213,7 +209,7 @@ func (s *server) settings(org, sourceID string) normalizers.Settings {
 }
 
 // addHTTP adds the listener, and what answers on it.
-func (s *server) addHTTP(withReceiver, withAPI bool) error {
+func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error {
 	var webhooks, rest http.Handler
 	if withReceiver {
 		r, err := receiver.New(receiver.Deps{
@@ -232,18 +228,42 @@ func (s *server) addHTTP(withReceiver, withAPI bool) error {
 		if err != nil {
 			return err
 		}
-		s.add("api", a.Run)
-		rest = a.Handler()
+		s.parts.Start("api", a.Run)
+		rest = httpserver.Observe(a.Handler(), s.log.With("part", "http"), s.metrics)
 	}
 	h, err := httpserver.New(s.cfg.HTTP, route(webhooks, rest), s.log.With("part", "http"), s.metrics)
 	if err != nil {
 		return err
 	}
-	s.add("http", h.Run)
+	if err := h.Listen(ctx); err != nil { // now, so that a taken address is said before anything else
+		return err
+	}
+	s.parts.Start("http", h.Run)
 	if s.cfg.AdminListen != "" {
-		s.add("admin", s.runAdmin)
+		s.parts.Start("admin", s.runAdmin)
 	}
 	return nil
+}
+
+// webhooksPath is where everything that senders post begins.
+const webhooksPath = "/api/webhooks/"
+
+// route sends webhooks to the receiver and everything else to the API. It does
+// not clean paths: a webhook is never redirected. Either may be nil.
+func route(webhooks, rest http.Handler) http.Handler {
+	switch {
+	case rest == nil:
+		return webhooks
+	case webhooks == nil:
+		return rest
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, webhooksPath) {
+			webhooks.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
 }
 
 // runAdmin serves profiles, apart from everything the outside can reach.
@@ -262,10 +282,10 @@ func (s *server) runAdmin(ctx context.Context) error {
 	return nil
 }
 
-// close releases what start opened, the bus last: it keeps what the others
-// could not finish.
+// close stops the services and releases what start opened, the bus last: it
+// keeps what the others could not finish.
 func (s *server) close() error {
-	var errs []error
+	errs := []error{s.parts.Stop(grace)}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())
 	}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"whatchanged/pkg/chdb"
+	"whatchanged/pkg/client"
+	"whatchanged/pkg/telemetry"
+)
+
+// How a check came out.
+const (
+	fine  = "ok"
+	warns = "warning"
+	fails = "failed"
+)
+
+// finding is what one check says.
+type finding struct {
+	Check  string `json:"check"`
+	Result string `json:"result"`
+	Detail string `json:"detail"`
+	Do     string `json:"do,omitempty"` // what to do about it
+}
+
+func newDoctor(env *Environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check this machine and the server, and say what to do",
+		Long: `Checks the engine's library, the disk and the data directory on this machine, and
+asks the server whether it is up, which version it is, whether bus, ClickHouse
+and registry are well, how far its clock is from this one's, and what is stuck.
+Exits with 1 when something failed.`,
+		Example: `  whatchanged doctor
+  whatchanged doctor --url https://changes.example.com --json`,
+		Args: args(cobra.NoArgs),
+	}
+	conn := connect(cmd, env)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ctx, cancel := context.WithTimeout(cmd.Context(), 20*time.Second)
+		defer cancel()
+		d := &doctor{}
+		d.checkMachine(env, conn)
+		d.checkServer(ctx, conn)
+		if conn.json {
+			if err := printJSON(env.Stdout, d.findings); err != nil {
+				return err
+			}
+		} else {
+			d.print(env.Stdout)
+		}
+		return d.err()
+	}
+	return cmd
+}
+
+type doctor struct{ findings []finding }
+
+func (d *doctor) say(check, result, detail, do string) {
+	d.findings = append(d.findings, finding{check, result, detail, do})
+}
+
+func (d *doctor) print(w io.Writer) {
+	for _, f := range d.findings {
+		fmt.Fprintf(w, "%-8s %-14s %s\n", f.Result, f.Check, printable(f.Detail))
+		if f.Do != "" {
+			fmt.Fprintf(w, "%-8s %-14s → %s\n", "", "", f.Do)
+		}
+	}
+}
+
+func (d *doctor) err() error {
+	var failed []string
+	for _, f := range d.findings {
+		if f.Result == fails {
+			failed = append(failed, f.Check)
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("failed: %s", strings.Join(failed, ", "))
+	}
+	return nil
+}
+
+// checkMachine looks at what a server on this machine needs. With a server
+// elsewhere none of it matters.
+func (d *doctor) checkMachine(env *Environment, conn *connection) {
+	if conn.url != "" || env.Getenv("WHATCHANGED_URL") != "" {
+		return
+	}
+	d.say("program", fine, fmt.Sprintf("whatchanged %s, %s, %s/%s", telemetry.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH), "")
+	if path, err := chdb.FindLibrary(env.Getenv("WHATCHANGED_LIBCHDB")); err != nil {
+		d.say("engine", fails, err.Error(), "run `make lib`, or use a ClickHouse server with --clickhouse")
+	} else {
+		d.say("engine", fine, path, "")
+	}
+	d.checkDisk(conn.dataDir)
+}
+
+func (d *doctor) checkDisk(dataDir string) {
+	info, err := os.Stat(dataDir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		d.say("data", warns, dataDir+" is not there", "start a server with `whatchanged serve`, or say --data-dir")
+		dataDir = filepath.Dir(filepath.Clean(dataDir))
+	case err != nil:
+		d.say("data", fails, err.Error(), "make it readable for the user that runs the server")
+		return
+	case info.Mode().Perm()&0o077 != 0:
+		d.say("data", warns, fmt.Sprintf("%s can be read by others (%s)", dataDir, info.Mode().Perm()), "chmod 700 "+dataDir)
+	default:
+		d.say("data", fine, dataDir, "")
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dataDir, &fs); err != nil {
+		d.say("disk", fails, err.Error(), "")
+		return
+	}
+	free, size := fs.Bavail*uint64(fs.Bsize), fs.Blocks*uint64(fs.Bsize)
+	detail := fmt.Sprintf("%.1f GiB free of %.1f", float64(free)/(1<<30), float64(size)/(1<<30))
+	if reserve := max(2<<30, size/20); free < 2*reserve {
+		d.say("disk", warns, detail, "free some space: below a reserve of "+
+			fmt.Sprintf("%.1f GiB the receiver refuses new deliveries", float64(reserve)/(1<<30)))
+		return
+	}
+	d.say("disk", fine, detail, "")
+}
+
+func (d *doctor) checkServer(ctx context.Context, conn *connection) {
+	api, err := conn.client()
+	if err != nil {
+		d.say("server", fails, err.Error(), "")
+		return
+	}
+	base := api.String()
+	ready, header, err := get(ctx, base+"/readyz", "")
+	if err != nil {
+		d.say("server", fails, err.Error(), "is it running? start it with `whatchanged serve`, or say --url")
+		return
+	}
+	d.checkReady(base, ready)
+	d.checkClock(header)
+	d.checkMetrics(ctx, base, conn)
+	d.checkAccount(ctx, api)
+}
+
+// get fetches a path that needs no key, or one for operators.
+func get(ctx context.Context, url, key string) ([]byte, http.Header, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxInput))
+	return body, res.Header, err
+}
+
+func (d *doctor) checkReady(base string, answer []byte) {
+	var ready struct {
+		Status string            `json:"status"`
+		Checks map[string]string `json:"checks"`
+	}
+	if err := json.Unmarshal(answer, &ready); err != nil || ready.Status == "" {
+		d.say("server", fails, base+" answers, but not as whatchanged does", "is it the right --url?")
+		return
+	}
+	d.say("server", fine, base, "")
+	advice := map[string]string{
+		"bus":      "see the server's log for part=bus; a full disk and an unreachable NATS are the usual causes",
+		"store":    "see the server's log for part=store; is ClickHouse up? Taking in goes on meanwhile",
+		"registry": "see the server's log for part=registry; webhooks are refused until its view is fresh",
+	}
+	for _, name := range []string{"bus", "store", "registry"} {
+		if state, ok := ready.Checks[name]; ok && state != "ok" {
+			d.say(name, fails, state, advice[name])
+		} else if ok {
+			d.say(name, fine, "", "")
+		}
+	}
+}
+
+func (d *doctor) checkClock(header http.Header) {
+	there, err := http.ParseTime(header.Get("Date"))
+	if err != nil {
+		d.say("clock", warns, "the server sends no date", "")
+		return
+	}
+	off := time.Since(there).Round(time.Second)
+	if off.Abs() > 5*time.Second {
+		d.say("clock", warns, fmt.Sprintf("the server's clock is %s from this one", off), "turn on NTP on both; signatures with a time fail when clocks differ")
+		return
+	}
+	d.say("clock", fine, "within 5s of the server's", "")
+}
+
+// checkMetrics reads what the server says of itself: its version, and what
+// needs a person.
+func (d *doctor) checkMetrics(ctx context.Context, base string, conn *connection) {
+	key := conn.key
+	if key == "" {
+		key = conn.env.Getenv("WHATCHANGED_KEY")
+	}
+	text, _, err := get(ctx, base+"/metrics", key)
+	if err != nil {
+		d.say("metrics", warns, err.Error(), "")
+		return
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(string(text)))
+	build := families["whatchanged_build_info"]
+	if err != nil || build == nil {
+		d.say("version", warns, "not shown", "ask on the server's own machine, or with an admin key")
+		return
+	}
+	version := build.Metric[0].Label[0].GetValue()
+	if ours := telemetry.Version(); version != ours {
+		d.say("version", warns, fmt.Sprintf("the server is %s, this program %s", version, ours), "use the same version for both")
+		return
+	}
+	d.say("version", fine, version, "")
+}
+
+// checkAccount says what of the last hour is not where it should be.
+func (d *doctor) checkAccount(ctx context.Context, api *client.Client) {
+	rows, err := api.Account(ctx, client.AccountFilter{})
+	if err != nil {
+		d.say("account", fails, err.Error(), "give a key that may read changes")
+		return
+	}
+	var received, dead, inFlight int64
+	for _, r := range rows {
+		received += r.Received
+		dead += r.Dead
+		inFlight += r.InFlight
+	}
+	detail := fmt.Sprintf("last hour: %d received, %d dead, %d in flight", received, dead, inFlight)
+	if dead > 0 {
+		d.say("account", warns, detail, "see why with `whatchanged deliveries dead`")
+		return
+	}
+	d.say("account", fine, detail, "")
+}
