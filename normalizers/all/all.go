@@ -3,6 +3,7 @@ package all
 
 import (
 	"whatchanged/normalizers"
+	"whatchanged/normalizers/api"
 	"whatchanged/normalizers/aws"
 	"whatchanged/normalizers/azure"
 	"whatchanged/normalizers/cloudtrail"
@@ -15,6 +16,7 @@ import (
 func Set() normalizers.Set {
 	set := make(normalizers.Set)
 	for _, n := range []normalizers.Normalizer{
+		api.New(),
 		generic.New(),
 		gcp.New(),
 		cloudtrail.New(),
