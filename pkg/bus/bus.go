@@ -51,8 +51,9 @@ type Bus struct {
 	js       jetstream.JetStream
 	kv       map[string]jetstream.KeyValue
 
-	maxFrame   int   // bytes of one message's body
-	syncAlways *bool // nil: the servers do not say
+	maxFrame   int          // bytes of one message's body
+	reserve    atomic.Int64 // Config.DiskReserve
+	syncAlways *bool        // nil: the servers do not say
 
 	refusal    atomic.Pointer[problem.Error] // why nothing is accepted now
 	mu         sync.Mutex
@@ -80,6 +81,7 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.R
 		return nil, err
 	}
 	b := &Bus{cfg: cfg.filled(), log: log, metrics: m, codec: codec, kv: map[string]jetstream.KeyValue{}}
+	b.reserve.Store(cfg.DiskReserve)
 	if err := b.open(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}

@@ -2,17 +2,22 @@ package bus_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/bus/bustest"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/problem"
 )
 
 // delivery makes the n-th delivery of a test.
@@ -96,34 +101,273 @@ func TestCommitter_StoresWhatItAcknowledged(t *testing.T) {
 	t.Logf("%d frames", len(frames(t, b)))
 }
 
-func TestConsumeDeliveries_HandsOutEveryFrame(t *testing.T) {
+func TestCommitter_AnswersAllWaitingWithOneFrame(t *testing.T) {
+	b := bustest.New(t)
+	c := b.NewCommitter(change.Fresh)
+	const n = 100
+	positions := make(chan bus.Position, n)
+	var wg sync.WaitGroup
+	for i := range n { // before Run, so that all wait together
+		wg.Go(func() {
+			pos, err := c.Commit(t.Context(), delivery(i, "{}"))
+			if err != nil {
+				t.Errorf("commit: %v", err)
+			}
+			positions <- pos
+		})
+	}
+	eventually(t, "everyone waits", func() bool { return c.Waiting() == n })
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	wg.Wait()
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	places := map[bus.Position]bool{}
+	for range n {
+		places[<-positions] = true
+	}
+	want := map[bus.Position]bool{}
+	all := frames(t, b)
+	if len(all) != 1 {
+		t.Fatalf("%d frames, want 1", len(all))
+	}
+	for i := range n {
+		want[bus.Position{Chain: all[0].Chain, Frame: 1, Place: i}] = true
+	}
+	if diff := cmp.Diff(want, places); diff != "" {
+		t.Fatalf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestCommitter_BeginsANewChainThatNamesTheOld(t *testing.T) {
+	cfg := bustest.Config(t)
+	var last *bus.DeliveryFrame
+	for start := range 3 {
+		withBus(t, cfg, func(b *bus.Bus) {
+			before := frames(t, b)
+			if len(before) != 2*start {
+				t.Fatalf("start %d: %d frames are there, want %d", start, len(before), 2*start)
+			}
+			withCommitter(t, b, func(c *bus.Committer) {
+				commit(t, c, delivery(1, "{}"))
+				commit(t, c, delivery(2, "{}"))
+			})
+			fresh := frames(t, b)[2*start:]
+			if fresh[0].Number != 1 || fresh[1].Number != 2 || fresh[1].Prev != fresh[0].Hash || fresh[0].Chain != fresh[1].Chain {
+				t.Fatalf("not a chain: %+v, %+v", fresh[0], fresh[1])
+			}
+			want := bus.FrameRef{}
+			if last != nil {
+				want = bus.FrameRef{Chain: last.Chain, Number: 2, Hash: last.Hash}
+			}
+			if diff := cmp.Diff(want, fresh[0].Old); diff != "" {
+				t.Fatalf("the chain before (-want +got)\n%s", diff)
+			}
+			last = fresh[1]
+		})
+	}
+}
+
+func TestCommitter_MakesAFrameOfOneLargeDelivery(t *testing.T) {
 	b := bustest.New(t)
 	c := run(t, b, change.Fresh)
-	ctx, stop := context.WithCancel(t.Context())
-	got := make(chan string, 10)
-	done := make(chan error, 1)
-	go func() {
-		done <- b.ConsumeDeliveries(ctx, "normalizer-fresh", change.Fresh, 2, func(_ context.Context, f *bus.DeliveryFrame) error {
-			for _, d := range f.Deliveries {
-				got <- string(d.Body)
+	noise := make([]byte, b.MaxRecord())
+	rand.Read(noise)
+	d := delivery(1, "")
+	d.Body = noise[:b.MaxRecord()-bus.EncodedSize(d)-8]
+	commit(t, c, d)
+	got := frames(t, b)
+	if diff := cmp.Diff([]change.Delivery{*d}, got[0].Deliveries); diff != "" {
+		t.Fatalf("(-want +got)\n%.1000s", diff)
+	}
+}
+
+func TestCommitter_RefusesWhatFitsNoFrame(t *testing.T) {
+	b := bustest.New(t)
+	c := run(t, b, change.Fresh)
+	_, err := c.Commit(t.Context(), delivery(1, strings.Repeat("x", b.MaxRecord())))
+	if problem.KindOf(err) != problem.TooLarge {
+		t.Fatalf("error %v, want too large", err)
+	}
+}
+
+func TestCommitter_IsBusyWhenTheQueueIsFull(t *testing.T) {
+	cfg := bustest.Config(t)
+	cfg.QueueRecords, cfg.QueueBytes = 10, 1000
+	b := bustest.Connect(t, cfg)
+	f := func(name, body string, fit int) {
+		t.Run(name, func(t *testing.T) {
+			c := b.NewCommitter(change.Fresh) // nobody takes from its queue
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			for i := range fit {
+				wg.Go(func() { _, _ = c.Commit(ctx, delivery(i, body)) })
+				eventually(t, "it waits", func() bool { return c.Waiting() == i+1 })
 			}
-			return nil
+			_, err := c.Commit(t.Context(), delivery(99, body))
+			if problem.KindOf(err) != problem.Busy || problem.From(err).Reason != "queue_full" {
+				t.Errorf("error %v, want busy", err)
+			}
+			cancel()
+			wg.Wait()
 		})
+	}
+	f("by count", "", 10)
+	f("by bytes", strings.Repeat("x", 400), 2)
+}
+
+func TestCommitter_ReturnsWhenTheCallerLeaves(t *testing.T) {
+	b := bustest.New(t)
+	c := b.NewCommitter(change.Fresh)
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		_, err := c.Commit(ctx, delivery(1, "left"))
+		left <- err
 	}()
-	for n := range 3 {
-		want := fmt.Sprintf(`{"n":%d}`, n)
-		commit(t, c, delivery(n, want))
-		select {
-		case body := <-got:
-			if body != want {
-				t.Fatalf("got %s, want %s", body, want)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatal("nothing came within 10 s")
+	eventually(t, "it waits", func() bool { return c.Waiting() == 1 })
+	cancel()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v, want canceled", err)
+	}
+	runCtx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(runCtx) }()
+	commit(t, c, delivery(2, "stayed"))
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	all := frames(t, b)
+	if len(all) != 1 || len(all[0].Deliveries) != 1 || string(all[0].Deliveries[0].Body) != "stayed" {
+		t.Fatalf("stored %+v, want only the one that stayed", all)
+	}
+}
+
+func TestCommitter_CommitsWhatWaitsWhenToldToStop(t *testing.T) {
+	b := bustest.New(t)
+	c := b.NewCommitter(change.Fresh)
+	committed := make(chan error, 1)
+	go func() {
+		_, err := c.Commit(t.Context(), delivery(1, "{}"))
+		committed <- err
+	}()
+	eventually(t, "it waits", func() bool { return c.Waiting() == 1 })
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := c.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	err := <-committed
+	if stored := len(frames(t, b)) == 1; (err == nil) != stored {
+		t.Fatalf("answered %v, stored %v", err, stored)
+	}
+	if _, err := c.Commit(t.Context(), delivery(2, "{}")); problem.KindOf(err) != problem.Busy {
+		t.Fatalf("after the end: error %v, want busy", err)
+	}
+}
+
+func TestCommitter_IsBusyWhenTheBusIsFullAndGoesOnWhenThereIsRoom(t *testing.T) {
+	cfg := bustest.Config(t)
+	cfg.MaxBytes = 2 << 20
+	b := bustest.Connect(t, cfg)
+	c := run(t, b, change.Fresh)
+	var acked []change.DeliveryID
+	var refused error
+	for n := range 100 {
+		d := delivery(n, "")
+		d.Body = make([]byte, 100_000)
+		rand.Read(d.Body)
+		if _, refused = c.Commit(t.Context(), d); refused != nil {
+			break
+		}
+		acked = append(acked, d.ID)
+	}
+	if problem.KindOf(refused) != problem.Busy || problem.From(refused).RetryAfter <= 0 {
+		t.Fatalf("error %v, want busy", refused)
+	}
+	if diff := cmp.Diff(acked, ids(frames(t, b))); diff != "" {
+		t.Fatalf("a full bus changed what was stored (-want +got)\n%s", diff)
+	}
+	stream, err := b.JetStream().Stream(t.Context(), bus.Deliveries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(t.Context(), jetstream.WithPurgeSequence(5)); err != nil {
+		t.Fatal(err)
+	}
+	pos := commit(t, c, delivery(200, "room"))
+	if want := uint64(len(acked) + 1); pos.Frame != want {
+		t.Fatalf("frame %d after %d were stored: a refused frame must not leave a hole", pos.Frame, want-1)
+	}
+}
+
+func TestCommitter_RefusesBelowTheDiskReserve(t *testing.T) {
+	cfg := bustest.Config(t)
+	cfg.DiskReserve = 1
+	b := bustest.Connect(t, cfg)
+	c := run(t, b, change.Fresh)
+	commit(t, c, delivery(1, "{}"))
+	b.SetDiskReserve(1 << 60)
+	eventually(t, "it refuses", func() bool { return b.Healthy() != nil })
+	_, err := c.Commit(t.Context(), delivery(2, "{}"))
+	if problem.KindOf(err) != problem.Busy || problem.From(err).Reason != "disk_reserve" {
+		t.Fatalf("error %v, want busy for want of disk", err)
+	}
+	b.SetDiskReserve(1)
+	eventually(t, "it accepts again", func() bool { return b.Healthy() == nil })
+	commit(t, c, delivery(3, "{}"))
+}
+
+func ids(frames []*bus.DeliveryFrame) (list []change.DeliveryID) {
+	for _, f := range frames {
+		for _, d := range f.Deliveries {
+			list = append(list, d.ID)
 		}
 	}
+	return list
+}
+
+// eventually waits for a condition, and fails with its name after 20 s.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// withBus runs f on a bus that is closed afterwards.
+func withBus(t *testing.T, cfg bus.Config, f func(*bus.Bus)) {
+	t.Helper()
+	b, err := bus.Connect(t.Context(), cfg, bustest.Log(t), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	defer func() {
+		if err := b.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}()
+	f(b)
+}
+
+// withCommitter runs f beside a committer that has ended afterwards.
+func withCommitter(t *testing.T, b *bus.Bus, f func(*bus.Committer)) {
+	t.Helper()
+	c := b.NewCommitter(change.Fresh)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	f(c)
 	stop()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Fatalf("consume: %v", err)
+	if err := <-done; err != nil {
+		t.Errorf("committer: %v", err)
 	}
 }

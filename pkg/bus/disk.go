@@ -26,9 +26,10 @@ func readDisk(dir string) (disk, error) {
 	return disk{size: int64(st.Blocks) * block, free: int64(st.Bavail) * block}, nil
 }
 
-func (c Config) reserve(d disk) int64 {
-	if c.DiskReserve > 0 {
-		return c.DiskReserve
+// reserve is what must stay free: as configured, or a share of the volume.
+func (d disk) reserve(configured int64) int64 {
+	if configured > 0 {
+		return configured
 	}
 	return max(leastReserve, d.size/20)
 }
@@ -40,7 +41,7 @@ func embeddedMaxBytes(cfg Config) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	ceiling := d.size/5*4 - cfg.reserve(d)
+	ceiling := d.size/5*4 - d.reserve(cfg.DiskReserve)
 	if cfg.MaxBytes > 0 {
 		if want := budget(cfg.MaxBytes); want > ceiling {
 			return 0, fmt.Errorf("max_bytes of %d makes a bus of %d bytes, but the volume has room for %d: "+

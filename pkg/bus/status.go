@@ -64,7 +64,7 @@ func (b *Bus) Status(ctx context.Context) (Status, error) {
 		if err != nil {
 			return st, err
 		}
-		st.DiskFree, st.Reserve = d.free, b.cfg.reserve(d)
+		st.DiskFree, st.Reserve = d.free, d.reserve(b.reserve.Load())
 	}
 	for _, cfg := range b.streams() {
 		stream, err := b.js.Stream(ctx, cfg.Name)

@@ -75,7 +75,7 @@ func (w *watchdog) diskLow() (low, err error) {
 		return nil, err
 	}
 	w.metrics.diskFree.Set(float64(d.free))
-	if reserve := w.cfg.reserve(d); d.free < reserve {
+	if reserve := d.reserve(w.reserve.Load()); d.free < reserve {
 		return fmt.Errorf("%d bytes are free, the reserve is %d", d.free, reserve), nil
 	}
 	return nil, nil

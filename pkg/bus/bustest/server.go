@@ -1,0 +1,135 @@
+package bustest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Process is a nats-server in a process of its own.
+type Process struct {
+	URL string
+
+	tb     testing.TB
+	config string
+	addr   string
+	cmd    *exec.Cmd
+}
+
+// Server starts the nats-server program of the version this module is built
+// with, and ends it with the test. extra is added to its configuration file,
+// such as authorization or TLS. The go command is needed to build it, once.
+func Server(tb testing.TB, extra string) *Process {
+	tb.Helper()
+	dir := tb.TempDir()
+	addr := freeAddr(tb)
+	p := &Process{
+		URL: "nats://" + addr, tb: tb, addr: addr,
+		config: filepath.Join(dir, "nats-server.conf"),
+	}
+	config := fmt.Sprintf(`
+listen: %q
+max_payload: 32MB
+max_pending: 512MB
+jetstream { store_dir: %q, max_file: 2GB, sync_interval: always }
+%s
+`, addr, filepath.Join(dir, "store"), extra)
+	if err := os.WriteFile(p.config, []byte(config), 0o600); err != nil {
+		tb.Fatalf("write the server's configuration: %v", err)
+	}
+	p.Start()
+	tb.Cleanup(func() {
+		p.Resume()
+		p.Kill()
+	})
+	return p
+}
+
+// Start starts the server again after Kill, with the same data and address.
+func (p *Process) Start() {
+	p.tb.Helper()
+	cmd := exec.Command(program(p.tb), "-c", p.config)
+	cmd.Stderr = p.tb.Output()
+	cmd.SysProcAttr = dieWithParent()
+	if err := cmd.Start(); err != nil {
+		p.tb.Fatalf("start nats-server: %v", err)
+	}
+	p.cmd = cmd
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		conn, err := net.Dial("tcp", p.addr)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			p.tb.Fatalf("nats-server does not listen on %s: %v", p.addr, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Kill ends the server with SIGKILL.
+func (p *Process) Kill() {
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Kill() // it may be gone already
+	_ = p.cmd.Wait()         // "signal: killed"
+	p.cmd = nil
+}
+
+// Pause stops the server where it is; Resume lets it go on.
+func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
+
+// Resume undoes Pause.
+func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
+
+func (p *Process) signal(sig syscall.Signal) {
+	if p.cmd != nil {
+		_ = p.cmd.Process.Signal(sig) // it may be gone already
+	}
+}
+
+func freeAddr(tb testing.TB) string {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatalf("find a free port: %v", err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// program builds nats-server into the user's cache, unless it is there.
+func program(tb testing.TB) string {
+	tb.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	path := filepath.Join(cache, "whatchanged", "nats-server-"+server.VERSION)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		tb.Fatalf("make the cache: %v", err)
+	}
+	// Several test programs may build at the same time: each its own file first.
+	part := fmt.Sprintf("%s.%d", path, os.Getpid())
+	out, err := exec.Command("go", "build", "-o", part, "github.com/nats-io/nats-server/v2").CombinedOutput()
+	if err != nil {
+		tb.Fatalf("build nats-server: %v\n%s", err, out)
+	}
+	if err := os.Rename(part, path); err != nil {
+		tb.Fatalf("keep nats-server: %v", err)
+	}
+	return path
+}

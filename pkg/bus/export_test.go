@@ -1,0 +1,69 @@
+package bus
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+
+	"whatchanged/pkg/change"
+)
+
+// What tests of the codec see.
+
+// EncodeDeliveries encodes f as Run does, without envelope.
+func EncodeDeliveries(f *DeliveryFrame) []byte {
+	b := appendFrameHead(nil, f)
+	for i := range f.Deliveries {
+		b = appendFrameDelivery(b, appendDelivery(nil, &f.Deliveries[i]))
+	}
+	return b
+}
+
+// EncodeChanges encodes f as PublishChanges does, without envelope.
+func EncodeChanges(f *ChangeFrame) []byte {
+	b := appendChangeHead(nil, f)
+	for i := range f.Results {
+		b = appendFrameResult(b, appendResult(nil, &f.Results[i]))
+	}
+	return b
+}
+
+// EncodedSize returns what MaxRecord is compared with.
+func EncodedSize(d *change.Delivery) int { return len(appendDelivery(nil, d)) }
+
+var (
+	DecodeDeliveries = decodeDeliveries
+	DecodeChanges    = decodeChanges
+	ErrUnreadable    = errUnreadable
+)
+
+// Codec seals and opens messages.
+type Codec = codec
+
+// NewCodec returns a codec.
+var NewCodec = newCodec
+
+// Seal packs a message.
+func (c *codec) Seal(raw []byte) []byte { return c.seal(nil, raw) }
+
+// Open unpacks a message.
+func (c *codec) Open(msg []byte) ([]byte, error) { return c.open(msg) }
+
+// Envelope puts any bytes where the compressed message belongs, checksum and all.
+func (c *codec) Envelope(body []byte) []byte {
+	b := append(magic[:], 0, 0, 0, 0)
+	binary.BigEndian.PutUint32(b[len(magic):], crc32.Checksum(body, c.crc))
+	return append(b, body...)
+}
+
+// Split says how changes are cut into parts.
+func (b *Bus) Split(f *ChangeFrame) ([][]byte, error) { return b.split(f) }
+
+// Waiting returns how many deliveries are in the queue.
+func (c *Committer) Waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue)
+}
+
+// SetDiskReserve changes the reserve, as if the disk filled.
+func (b *Bus) SetDiskReserve(n int64) { b.reserve.Store(n) }
