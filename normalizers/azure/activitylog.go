@@ -259,9 +259,8 @@ var claimsKept = []string{"name", "upn", "appid", "spn", "ipaddr", "objectidenti
 // metadata keeps, under Azure's own names, what has no field of its own.
 func (e *event) metadata(m *normalizers.Meta) {
 	m.Set("operationName", e.operation)
-	m.Set("category", e.category)
-	m.Set("resultType", e.status)
-	m.Set("status", e.status)
+	m.Set(first(e.categoryName, "category"), e.category)
+	m.Set(first(e.statusName, "status"), e.status)
 	m.Set("resultSignature", e.signature)
 	m.Set("subStatus", e.subStatus)
 	m.Set("eventName", e.eventName)
@@ -272,6 +271,7 @@ func (e *event) metadata(m *normalizers.Meta) {
 	m.Set("caller", e.caller)
 	m.Set("resourceGroupName", e.resourceGroup)
 	m.Set("resourceProviderName", e.provider)
+	m.Set("id", e.recordID)
 	m.Set("operationId", e.operationID)
 	m.Set("description", e.description)
 	var claims normalizers.Meta
@@ -293,8 +293,6 @@ func (e *event) propertiesKept() json.RawMessage {
 	e.properties.ForEach(func(key, v gjson.Result) bool {
 		switch {
 		case strings.EqualFold(key.Str, "responseBody"), redact.Secret(key.Str), key.Str == "hierarchy":
-		case strings.EqualFold(key.Str, "requestBody"):
-			m.Set(key.Str, redact.JSON(object(v)))
 		default:
 			m.Set(key.Str, redact.JSON(object(v)))
 		}

@@ -19,6 +19,7 @@ func fromCommonAlert(v gjson.Result) normalizers.Result {
 	inner := v.Get("data.alertContext")
 	service := essentials.Get("monitoringService").String()
 	var m normalizers.Meta
+	m.Set("schemaId", v.Get("schemaId").String())
 	essentials.ForEach(func(key, v gjson.Result) bool {
 		m.Set(key.Str, redact.JSON(v))
 		return true

@@ -14,7 +14,9 @@ type event struct {
 	eventName, eventID, correlationID, operationID          string
 	resourceID, resourceGroup, resourceType, provider       string
 	subscription, tenant, location, level, ip, caller       string
-	description, signature                                  string
+	description, signature, recordID                        string
+	// statusName and categoryName are what the record calls them.
+	statusName, categoryName string
 
 	claims, authorization, properties, httpRequest gjson.Result
 }
@@ -31,10 +33,11 @@ func activityLog(v gjson.Result) *event {
 			e.operation, e.localized = pair(v)
 		case "category", "eventSource":
 			if s, _ := pair(v); e.category == "" {
-				e.category = s
+				e.category, e.categoryName = s, key.Str
 			}
 		case "resultType", "status":
 			e.status, _ = pair(v)
+			e.statusName = key.Str
 		case "resultSignature":
 			e.signature = v.String()
 		case "subStatus":
@@ -43,6 +46,8 @@ func activityLog(v gjson.Result) *event {
 			e.description = v.String()
 		case "eventName":
 			e.eventName, _ = pair(v)
+		case "id":
+			e.recordID = v.String()
 		case "eventDataId":
 			e.eventID = v.String()
 		case "correlationId":

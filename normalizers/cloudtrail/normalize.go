@@ -157,15 +157,11 @@ func (r *record) metadata(rec normalizers.Record) []byte {
 	m.Set("userIdentity", redact.JSON(r.identity))
 	m.Set("requestParameters", redact.JSON(r.request))
 	m.Set("serviceEventDetails", redact.JSON(r.serviceDetails))
-	if created := r.response.Get("updateSummary"); created.Exists() {
-		m.Set("responseElements", redact.JSON(r.response))
-	}
 	m.Set("resources", redact.JSON(r.resources))
 	if r.console() {
 		m.Set("via", "console")
 	}
 	m.Set("detail-type", rec.Event)
-	m.Set("envelope", rec.Envelope)
 	m.Set("envelopeId", rec.EnvelopeID)
 	return m.JSON()
 }
