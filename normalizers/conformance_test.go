@@ -104,7 +104,7 @@ type tally struct {
 
 func TestConformance_FactsOfTheCorpusAreInTheirFields(t *testing.T) {
 	root := corpus(t)
-	for _, c := range []conformance{githubConformance} {
+	for _, c := range []conformance{githubConformance, gitlabConformance, otherConformance} {
 		t.Run(c.dir, func(t *testing.T) { c.run(t, filepath.Join(root, c.dir)) })
 	}
 }

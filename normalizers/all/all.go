@@ -10,6 +10,7 @@ import (
 	"whatchanged/normalizers/gcp"
 	"whatchanged/normalizers/generic"
 	"whatchanged/normalizers/github"
+	"whatchanged/normalizers/gitlab"
 )
 
 // Set returns the normalizers by provider.
@@ -23,6 +24,7 @@ func Set() normalizers.Set {
 		azure.New(),
 		aws.New(),
 		github.New(),
+		gitlab.New(),
 	} {
 		set[n.Provider()] = n
 	}
