@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -64,6 +65,9 @@ func ownEnvironment(environ []string) []string {
 		return strings.HasPrefix(pair, "WHATCHANGED_") && !strings.HasPrefix(pair, "WHATCHANGED_LIBCHDB=")
 	})
 }
+
+// program is the name that the kernel knows the child's threads by.
+func (c *child) program() string { return filepath.Base(c.cmd.Path) }
 
 func (c *child) pid() int { return c.cmd.Process.Pid }
 

@@ -74,7 +74,7 @@ func (r *Report) targets() []Target {
 	}
 	if p := r.Pipeline; p != nil {
 		// A client that falls a little behind its schedule is not the server's fault.
-		atLeast("deliveries/s sustained", min(wantPipeline, p.Target)*0.995, p.Rate)
+		atLeast("deliveries/s accepted at the wanted rate", min(wantPipeline, p.Target)*0.995, p.Rate)
 		atMost("backlog growth at that rate, deliveries/s", growingLong*p.Target, p.Backlog.Growth)
 		atMost("resident memory, MiB", wantMemory, mib(p.Memory.Peak))
 	}

@@ -2,14 +2,11 @@ package bench
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -97,8 +94,8 @@ func parseStatus(b []byte) (resident, peak int64) {
 }
 
 // since returns what was used between two readings, by group of threads: those
-// of the program itself, those of the database engine (which names its own),
-// and those that ended meanwhile.
+// that bear the program's name, those of the database engine (which names its
+// own), and those that ended meanwhile.
 func (u usage) since(before usage, program string) (total time.Duration, groups map[string]time.Duration) {
 	total = u.cpu - before.cpu
 	groups = map[string]time.Duration{}
@@ -114,63 +111,4 @@ func (u usage) since(before usage, program string) (total time.Duration, groups 
 	}
 	groups["ended"] = max(total-named, 0)
 	return total, groups
-}
-
-// diskUsage adds up what the files under dir take on the disk.
-func diskUsage(dir string) (int64, error) {
-	var total int64
-	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // merged or trimmed away while we looked
-		}
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		total += allocated(info)
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("disk usage: %w", err)
-	}
-	return total, nil
-}
-
-// allocated is what a file takes on the disk, which differs from its length
-// where a store reserves space or leaves holes.
-func allocated(info fs.FileInfo) int64 {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int64(st.Blocks) * 512
-	}
-	return info.Size()
-}
-
-// fsyncTime is the middle of some fsyncs of 4 KiB in dir: what a write that
-// must survive costs on this disk.
-func fsyncTime(dir string) (time.Duration, error) {
-	f, err := os.CreateTemp(dir, "fsync-")
-	if err != nil {
-		return 0, fmt.Errorf("measure fsync: %w", err)
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	var h histogram
-	block := make([]byte, 4<<10)
-	for begin := time.Now(); h.n < 200 && time.Since(begin) < time.Second; {
-		if _, err := f.Write(block); err != nil {
-			return 0, fmt.Errorf("measure fsync: %w", err)
-		}
-		at := time.Now()
-		if err := f.Sync(); err != nil {
-			return 0, fmt.Errorf("measure fsync: %w", err)
-		}
-		h.add(time.Since(at))
-	}
-	return h.percentile(0.5), nil
 }

@@ -1,8 +1,6 @@
 package bench
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -51,23 +49,6 @@ func TestParseRows_AddsNothingUp(t *testing.T) {
 	}
 	if _, err := parseRows([]byte("other 1\n")); err == nil {
 		t.Error("no error where the metric is missing")
-	}
-}
-
-func TestDiskUsage_CountsBlocks(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "a/b"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "a/b/c"), make([]byte, 100_000), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	got, err := diskUsage(dir)
-	if err != nil || got > 200_000 {
-		t.Errorf("got %d, %v", got, err)
-	}
-	if got, err := diskUsage(filepath.Join(dir, "none")); err != nil || got != 0 {
-		t.Errorf("a directory that is gone: %d, %v", got, err)
 	}
 }
 

@@ -103,7 +103,7 @@ func packageName(function string) string {
 	if dot < 0 {
 		return ""
 	}
-	return function[:slash+1+dot]
+	return strings.ReplaceAll(function[:slash+1+dot], "%2e", ".") // as in github.com/nats-io/nats%2ego
 }
 
 // shares turns times into parts of what one delivery takes, the largest

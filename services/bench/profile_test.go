@@ -49,6 +49,7 @@ func TestProfile_GroupsByStageThenByPackage(t *testing.T) {
 		{"", []string{"runtime.scanobject", "runtime.gcBgMarkWorker.func2", "runtime.gcBgMarkWorker"}},
 		{"", []string{"runtime.futex", "runtime.findRunnable", "runtime.mcall"}},
 		{"", []string{"runtime.memclrNoHeapPointers"}},
+		{"", []string{"runtime.chansend", "github.com/nats-io/nats%2ego.(*Conn).publish"}},
 		{"", []string{"slices.SortFunc[go.shape.[]whatchanged/x.y]", "whatchanged/services/writer.(*Writer).Run"}},
 	}))
 	if err != nil {
@@ -56,7 +57,7 @@ func TestProfile_GroupsByStageThenByPackage(t *testing.T) {
 	}
 	stages := map[string]time.Duration{
 		"committer": 2 * time.Millisecond, "net/http": time.Millisecond, "runtime (garbage collection)": time.Millisecond,
-		"runtime (scheduler)": time.Millisecond, "runtime": time.Millisecond, "whatchanged/services/writer": time.Millisecond,
+		"runtime (scheduler)": time.Millisecond, "runtime": time.Millisecond, "whatchanged/services/writer": time.Millisecond, "github.com/nats-io/nats.go": time.Millisecond,
 	}
 	if diff := cmp.Diff(stages, got.stages); diff != "" {
 		t.Errorf("stages (-want +got)\n%s", diff)
@@ -64,12 +65,12 @@ func TestProfile_GroupsByStageThenByPackage(t *testing.T) {
 	packages := map[string]time.Duration{
 		"github.com/klauspost/compress/zstd": time.Millisecond, "whatchanged/pkg/bus": time.Millisecond, "net/http": time.Millisecond,
 		"runtime (garbage collection)": time.Millisecond, "runtime (scheduler)": time.Millisecond, "runtime": time.Millisecond,
-		"whatchanged/services/writer": time.Millisecond,
+		"whatchanged/services/writer": time.Millisecond, "github.com/nats-io/nats.go": time.Millisecond,
 	}
 	if diff := cmp.Diff(packages, got.packages); diff != "" {
 		t.Errorf("packages (-want +got)\n%s", diff)
 	}
-	if got.total != 7*time.Millisecond {
+	if got.total != 8*time.Millisecond {
 		t.Errorf("total %v", got.total)
 	}
 }

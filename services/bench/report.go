@@ -157,9 +157,10 @@ type Memory struct {
 
 // Disk is what a delivery left in the data directory.
 type Disk struct {
-	Bus        float64 `json:"bus_bytes"` // a delivery
-	ClickHouse float64 `json:"clickhouse_bytes"`
-	Total      float64 `json:"total_bytes"`
+	Bus        float64 `json:"bus_bytes"`        // a delivery
+	ClickHouse float64 `json:"clickhouse_bytes"` // without merged parts
+	Merged     float64 `json:"merged_bytes"`     // parts that were merged and go after some minutes
+	Total      float64 `json:"total_bytes"`      // bus and ClickHouse
 	ToPayload  float64 `json:"ratio_to_payload"` // total to the size of the body
 }
 

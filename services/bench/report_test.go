@@ -151,7 +151,7 @@ func TestReport_TargetsSayWhatIsMissed(t *testing.T) {
 	}
 	want := map[string]bool{
 		"receiver's rate to the no-op handler's": true, "answer p99 at 2,000/s, ms": true, "queryable p99 at 1,000/s, ms": true,
-		"deliveries/s sustained": true, "backlog growth at that rate, deliveries/s": true, "resident memory, MiB": true,
+		"deliveries/s accepted at the wanted rate": true, "backlog growth at that rate, deliveries/s": true, "resident memory, MiB": true,
 		"resident memory at full load, MiB": false, "start to first accepted webhook, s": true,
 		"lists up to 31 days, slowest p99, ms": true, "other lists, slowest p99, ms": true,
 	}

@@ -11,8 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -242,24 +240,4 @@ func (s *server) drain(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// disk is what the parts of the data directory take, in bytes.
-func (in *installation) disk() (bus, clickhouse int64, err error) {
-	entries, err := os.ReadDir(in.dir)
-	if err != nil {
-		return 0, 0, fmt.Errorf("disk usage: %w", err)
-	}
-	for _, e := range entries {
-		n, err := diskUsage(filepath.Join(in.dir, e.Name()))
-		if err != nil {
-			return 0, 0, err
-		}
-		if e.Name() == "clickhouse" {
-			clickhouse += n
-		} else {
-			bus += n
-		}
-	}
-	return bus, clickhouse, nil
 }

@@ -96,7 +96,8 @@ func (r *Report) writePipeline(t *table) {
 	t.row("backlog", fmt.Sprintf("%s: %d to %d, at most %d, %+.0f/s; empty after %.1f s", growing, p.Backlog.Start, p.Backlog.End, p.Backlog.Max, p.Backlog.Growth, p.Backlog.Drain))
 	t.row("server CPU", fmt.Sprintf("%.0f µs a delivery (%s); generator %.0f µs", p.ServerCPU, parts(p.Threads), p.GeneratorCPU))
 	t.row("memory", fmt.Sprintf("%.2f GiB, at most %.2f GiB", gib(p.Memory.Resident), gib(p.Memory.Peak)))
-	t.row("disk", fmt.Sprintf("%.0f bytes a delivery: bus %.0f, ClickHouse %.0f; %.2f of the payload", p.Disk.Total, p.Disk.Bus, p.Disk.ClickHouse, p.Disk.ToPayload))
+	t.row("disk", fmt.Sprintf("%.0f bytes a delivery: bus %.0f, ClickHouse %.0f; %.2f of the payload (and for some minutes %.0f of merged parts)",
+		p.Disk.Total, p.Disk.Bus, p.Disk.ClickHouse, p.Disk.ToPayload, p.Disk.Merged))
 	if len(p.Refused) > 0 {
 		t.row("refused", joined(p.Refused))
 	}

@@ -25,6 +25,7 @@ const (
 	// A backlog grows when its slope passes this share of the rate. Batches
 	// come and go: over a short run the slope is a rough one.
 	growingLong, growingShort = 0.01, 0.05
+	growingLeast              = 50 // deliveries a second, of a short run
 )
 
 // whole measures everything in one process.
@@ -63,7 +64,7 @@ func (r *run) whole(ctx context.Context) (err error) {
 	if err := s.stop(); err != nil {
 		return err
 	}
-	bus, clickhouse, err := in.disk()
+	data, err := in.disk()
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (r *run) whole(ctx context.Context) (err error) {
 		return err
 	}
 	s = again // stopped in its place
-	r.report.Restart = &Restart{Seconds: s.ready.Seconds(), DataBytes: bus + clickhouse}
+	r.report.Restart = &Restart{Seconds: s.ready.Seconds(), DataBytes: data.bus + data.clickhouse + data.merged}
 	return nil
 }
 
@@ -104,7 +105,7 @@ func (r *run) queryable(ctx context.Context, s *server) error {
 // pipeline holds the wanted rate and looks at everything meanwhile.
 func (r *run) pipeline(ctx context.Context, s *server) error {
 	r.say("the whole pipeline at %.0f/s for %v", r.rate, r.duration)
-	busBefore, clickBefore, err := s.disk()
+	diskBefore, err := s.disk()
 	if err != nil {
 		return err
 	}
@@ -140,20 +141,24 @@ func (r *run) pipeline(ctx context.Context, s *server) error {
 		return err
 	}
 	drained := time.Since(ended)
-	busAfter, clickAfter, err := s.disk()
+	diskAfter, err := s.disk()
 	if err != nil {
 		return err
 	}
 
 	got := held.loaded
 	deliveries := float64(s.accepted - base)
-	used, groups := cpuAfter.since(cpuBefore, "whatchanged")
+	used, groups := cpuAfter.since(cpuBefore, s.program())
 	p := &Pipeline{
 		Target: r.rate, Seconds: got.Seconds, Rate: got.Rate, Latency: got.Latency, Refused: got.Refused,
 		StoredRate: held.deliveriesRate, RowsRate: held.rowsRate, Backlog: held.backlog(growingLong * r.rate),
 		ServerCPU: us(used) / deliveries, Threads: map[string]float64{}, GeneratorCPU: perRequest(got),
 		Memory: Memory{Resident: cpuAfter.resident, Peak: cpuAfter.peak},
-		Disk:   Disk{Bus: float64(busAfter-busBefore) / deliveries, ClickHouse: float64(clickAfter-clickBefore) / deliveries},
+		Disk: Disk{
+			Bus:        float64(diskAfter.bus-diskBefore.bus) / deliveries,
+			ClickHouse: float64(diskAfter.clickhouse-diskBefore.clickhouse) / deliveries,
+			Merged:     float64(diskAfter.merged-diskBefore.merged) / deliveries,
+		},
 	}
 	for name, t := range groups {
 		p.Threads[name] = us(t) / deliveries
@@ -294,7 +299,7 @@ func (r *run) search(ctx context.Context, s *server, m *Maximum) error {
 		if err != nil {
 			return err
 		}
-		b := h.backlog(growingShort * rate)
+		b := h.backlog(max(growingShort*rate, growingLeast))
 		t := Try{Rate: rate, Reached: h.Rate, Growth: b.Growth, Holds: !b.Growing && h.Rate > 0.98*rate}
 		m.Tried = append(m.Tried, t)
 		if t.Holds {
