@@ -23,5 +23,49 @@ var otherConformance = conformance{
 		return e.Provider
 	},
 	ignored: func(entry, map[string]any) bool { return false },
-	facts:   factTable{},
+	facts: factTable{
+		"action": "metadata.action", "actor": "changed_by", "repository": "repository", "ref": "metadata.ref",
+		"before": "metadata.before", "after": "metadata.after", "pusher": "changed_by", "ref_type": "metadata.ref_type",
+		"pr_number": "pr_number", "pr_id": "pr_number", "tag": "version",
+
+		"azure-devops/id": "external_id", "azure-devops/eventType": "action", "azure-devops/publisherId": "metadata.publisherId",
+		"azure-devops/createdDate": "metadata.createdDate", "azure-devops/project": "account", "azure-devops/pr_status": "metadata.resource.status",
+		"azure-devops/new_sha": "commit_sha", "azure-devops/old_sha": "metadata.resource.refUpdates.0.oldObjectId",
+		"azure-devops/ref": "metadata.resource.refUpdates.0.name", "azure-devops/pushed_by": "changed_by",
+
+		"bitbucket-cloud/actor": "actor.name", "bitbucket-cloud/actor_name": "metadata.actor.display_name",
+		"bitbucket-cloud/branch": "branch", "bitbucket-cloud/new_sha": "commit_sha",
+		"bitbucket-cloud/old_sha":  "metadata.push.changes.0.old.target.hash",
+		"bitbucket-cloud/pr_state": "metadata.pullrequest.state", "bitbucket-cloud/pr_title": "metadata.pullrequest.title",
+
+		"bitbucket-server/date": "occurred_at", "bitbucket-server/eventKey": "action", "bitbucket-server/ref": "metadata.changes.0.ref.id",
+		"bitbucket-server/from_sha": "metadata.changes.0.fromHash", "bitbucket-server/to_sha": "metadata.changes.0.toHash",
+		"bitbucket-server/pr_title": "metadata.pullRequest.title", "bitbucket-server/project": "metadata.repository.project.key",
+
+		"context.id": "external_id", "context.source": "metadata.context.source", "context.specversion": "metadata.context.specversion",
+		"context.timestamp": "occurred_at", "context.type": "action", "subject.id": "resource.id",
+		"artifactId": "metadata.subject.content.artifactId", "environment.id": "environment", "outcome": "metadata.subject.content.outcome",
+
+		"cloudevents/id": "external_id", "cloudevents/source": "metadata.source", "cloudevents/type": "action", "cloudevents/time": "occurred_at",
+		"specversion": "metadata.specversion", "datacontenttype": "metadata.datacontenttype", "data": "metadata.data",
+		"comexampleextension1": "metadata.comexampleextension1",
+
+		"gitea/pr_merged": "metadata.pull_request.merged", "gitea/pr_title": "metadata.pull_request.title",
+		"gogs/pr_title": "metadata.pull_request.title",
+
+		"github-audit-log/action": "action", "_document_id": "external_id", "created_at": "occurred_at", "org": "account",
+		"repo": "repository", "user": "metadata.user",
+
+		"harness-code/ref": "metadata.ref.name", "old_sha": "metadata.old_sha", "sha": "commit_sha", "harness-code/trigger": "action",
+
+		"link": "pipeline_url", "source": "changed_by", "summary": "metadata.payload.summary", "timestamp": "occurred_at",
+		"agent": "changed_by", "data.id": "resource.id", "event_type": "action", "occurred_at": "occurred_at",
+		"pagerduty-webhook-v3/id": "metadata.event.id",
+
+		"notification_configuration_id": "metadata.notification_configuration_id", "organization_name": "account",
+		"payload_version": "metadata.payload_version", "run_created_at": "metadata.run_created_at", "run_created_by": "changed_by",
+		"run_id": "external_id", "run_message": "metadata.run_message", "run_status": "metadata.notifications.0.run_status",
+		"run_url": "pipeline_url", "workspace_id": "resource.id", "workspace_name": "resource.name",
+		"terraform-cloud/trigger": "action",
+	},
 }

@@ -35,7 +35,7 @@ type conformance struct {
 }
 
 // factTable maps a fact's key to its field: a path in the change's JSON. After
-// "metadata." the rest is one key, dots and all. A "~" in front compares
+// "metadata." the rest is one key, dots and all, or else a path. A "~" in front compares
 // without regard to case, and "@records" is the number of records. A key can
 // be narrowed to one event, "workflow_run/head_sha", or to one shape. An empty
 // field says that the fact is not kept, and counts as not met.
@@ -223,7 +223,10 @@ func fieldOf(made []byte, place string, records int) any {
 	}
 	v := gjson.ParseBytes(made)
 	if key, ok := strings.CutPrefix(place, "metadata."); ok {
-		v = v.Get("metadata").Get(gjson.Escape(key))
+		meta := v.Get("metadata")
+		if v = meta.Get(gjson.Escape(key)); !v.Exists() {
+			v = meta.Get(key)
+		}
 	} else {
 		v = v.Get(place)
 	}
@@ -253,9 +256,12 @@ func sameFact(want, got any, fold bool) bool {
 	if a == b || fold && strings.EqualFold(a, b) {
 		return true
 	}
+	if !strings.ContainsAny(a+b, "-:") {
+		return false // two numbers
+	}
 	ta, okA := normalizers.ParseTime(a)
 	tb, okB := normalizers.ParseTime(b)
-	return okA && okB && len(a) > 8 && ta.Truncate(time.Millisecond).Equal(tb.Truncate(time.Millisecond))
+	return okA && okB && ta.Truncate(time.Millisecond).Equal(tb.Truncate(time.Millisecond))
 }
 
 func textOf(v any) string {
