@@ -21,7 +21,8 @@ import (
 func (e *Engine) Transport() http.RoundTripper { return transport{e} }
 
 // Handler returns the engine behind ClickHouse's HTTP interface: queries at /,
-// and /ping. It has no authentication.
+// and /ping. It has no authentication: who reaches it may read and change
+// everything, and read files. Web pages of other origins are kept out.
 func (e *Engine) Handler() http.Handler {
 	mux := http.NewServeMux()
 	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "Ok.\n") }
@@ -36,7 +37,7 @@ func (e *Engine) Handler() http.Handler {
 			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		}
 	})
-	return mux
+	return http.NewCrossOriginProtection().Handler(mux)
 }
 
 func (e *Engine) handle(w http.ResponseWriter, r *http.Request) {

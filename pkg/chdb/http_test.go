@@ -281,3 +281,16 @@ func TestHandler_RefusesFormFieldsItDoesNotKnow(t *testing.T) {
 		t.Errorf("got %+v, want code 36", got)
 	}
 }
+
+func TestHandler_KeepsWebPagesOut(t *testing.T) {
+	s := server(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL, strings.NewReader("SELECT 1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Origin", "https://elsewhere.example")
+	req.Header.Set("Sec-Fetch-Site", "cross-site")
+	if got := do(t, req); got.Status != http.StatusForbidden {
+		t.Errorf("status %d, want %d", got.Status, http.StatusForbidden)
+	}
+}

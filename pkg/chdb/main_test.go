@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ var children = map[string]func(ctx context.Context, dir string) error{
 	"insert":         func(ctx context.Context, dir string) error { return insertSome(ctx, dir, "") },
 	"open":           openOnly,
 	"open twice":     openTwice,
+	"back up":        backUp,
 	"close waits":    closeBusy("SELECT sleepEachRow(0.1) FROM numbers(10) SETTINGS max_block_size = 1", time.Minute, false),
 	"close cancels":  closeBusy("SELECT sleepEachRow(0.1) FROM numbers(3000) SETTINGS max_block_size = 1", 2*time.Second, true),
 }
@@ -147,6 +149,35 @@ func openTwice(ctx context.Context, dir string) error {
 		}
 	}
 	return nil
+}
+
+// backUp shows that the engine's own arguments reach it.
+func backUp(ctx context.Context, dir string) error {
+	to := filepath.Join(dir, "backups")
+	e, err := chdb.Open(chdb.Config{Path: filepath.Join(dir, "data"), Library: os.Getenv("WHATCHANGED_LIBCHDB"), Connections: 1,
+		Args: []string{"--backups.allowed_path=" + to}}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	conn, err := clickhouse.Open(chdb.Options(e, "default"))
+	if err != nil {
+		return err
+	}
+	for _, sql := range []string{
+		"CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a",
+		"INSERT INTO t VALUES (1), (2)",
+		"BACKUP TABLE t TO File('" + to + "/t.tar.gz')",
+		"RESTORE TABLE t AS back FROM File('" + to + "/t.tar.gz')",
+	} {
+		if err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	var n uint64
+	if err := conn.QueryRow(ctx, "SELECT count() FROM back").Scan(&n); err != nil || n != 2 {
+		return fmt.Errorf("%d rows are back: %w", n, err)
+	}
+	return e.Close()
 }
 
 // closeBusy closes an engine while a query runs: Close waits for a short one,

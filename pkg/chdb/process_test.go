@@ -69,6 +69,12 @@ func TestOpen_AgainAfterClose(t *testing.T) {
 	}
 }
 
+func TestOpen_PassesArgumentsToTheEngine(t *testing.T) {
+	if out, err := child(t, "back up", t.TempDir()).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestClose_WaitsForShortQueriesAndCancelsLongOnes(t *testing.T) {
 	for _, name := range []string{"close waits", "close cancels"} {
 		if out, err := child(t, name, t.TempDir()).CombinedOutput(); err != nil {

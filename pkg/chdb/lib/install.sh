@@ -23,6 +23,8 @@ if ! command -v npm >/dev/null 2>&1; then
 fi
 
 mkdir -p "$root/$version"
+# What a killed run left behind is large.
+find "$root" -maxdepth 1 -name '.install.*' -mmin +120 -exec rm -rf {} +
 tmp=$(mktemp -d "$root/.install.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
