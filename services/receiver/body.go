@@ -15,7 +15,10 @@ import (
 	"whatchanged/pkg/problem"
 )
 
-const firstBuffer = 64 << 10 // what a claimed length gets before a byte has come
+const (
+	firstBuffer    = 64 << 10 // what a claimed length gets before a byte has come
+	bodyIncomplete = "body_incomplete"
+)
 
 // readBody reads the body into s.body, byte for byte as it came. The buffer
 // grows with what arrives, not with what is claimed, and all of them together
@@ -74,7 +77,7 @@ func readFault(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return &problem.Error{Kind: problem.Timeout, Reason: "body_too_slow", Message: "the body came too slowly", Err: err}
 	}
-	return &problem.Error{Kind: problem.Malformed, Reason: "body_incomplete", Message: "the body ended early or its framing is wrong", Err: err}
+	return &problem.Error{Kind: problem.Malformed, Reason: bodyIncomplete, Message: "the body ended early or its framing is wrong", Err: err}
 }
 
 // maxRatio is how many times its size a compressed body may grow, beyond the

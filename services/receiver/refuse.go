@@ -30,7 +30,7 @@ func (rc *Receiver) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Kind == problem.MethodNotAllowed {
 		h.Set("Allow", http.MethodPost)
 	}
-	if closes(e.Kind) {
+	if closes(&e) {
 		h.Set("Connection", "close")
 	}
 	rc.metrics.refusals.WithLabelValues(e.Reason).Inc()
@@ -51,11 +51,11 @@ func (rc *Receiver) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 // closes reports whether the rest of the request may still be on its way, so
 // that nothing more can be read from the connection.
-func closes(kind problem.Kind) bool {
-	switch kind {
+func closes(e *problem.Error) bool {
+	switch e.Kind {
 	case problem.TooLarge, problem.Timeout, problem.URITooLong:
 		return true
 	default:
-		return false
+		return e.Reason == bodyIncomplete
 	}
 }
