@@ -262,7 +262,7 @@ func (c *Committer) commit(ctx context.Context, batch []*entry) error {
 	msg := &nats.Msg{
 		Subject: c.subject,
 		Reply:   fmt.Sprintf("%s.%d", c.inbox, frame.Number),
-		Header:  chainLink{frame.ref(), frame.Prev, frame.Old}.header(),
+		Header:  chainLink{frame.ref(), frame.Prev, frame.Old, len(batch)}.header(),
 		Data:    c.sealed,
 	}
 	seq, err := c.publish(ctx, msg, batch)

@@ -84,6 +84,7 @@ const (
 	headerPrev  = "Wc-Prev"
 	headerHash  = "Wc-Hash"
 	headerOld   = "Wc-Old" // chain/number/hash
+	headerCount = "Wc-Deliveries"
 )
 
 // codec compresses and checks frames. It is safe for concurrent use.
@@ -156,7 +157,7 @@ func (c *codec) openDeliveries(h nats.Header, msg []byte) (*DeliveryFrame, error
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
-	if link != (chainLink{f.ref(), f.Prev, f.Old}) {
+	if link != (chainLink{f.ref(), f.Prev, f.Old, len(f.Deliveries)}) {
 		return nil, fmt.Errorf("%w: headers of frame %s/%d on frame %s/%d or with another hash",
 			errUnreadable, link.Chain, link.Number, f.Chain, f.Number)
 	}
@@ -180,8 +181,9 @@ func (f *DeliveryFrame) ref() FrameRef { return FrameRef{f.Chain, f.Number, f.Ha
 // chainLink is what a frame's headers say of its place in the chain.
 type chainLink struct {
 	FrameRef
-	prev [32]byte
-	old  FrameRef
+	prev       [32]byte
+	old        FrameRef
+	deliveries int
 }
 
 func (l chainLink) header() nats.Header {
@@ -190,6 +192,7 @@ func (l chainLink) header() nats.Header {
 		headerFrame:   {strconv.FormatUint(l.Number, 10)},
 		headerPrev:    {hex.EncodeToString(l.prev[:])},
 		headerHash:    {hex.EncodeToString(l.Hash[:])},
+		headerCount:   {strconv.Itoa(l.deliveries)},
 		nats.MsgIdHdr: {l.id()},
 	}
 	if l.old.Chain != "" {
@@ -210,7 +213,9 @@ func readLink(h nats.Header) (l chainLink, err error) {
 		return l, errors.New("no chain in the headers")
 	}
 	l.Number, err = strconv.ParseUint(h.Get(headerFrame), 10, 64)
-	errs := []error{err, readHash(&l.Hash, h.Get(headerHash)), readHash(&l.prev, h.Get(headerPrev))}
+	count, wrong := strconv.Atoi(h.Get(headerCount))
+	l.deliveries = count
+	errs := []error{err, wrong, readHash(&l.Hash, h.Get(headerHash)), readHash(&l.prev, h.Get(headerPrev))}
 	if old := h.Get(headerOld); old != "" {
 		l.old, err = parseRef(old)
 		errs = append(errs, err)
