@@ -31,7 +31,7 @@ type NewChange struct {
 	Type          string           `json:"change_type,omitempty" doc:"Kind of change; default deployment" enum:"deployment,config_change,infrastructure,code,database_migration,feature_flag,rollback,scaling,security_patch,other" example:"deployment"`
 	Action        string           `json:"action,omitempty" doc:"Dotted verb, such as config.changed" maxLength:"200"`
 	Status        string           `json:"status,omitempty" doc:"How far it has come" enum:"started,succeeded,failed,cancelled"`
-	Description   string           `json:"description,omitempty" doc:"Detailed description" maxLength:"65536"`
+	Description   string           `json:"description,omitempty" doc:"Detailed description" maxLength:"16384"`
 	Source        string           `json:"source,omitempty" doc:"Source system, such as github_actions, jenkins or terraform; default api" maxLength:"200" example:"github_actions"`
 	Environment   string           `json:"environment,omitempty" doc:"Target environment; default production" maxLength:"200" example:"production"`
 	Risk          string           `json:"risk_level,omitempty" doc:"How dangerous it is thought to be; default low" enum:"low,medium,high,critical" example:"medium"`
@@ -40,18 +40,18 @@ type NewChange struct {
 	Resource      *change.Resource `json:"resource,omitempty" doc:"What was changed"`
 	Repository    string           `json:"repository,omitempty" doc:"Repository, as owner/name" maxLength:"1024"`
 	CommitSHA     string           `json:"commit_sha,omitempty" doc:"Git commit SHA" maxLength:"200" example:"abc1234def5678"`
-	CommitMessage string           `json:"commit_message,omitempty" doc:"Full commit message" maxLength:"65536"`
+	CommitMessage string           `json:"commit_message,omitempty" doc:"Full commit message" maxLength:"16384"`
 	Branch        string           `json:"branch,omitempty" doc:"Git branch name" maxLength:"1024" example:"main"`
 	Version       string           `json:"version,omitempty" doc:"Version that was deployed" maxLength:"200"`
 	PRNumber      Text             `json:"pr_number,omitempty" doc:"Pull request number"`
-	PRURL         string           `json:"pr_url,omitempty" doc:"Pull request URL" maxLength:"2048"`
-	PipelineURL   string           `json:"pipeline_url,omitempty" doc:"CI/CD pipeline URL" maxLength:"2048"`
+	PRURL         string           `json:"pr_url,omitempty" doc:"Pull request URL" maxLength:"1024"`
+	PipelineURL   string           `json:"pipeline_url,omitempty" doc:"CI/CD pipeline URL" maxLength:"1024"`
 	Account       string           `json:"account,omitempty" doc:"Cloud account, project or subscription" maxLength:"200"`
 	Region        string           `json:"region,omitempty" doc:"Cloud region" maxLength:"200"`
 	ExternalID    string           `json:"external_id,omitempty" doc:"ID in the external system" maxLength:"1024"`
 	CorrelationID string           `json:"correlation_id,omitempty" doc:"Ties started, succeeded and failed of one thing together" maxLength:"1024"`
 	SessionID     string           `json:"session_id,omitempty" doc:"Session in which it was done" maxLength:"1024"`
-	Tags          []string         `json:"tags,omitempty" doc:"Freeform tags" maxItems:"100" nullable:"false" example:"[\"billing\",\"release\"]"`
+	Tags          []string         `json:"tags,omitempty" doc:"Freeform tags" maxItems:"100" example:"[\"billing\",\"release\"]"`
 	Metadata      map[string]any   `json:"metadata,omitempty" doc:"Anything else worth keeping, at most 64 KiB"`
 	OccurredAt    *change.Time     `json:"occurred_at,omitempty" doc:"When it happened; default now"`
 }

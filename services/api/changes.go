@@ -72,8 +72,8 @@ func (a *API) listChanges(ctx context.Context, in *listInput) (*many[change.Chan
 
 // listServiceChanges serves GET /api/v1/services/{id}/changes.
 func (a *API) listServiceChanges(ctx context.Context, in *serviceListInput) (*many[change.Change], error) {
-	if _, ok := a.Registry.Service(auth.Org(ctx), in.ID); !ok {
-		return nil, notFound("service", in.ID)
+	if _, err := a.service(ctx, in.ID); err != nil {
+		return nil, err
 	}
 	return a.findChanges(ctx, in.ID, &in.ListParams)
 }
@@ -108,7 +108,7 @@ func (a *API) findChanges(ctx context.Context, serviceID string, in *ListParams)
 func (a *API) getChange(ctx context.Context, in *changeInput) (*one[change.Change], error) {
 	id, err := change.ParseID(in.ID)
 	if err != nil {
-		return nil, notFound("change", in.ID)
+		return nil, notFound("change")
 	}
 	c, err := a.Store.Change(ctx, auth.Org(ctx), id)
 	if err != nil {

@@ -96,7 +96,7 @@ func (a *API) listDeliveries(ctx context.Context, in *deliveriesInput) (*many[cl
 func (a *API) getDelivery(ctx context.Context, in *idInput) (*one[client.Delivery], error) {
 	id, err := change.ParseDeliveryID(in.ID)
 	if err != nil {
-		return nil, notFound("delivery", in.ID)
+		return nil, notFound("delivery")
 	}
 	d, err := a.Store.Delivery(ctx, auth.Org(ctx), id)
 	if err != nil {
@@ -110,7 +110,7 @@ func (a *API) getDelivery(ctx context.Context, in *idInput) (*one[client.Deliver
 func (a *API) getPayload(ctx context.Context, in *idInput) (*payloadOutput, error) {
 	id, err := change.ParseDeliveryID(in.ID)
 	if err != nil {
-		return nil, notFound("delivery", in.ID)
+		return nil, notFound("delivery")
 	}
 	p, err := a.Store.Payload(ctx, auth.Org(ctx), id)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -163,22 +162,10 @@ func (a *API) fail(ctx context.Context, operation string, err error) error {
 	return refusal{p}
 }
 
-// notFound says that there is no such thing in the caller's org; whether
-// another org has one cannot be told from it.
-func notFound(what, id string) error {
-	return problem.New(problem.NotFound, "not_found", fmt.Sprintf("there is no %s %q", what, clip(id)))
-}
-
-// oneOf checks a value that is one of a few words.
-func oneOf[T ~string](field, value string, all []T) error {
-	if value == "" || slices.Contains(all, T(value)) {
-		return nil
-	}
-	words := make([]string, len(all))
-	for i, w := range all {
-		words[i] = string(w)
-	}
-	return problem.Invalid(field, field+" is one of "+strings.Join(words, ", "))
+// notFound says that there is no such thing in the caller's org, in the store's
+// words; whether another org has one cannot be told from it.
+func notFound(what string) error {
+	return problem.New(problem.NotFound, what+"_not_found", "there is no such "+what)
 }
 
 // deliveryID reads a delivery's id out of a filter.

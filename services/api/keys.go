@@ -81,6 +81,9 @@ func mayGrant(p auth.Principal, b client.NewKey) error {
 // deleteKey serves DELETE /api/v1/keys/{id}.
 func (a *API) deleteKey(ctx context.Context, in *idInput) (*struct{}, error) {
 	p, _ := auth.PrincipalFrom(ctx)
+	if _, ok := a.Registry.Key(p.Org, in.ID); !ok {
+		return nil, notFound("key")
+	}
 	admins := slices.DeleteFunc(slices.Clone(a.Registry.Keys(p.Org)), func(k *registry.Key) bool {
 		return !slices.Contains(k.Scopes, auth.Admin)
 	})

@@ -1,10 +1,8 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +11,7 @@ import (
 	"time"
 
 	"whatchanged/normalizers"
+	normalizer "whatchanged/normalizers/api"
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
@@ -46,9 +45,7 @@ type serviceLogInput struct {
 
 type logOutput struct {
 	Visible string `header:"X-Whatchanged-Visible" doc:"true once the change can be queried"`
-	Body    struct {
-		Data change.Change `json:"data"`
-	}
+	Body    object[change.Change]
 }
 
 // logChange serves POST /api/v1/changes.
@@ -65,9 +62,9 @@ func (a *API) logChange(ctx context.Context, in *logInput) (*logOutput, error) {
 
 // logServiceChange serves POST /api/v1/services/{id}/changes.
 func (a *API) logServiceChange(ctx context.Context, in *serviceLogInput) (*logOutput, error) {
-	s, ok := a.Registry.Service(auth.Org(ctx), in.ID)
-	if !ok {
-		return nil, notFound("service", in.ID)
+	s, err := a.service(ctx, in.ID)
+	if err != nil {
+		return nil, err
 	}
 	if in.Body.ServiceID != "" && in.Body.ServiceID != in.ID {
 		return nil, problem.Invalid("service_id", "service_id names another service than the path; leave it out")
@@ -113,8 +110,7 @@ func (a *API) write(ctx context.Context, in *WriteParams, service change.Service
 	} else {
 		a.metrics.logged.WithLabelValues("known").Inc()
 	}
-	out := &logOutput{}
-	out.Body.Data = logged
+	out := &logOutput{Body: object[change.Change]{logged}}
 	if in.Wait.d > 0 {
 		out.Visible = strconv.FormatBool(a.visible(ctx, logged.Org, logged.ID, in.Wait.d))
 	}
@@ -139,36 +135,20 @@ func (a *API) normalize(d *change.Delivery, first *sighting) (change.Change, err
 	return made.Changes[0], nil
 }
 
-// checkChange holds what the schema cannot say.
+// checkChange holds what the schema cannot say. The normalizer reads the body
+// again, and would call what is wrong with it a dead letter.
 func checkChange(in *WriteParams) error {
-	if strings.TrimSpace(in.Body.Summary) == "" {
-		return problem.Invalid("summary", "summary is blank; say in a line what changed")
-	}
 	if in.Wait.d > maxWait {
 		return problem.Invalid("wait", "wait is at most 10s")
 	}
-	for _, tag := range in.Body.Tags {
-		if len(tag) > 1024 {
-			return problem.Invalid("tags", "a tag has at most 1024 bytes")
-		}
+	_, err := normalizer.Parse(in.RawBody)
+	var wrong *normalizer.FieldError
+	if errors.As(err, &wrong) && wrong.Field != "" {
+		e := problem.Invalid(wrong.Field, wrong.Error())
+		e.Reason = "invalid_" + strings.ReplaceAll(wrong.Field, ".", "_")
+		return e
 	}
-	if in.Body.Metadata == nil {
-		return nil
-	}
-	var body struct {
-		Metadata json.RawMessage `json:"metadata"`
-	}
-	if err := json.Unmarshal(in.RawBody, &body); err != nil {
-		return fmt.Errorf("%w: body: %w", change.ErrMalformed, err)
-	}
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, body.Metadata); err != nil {
-		return fmt.Errorf("%w: metadata: %w", change.ErrMalformed, err)
-	}
-	if compact.Len() > change.MaxMetadata {
-		return problem.Invalid("metadata", fmt.Sprintf("metadata is over the limit of %d bytes; keep what is needed and link to the rest", change.MaxMetadata))
-	}
-	return nil
+	return err
 }
 
 // newDelivery makes the delivery that a request is. Its id is drawn before the

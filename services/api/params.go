@@ -144,20 +144,19 @@ func (o Order) check(p Paging) error {
 	return nil
 }
 
-// one is the form of an answer with a single object.
-type one[T any] struct {
-	Body struct {
-		Data T `json:"data"`
-	}
+// object is the form of an answer with a single object.
+type object[T any] struct {
+	Data T `json:"data"`
 }
+
+// one answers with a single object.
+type one[T any] struct{ Body object[T] }
 
 func answer[T any](data T) *one[T] {
-	out := &one[T]{}
-	out.Body.Data = data
-	return out
+	return &one[T]{Body: object[T]{data}}
 }
 
-// many is the form of an answer with a list.
+// many answers with a list.
 type many[T any] struct{ Body client.Page[T] }
 
 // pageOf answers with a page of the store, its rows turned into the API's.

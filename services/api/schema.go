@@ -56,6 +56,16 @@ func document() huma.Config {
 	}
 }
 
+// allowNull makes null in a new change the same as no value: what builds JSON
+// from a CI job's variables often cannot leave a field out.
+func allowNull(schemas huma.Registry) {
+	s := schemas.Map()["NewChange"]
+	for name, property := range s.Properties {
+		property.Nullable = property.Ref == "" && name != "summary"
+	}
+	s.PrecomputeMessages()
+}
+
 // alias makes the document describe values of type T as those of type D.
 func alias[T, D any](schemas huma.Registry, _ T, _ D) {
 	schemas.RegisterTypeAlias(reflect.TypeFor[T](), reflect.TypeFor[D]())
@@ -110,7 +120,7 @@ type changeDoc struct {
 	Source        string          `json:"source,omitempty" doc:"The request's own word, else the provider" example:"api"`
 	Environment   string          `json:"environment,omitempty" example:"production"`
 	Risk          change.Risk     `json:"risk_level,omitempty" example:"medium"`
-	RiskHints     []string        `json:"risk_hints,omitempty" doc:"Why, and what was inferred"`
+	RiskHints     []string        `json:"risk_hints,omitempty" doc:"Why, and what was inferred" nullable:"false"`
 	ChangedBy     string          `json:"changed_by,omitempty" doc:"Name or email" example:"jane.doe"`
 	Actor         change.Actor    `json:"actor,omitzero" doc:"The full form of changed_by"`
 	Resource      change.Resource `json:"resource,omitzero" doc:"What was changed"`
@@ -127,7 +137,7 @@ type changeDoc struct {
 	ExternalID    string          `json:"external_id,omitempty" doc:"The provider's id of the thing"`
 	CorrelationID string          `json:"correlation_id,omitempty" doc:"Ties started, succeeded and failed of one thing together"`
 	SessionID     string          `json:"session_id,omitempty"`
-	Tags          []string        `json:"tags,omitempty" example:"[\"billing\",\"release\"]"`
+	Tags          []string        `json:"tags,omitempty" nullable:"false" example:"[\"billing\",\"release\"]"`
 	Metadata      map[string]any  `json:"metadata,omitempty" doc:"Anything else, such as old and new values"`
 	OccurredAt    time.Time       `json:"occurred_at" doc:"When it happened"`
 	CreatedAt     time.Time       `json:"created_at" doc:"When it was accepted" example:"2026-03-30T15:30:00.000Z"`

@@ -55,11 +55,20 @@ func (a *API) listServices(ctx context.Context, in *pageInput) (*many[client.Ser
 
 // getService serves GET /api/v1/services/{id}.
 func (a *API) getService(ctx context.Context, in *idInput) (*one[client.Service], error) {
-	s, ok := a.Registry.Service(auth.Org(ctx), in.ID)
-	if !ok {
-		return nil, notFound("service", in.ID)
+	s, err := a.service(ctx, in.ID)
+	if err != nil {
+		return nil, err
 	}
 	return answer(serviceForm(s)), nil
+}
+
+// service returns a service of the caller's org.
+func (a *API) service(ctx context.Context, id string) (*registry.Service, error) {
+	s, ok := a.Registry.Service(auth.Org(ctx), id)
+	if !ok {
+		return nil, notFound("service")
+	}
+	return s, nil
 }
 
 // createService serves POST /api/v1/services.
@@ -77,6 +86,9 @@ func (a *API) createService(ctx context.Context, in *createServiceInput) (*one[c
 
 // updateService serves PATCH /api/v1/services/{id}.
 func (a *API) updateService(ctx context.Context, in *updateServiceInput) (*one[client.Service], error) {
+	if _, err := a.service(ctx, in.ID); err != nil {
+		return nil, err
+	}
 	s, err := a.Registry.UpdateService(ctx, auth.Org(ctx), in.ID, func(s *registry.Service) error {
 		set(&s.Name, in.Body.Name)
 		set(&s.Description, in.Body.Description)
@@ -92,6 +104,9 @@ func (a *API) updateService(ctx context.Context, in *updateServiceInput) (*one[c
 
 // deleteService serves DELETE /api/v1/services/{id}.
 func (a *API) deleteService(ctx context.Context, in *idInput) (*struct{}, error) {
+	if _, err := a.service(ctx, in.ID); err != nil {
+		return nil, err
+	}
 	return nil, a.Registry.DeleteService(ctx, auth.Org(ctx), in.ID)
 }
 

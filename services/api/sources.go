@@ -67,11 +67,20 @@ func (a *API) listSources(ctx context.Context, in *pageInput) (*many[client.Sour
 
 // getSource serves GET /api/v1/sources/{id}.
 func (a *API) getSource(ctx context.Context, in *idInput) (*one[client.Source], error) {
-	s, ok := a.Registry.Source(auth.Org(ctx), in.ID)
-	if !ok {
-		return nil, notFound("source", in.ID)
+	s, err := a.source(ctx, in.ID)
+	if err != nil {
+		return nil, err
 	}
 	return answer(sourceForm(s)), nil
+}
+
+// source returns a source of the caller's org.
+func (a *API) source(ctx context.Context, id string) (*registry.Source, error) {
+	s, ok := a.Registry.Source(auth.Org(ctx), id)
+	if !ok {
+		return nil, notFound("source")
+	}
+	return s, nil
 }
 
 // createSource serves POST /api/v1/sources.
@@ -93,6 +102,9 @@ func (a *API) createSource(ctx context.Context, in *createSourceInput) (*one[cli
 
 // updateSource serves PATCH /api/v1/sources/{id}.
 func (a *API) updateSource(ctx context.Context, in *updateSourceInput) (*one[client.Source], error) {
+	if _, err := a.source(ctx, in.ID); err != nil {
+		return nil, err
+	}
 	b := in.Body
 	s, err := a.Registry.UpdateSource(ctx, auth.Org(ctx), in.ID, func(s *registry.Source) error {
 		set(&s.Name, b.Name)
@@ -125,6 +137,9 @@ func (a *API) rotateSource(ctx context.Context, in *rotateSourceInput) (*one[cli
 	if overlap > maxOverlap {
 		return nil, problem.Invalid("overlap", "overlap is at most 30d")
 	}
+	if _, err := a.source(ctx, in.ID); err != nil {
+		return nil, err
+	}
 	s, token, err := a.Registry.RotateSource(ctx, auth.Org(ctx), in.ID, overlap)
 	if err != nil {
 		return nil, err
@@ -134,6 +149,9 @@ func (a *API) rotateSource(ctx context.Context, in *rotateSourceInput) (*one[cli
 
 // deleteSource serves DELETE /api/v1/sources/{id}.
 func (a *API) deleteSource(ctx context.Context, in *idInput) (*struct{}, error) {
+	if _, err := a.source(ctx, in.ID); err != nil {
+		return nil, err
+	}
 	return nil, a.Registry.DeleteSource(ctx, auth.Org(ctx), in.ID)
 }
 
