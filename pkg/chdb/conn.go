@@ -23,6 +23,7 @@ type conn struct {
 	settings map[string]string // set by us, beyond what Open gave it
 	base     []string          // names of settings that differ from the engine's defaults at the start
 	unknown  bool              // a statement may have changed settings or database
+	leftover bool              // output of a failed statement may be waiting
 
 	comment atomic.Pointer[string] // the log_comment of what runs: how it is found and cancelled, since query_id cannot be set
 }
@@ -66,11 +67,27 @@ type stats struct {
 func (c *conn) query(sql, format string, params []param) ([]byte, stats, error) {
 	out, st, err := c.take(c.lib.query.call(c.raw(), sql, format, params))
 	if err != nil {
-		// Output from before the error stays in the engine and would come
-		// with the next answer, which is somebody else's: fetch it now.
-		_, _, _ = c.take(c.lib.query.call(c.raw(), "SELECT 1", "Null", nil))
+		c.leftover = true
+		_ = c.clean() // else tried again before the next statement
 	}
 	return out, st, err
+}
+
+// clean takes output from before an error out of the engine: it would come
+// with the next answer, which is somebody else's.
+func (c *conn) clean() error {
+	if !c.leftover {
+		return nil
+	}
+	var err error
+	// Whoever cancels the statement that failed may hit this one too.
+	for range 3 {
+		if _, _, err = c.take(c.lib.query.call(c.raw(), "SELECT 1", "Null", nil)); err == nil {
+			c.leftover = false
+			return nil
+		}
+	}
+	return fmt.Errorf("clean a connection: %w", err)
 }
 
 // text runs a statement of ours and returns its output less the line's end.
@@ -96,6 +113,9 @@ const logComment = "log_comment"
 
 // prepare gives the connection the settings and the database of a request.
 func (c *conn) prepare(database string, settings map[string]string) error {
+	if err := c.clean(); err != nil {
+		return err
+	}
 	if c.unknown {
 		if err := c.reset(); err != nil {
 			return err
