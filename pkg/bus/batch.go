@@ -67,17 +67,31 @@ type batch[F any] struct {
 	records int
 }
 
+// batcher takes batches of one kind of frame from one consumer.
+type batcher[F any] struct {
+	batches[F]
+	bus   *Bus
+	cons  jetstream.Consumer
+	s     *settler
+	known handled
+}
+
 func consumeBatches[F any](ctx context.Context, b *Bus, k batches[F]) error {
 	cons, err := b.consumer(ctx, k.stream, k.durable, k.lane, batchesInHand)
 	if err != nil {
 		return err
 	}
-	// The bytes of changes can be made again; those of deliveries are only here.
-	s := &settler{bus: b, durable: k.durable, stage: StageInsert, bytes: k.stream == Deliveries}
+	s := &settler{bus: b, durable: k.durable, stage: StageInsert}
+	if k.lane != "" {
+		s.stage = StageNormalize
+	} else {
+		s.bytes = k.stream == Deliveries // nobody else stores them
+	}
+	c := batcher[F]{batches: k, bus: b, cons: cons, s: s}
 	for fails := 0; ctx.Err() == nil; {
-		taken, err := collect(ctx, b, cons, k, s)
+		taken, err := c.collect(ctx)
 		if err == nil && len(taken.msgs) > 0 {
-			err = settleBatch(ctx, s, k, taken)
+			err = c.settle(ctx, taken)
 		}
 		if err == nil {
 			fails = 0
@@ -89,58 +103,93 @@ func consumeBatches[F any](ctx context.Context, b *Bus, k batches[F]) error {
 	return ctx.Err()
 }
 
-// collect waits for a first frame and takes what comes until the limit, or
-// until there is no more within the time to wait.
-func collect[F any](ctx context.Context, b *Bus, cons jetstream.Consumer, k batches[F], s *settler) (t batch[F], err error) {
-	take := func(n, maxBytes int, wait time.Duration) (int, error) {
-		msgs, err := b.fetch(ctx, cons, n, maxBytes, wait)
-		for _, m := range msgs {
-			f, err := k.open(m.Headers(), m.Data())
-			if err != nil {
-				s.settle(ctx, m, FrameRef{}, err)
-				continue
-			}
-			t.msgs, t.frames = append(t.msgs, m), append(t.frames, f)
-			t.bytes += len(m.Data())
-			t.records += k.records(f)
-		}
-		return len(msgs), err
-	}
-	if _, err := take(1, 0, pullWait); err != nil || len(t.msgs) == 0 {
+// collect waits for a first frame, takes what else is there, and then what
+// comes within the time to wait, until the limit.
+func (c *batcher[F]) collect(ctx context.Context) (t batch[F], err error) {
+	first, err := c.bus.fetch(ctx, c.cons, 1, 0, pullWait)
+	if err != nil || len(first) == 0 {
 		return t, err
 	}
-	for end := time.Now().Add(k.limit.Wait); t.bytes < k.limit.Bytes && t.records < k.limit.Records; {
-		wait := time.Until(end)
-		if wait <= 0 {
+	c.take(ctx, &t, first)
+	end := time.Now().Add(c.limit.Wait)
+	for most := 4; ; most *= 2 { // how large frames are shows only by taking some
+		n := min(c.fit(&t), most)
+		if n <= 0 {
+			return t, nil
+		}
+		msgs, err := c.bus.fetchNow(c.cons, n)
+		c.take(ctx, &t, msgs)
+		if err != nil || len(msgs) < n {
 			break
 		}
-		// How many more frames fit, if they are like those so far.
-		n := (k.limit.Records - t.records) * len(t.msgs) / max(1, t.records)
-		got, err := take(min(max(1, n), readBatch), min(k.limit.Bytes-t.bytes+frameMargin, readBytes), max(wait, time.Millisecond))
-		if err != nil || got == 0 {
+	}
+	for ctx.Err() == nil {
+		n, wait := c.fit(&t), time.Until(end)
+		if n <= 0 || wait < time.Millisecond {
+			break
+		}
+		room := max(1, min(c.limit.Bytes-t.bytes, readBytes))
+		msgs, err := c.bus.fetch(ctx, c.cons, n, room, wait)
+		c.take(ctx, &t, msgs)
+		if err != nil || len(msgs) == 0 {
 			break // the rest can wait: what is here is handled first
 		}
 	}
 	return t, nil
 }
 
-func settleBatch[F any](ctx context.Context, s *settler, k batches[F], t batch[F]) error {
-	err := s.working(t.msgs, func() error { return safely(func() error { return k.handle(ctx, t.frames) }) })
+// fit returns how many more frames fit if they are like those so far; at least
+// one until the limit is reached.
+func (c *batcher[F]) fit(t *batch[F]) int {
+	bytes, records := c.limit.Bytes-t.bytes, c.limit.Records-t.records
+	if bytes <= 0 || records <= 0 {
+		return 0
+	}
+	n := len(t.msgs)
+	return max(1, min(readBatch, bytes*n/max(1, t.bytes), records*n/max(1, t.records)))
+}
+
+// take opens messages; what is unreadable or known is settled at once.
+func (c *batcher[F]) take(ctx context.Context, t *batch[F], msgs []jetstream.Msg) {
+	for _, m := range msgs {
+		f, err := c.open(m.Headers(), m.Data())
+		if err != nil {
+			c.s.settle(ctx, m, FrameRef{}, err)
+			continue
+		}
+		if ref := c.ref(f); c.stream == Deliveries && c.known.has(ref) {
+			c.s.settle(ctx, m, ref, nil)
+			continue
+		}
+		t.msgs, t.frames = append(t.msgs, m), append(t.frames, f)
+		t.bytes += len(m.Data())
+		t.records += c.records(f)
+	}
+}
+
+func (c *batcher[F]) work(ctx context.Context, t batch[F]) error {
+	return c.s.working(t.msgs, func() error { return safely(func() error { return c.handle(ctx, t.frames) }) })
+}
+
+func (c *batcher[F]) settle(ctx context.Context, t batch[F]) error {
+	err := c.work(ctx, t)
 	switch {
 	case err == nil:
-		s.settleAll(ctx, t.msgs)
+		c.s.settleAll(ctx, t.msgs)
+		for _, f := range t.frames {
+			c.known.add(c.ref(f))
+		}
 		return nil
 	case errors.Is(err, change.ErrMalformed) && len(t.msgs) > 1:
 		// One of them is bad. Each alone shows which; the others go through.
-		for i := range t.msgs {
+		for i, m := range t.msgs {
 			one := batch[F]{msgs: t.msgs[i : i+1], frames: t.frames[i : i+1]}
-			err := s.working(one.msgs, func() error { return safely(func() error { return k.handle(ctx, one.frames) }) })
-			s.settle(ctx, one.msgs[0], k.ref(one.frames[0]), err)
+			c.s.settle(ctx, m, c.ref(t.frames[i]), c.work(ctx, one))
 		}
 		return nil
 	default:
 		for i, m := range t.msgs {
-			s.settle(ctx, m, k.ref(t.frames[i]), err)
+			c.s.settle(ctx, m, c.ref(t.frames[i]), err)
 		}
 		return err
 	}

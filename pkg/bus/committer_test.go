@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -29,6 +30,14 @@ func delivery(n int, body string) *change.Delivery {
 		Body:     []byte(body),
 		Identity: fmt.Sprintf("test:%d", n),
 	}
+}
+
+// noise is a delivery that does not compress.
+func noise(n, size int) *change.Delivery {
+	d := delivery(n, "")
+	d.Body = make([]byte, size)
+	rand.Read(d.Body)
+	return d
 }
 
 // run starts a committer and ends it, without an error, with the test.
@@ -179,9 +188,9 @@ func TestCommitter_MakesAFrameOfOneLargeDelivery(t *testing.T) {
 	d := delivery(1, "")
 	d.Body = noise[:b.MaxRecord()-bus.EncodedSize(d)-8]
 	commit(t, c, d)
-	got := frames(t, b)
-	if diff := cmp.Diff([]change.Delivery{*d}, got[0].Deliveries); diff != "" {
-		t.Fatalf("(-want +got)\n%.1000s", diff)
+	got := frames(t, b)[0].Deliveries
+	if len(got) != 1 || !bytes.Equal(got[0].Body, d.Body) { // too large for a diff
+		t.Fatalf("%d deliveries, or another body", len(got))
 	}
 }
 
@@ -278,9 +287,7 @@ func TestCommitter_IsBusyWhenTheBusIsFullAndGoesOnWhenThereIsRoom(t *testing.T) 
 	var acked []change.DeliveryID
 	var refused error
 	for n := range 100 {
-		d := delivery(n, "")
-		d.Body = make([]byte, 100_000)
-		rand.Read(d.Body)
+		d := noise(n, 100_000)
 		if _, refused = c.Commit(t.Context(), d); refused != nil {
 			break
 		}

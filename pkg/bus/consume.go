@@ -135,6 +135,19 @@ func (b *Bus) fetch(ctx context.Context, cons jetstream.Consumer, n, maxBytes in
 	return msgs, err
 }
 
+// fetchNow returns what is there, at most n messages, without waiting.
+func (b *Bus) fetchNow(cons jetstream.Consumer, n int) ([]jetstream.Msg, error) {
+	batch, err := cons.FetchNoWait(n)
+	if err != nil {
+		return nil, err
+	}
+	var msgs []jetstream.Msg
+	for m := range batch.Messages() {
+		msgs = append(msgs, m)
+	}
+	return msgs, batch.Error()
+}
+
 // safely turns a panic of a handler into an error: one frame must not stop the
 // others, and is not lost by it.
 func safely(h func() error) (err error) {

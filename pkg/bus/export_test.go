@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"whatchanged/pkg/change"
 )
 
@@ -67,3 +69,12 @@ func (c *Committer) Waiting() int {
 
 // SetDiskReserve changes the reserve, as if the disk filled.
 func (b *Bus) SetDiskReserve(n int64) { b.reserve.Store(n) }
+
+// Retries returns how often a lane has published again.
+func (b *Bus) Retries(lane string) int {
+	var m dto.Metric
+	if err := b.metrics.retries.WithLabelValues(lane).Write(&m); err != nil {
+		return 0
+	}
+	return int(m.GetCounter().GetValue())
+}

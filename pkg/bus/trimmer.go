@@ -75,11 +75,11 @@ func (t *Trimmer) trim(ctx context.Context, name string, holders ...string) erro
 	if state.Msgs == 0 {
 		return nil
 	}
-	floor, err := t.stored(ctx, stream, state.LastSeq, holders)
+	floor, err := t.stored(ctx, stream, holders)
 	if err != nil || floor < state.FirstSeq {
 		return err
 	}
-	keepFrom, err := t.firstSince(ctx, name, time.Now().Add(-t.keep), state)
+	keepFrom, err := t.bus.firstSince(ctx, name, time.Now().Add(-t.keep), state)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (t *Trimmer) trim(ctx context.Context, name string, holders ...string) erro
 
 // stored returns the sequence up to which all holders and the reconciler are
 // done; 0 when one of them has never said so.
-func (t *Trimmer) stored(ctx context.Context, stream jetstream.Stream, end uint64, holders []string) (uint64, error) {
+func (t *Trimmer) stored(ctx context.Context, stream jetstream.Stream, holders []string) (uint64, error) {
 	name := stream.CachedInfo().Config.Name
 	entry, err := t.bus.kv[BucketState].Get(ctx, ReconcilerKey(name))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
@@ -118,38 +118,25 @@ func (t *Trimmer) stored(ctx context.Context, stream jetstream.Stream, end uint6
 		return 0, fmt.Errorf("read the reconciler's position: %w", err)
 	}
 	for _, durable := range holders {
-		cons, err := stream.Consumer(ctx, durable)
-		if errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return 0, nil
-		}
+		settled, err := done(ctx, stream, durable)
 		if err != nil {
-			return 0, fmt.Errorf("look at consumer %s: %w", durable, err)
+			return 0, err
 		}
-		floor = min(floor, doneTo(cons.CachedInfo(), end))
+		floor = min(floor, settled)
 	}
 	return floor, nil
 }
 
-// doneTo returns the sequence up to which a consumer has settled everything.
-// One that filters does not move past what it does not see, until it has
-// nothing left.
-func doneTo(info *jetstream.ConsumerInfo, end uint64) uint64 {
-	if info.NumPending == 0 && info.NumAckPending == 0 {
-		return end
-	}
-	return info.AckFloor.Stream
-}
-
 // firstSince returns the first sequence that came at or after a time, and the
 // one after the end when all are older.
-func (t *Trimmer) firstSince(ctx context.Context, name string, since time.Time, state jetstream.StreamState) (uint64, error) {
+func (b *Bus) firstSince(ctx context.Context, name string, since time.Time, state jetstream.StreamState) (uint64, error) {
 	if !state.FirstTime.Before(since) {
 		return state.FirstSeq, nil
 	}
 	if state.LastTime.Before(since) {
 		return state.LastSeq + 1, nil
 	}
-	cons, err := t.bus.js.CreateConsumer(ctx, name, jetstream.ConsumerConfig{
+	cons, err := b.js.CreateConsumer(ctx, name, jetstream.ConsumerConfig{
 		AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, MemoryStorage: true, Replicas: 1,
 		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since, InactiveThreshold: 10 * time.Second,
 	})

@@ -11,8 +11,8 @@ import (
 
 const (
 	watchEvery    = time.Second
-	wedgedAfter   = 5 * time.Second  // of publishes without any answer
-	restartPause  = 15 * time.Second // between restarts, for one to show its effect
+	wedgedAfter   = 5 * time.Second // of publishes without any answer
+	restartPause  = 5 * time.Second // between restarts, for one to show its effect
 	rememberEvery = 10 * time.Second
 )
 
