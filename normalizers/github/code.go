@@ -2,6 +2,7 @@ package github
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,6 +27,7 @@ const (
 // when it was written, which may be weeks before.
 func (b *builder) push(p *github.PushEvent) {
 	ref, after, head := p.GetRef(), p.GetAfter(), p.GetHeadCommit()
+	p.Commits = slices.DeleteFunc(p.Commits, func(c *github.HeadCommit) bool { return c == nil })
 	branch, isBranch := strings.CutPrefix(ref, "refs/heads/")
 	tag, isTag := strings.CutPrefix(ref, "refs/tags/")
 	deleted := p.GetDeleted() || after == zeros
@@ -79,9 +81,9 @@ func (b *builder) push(p *github.PushEvent) {
 			verb = "force-pushed"
 		}
 		b.c.Summary = b.actor() + " " + verb + " " + count(len(p.Commits), "commit") + " to " + name + b.where()
-	}
-	if title := normalizers.FirstLine(head.GetMessage()); title != "" {
-		b.c.Summary += ": " + title
+		if title := normalizers.FirstLine(head.GetMessage()); title != "" {
+			b.c.Summary += ": " + title
+		}
 	}
 	b.pushHints(p, isBranch && branch == b.defaultBranch)
 	b.c.Type = normalizers.Upgrade(change.Code, pushTexts(p, name)...)
@@ -183,7 +185,10 @@ func (b *builder) ref(kind, name, action, master string) {
 
 // pullRequest says what became of a pull request; merged is what counts.
 func (b *builder) pullRequest(pr *github.PullRequest) {
-	number := "#" + strconv.Itoa(pr.GetNumber())
+	if pr == nil {
+		pr = new(github.PullRequest)
+	}
+	number := "a pull request"
 	title := normalizers.OneLine(pr.GetTitle())
 	base := pr.GetBase().GetRef()
 	isMerged := b.action == "closed" && pr.GetMerged()
@@ -192,9 +197,10 @@ func (b *builder) pullRequest(pr *github.PullRequest) {
 	b.c.Description = pr.GetBody()
 	b.c.Branch = base
 	b.c.PRURL = pr.GetHTMLURL()
+	b.c.ExternalID = idOf(pr.GetID())
 	if pr.GetNumber() != 0 {
 		b.c.PRNumber = strconv.Itoa(pr.GetNumber())
-		b.c.ExternalID = idOf(pr.GetID())
+		number = "#" + b.c.PRNumber
 	}
 	b.at(pr.GetUpdatedAt())
 	b.pullRequestMeta(pr)

@@ -16,6 +16,9 @@ import (
 func (b *builder) deployment(p *github.DeploymentEvent) {
 	d := p.GetDeployment()
 	b.deploymentFacts(d)
+	if b.c.Actor.Type == "bot" {
+		b.setActor(d.GetCreator())
+	}
 	b.at(d.GetCreatedAt())
 	b.c.Action = dotted("deployment", b.action)
 	b.c.Status = change.Started
@@ -27,7 +30,6 @@ func (b *builder) deployment(p *github.DeploymentEvent) {
 func (b *builder) deploymentStatus(p *github.DeploymentStatusEvent) {
 	d, s := p.GetDeployment(), p.GetDeploymentStatus()
 	b.deploymentFacts(d)
-	b.meta.Set("sender", b.sender)
 	b.setActor(d.GetCreator())
 	b.at(s.GetCreatedAt())
 	if env := s.GetEnvironment(); env != "" {
@@ -78,6 +80,7 @@ func (b *builder) deploymentFacts(d *github.Deployment) {
 	b.c.Description = d.GetDescription()
 	b.c.ExternalID = idOf(d.GetID())
 	b.c.CorrelationID = b.correlation("deployment", idOf(d.GetID()))
+	b.meta.Set("sender", b.sender)
 	b.meta.Set("task", d.GetTask())
 	b.meta.Set("ref", d.GetRef())
 	b.meta.Set("deployment_creator", d.GetCreator().GetLogin())
@@ -148,6 +151,9 @@ func (b *builder) deploymentReview() {
 // deployment.
 func (b *builder) workflowRun(p *github.WorkflowRunEvent) {
 	run := p.GetWorkflowRun()
+	if run == nil {
+		run = new(github.WorkflowRun)
+	}
 	name := run.GetName()
 	if name == "" {
 		name = p.GetWorkflow().GetName()
@@ -180,10 +186,14 @@ func (b *builder) workflowRun(p *github.WorkflowRunEvent) {
 	b.at(run.GetRunStartedAt())
 	switch b.action {
 	case "completed":
-		state = words(conclusion)
 		b.at(run.GetUpdatedAt())
 		b.c.Status = statusOf(conclusion)
-		b.c.Action = dotted("workflow_run", conclusion)
+		outcome := conclusion
+		if b.c.Status != "" {
+			outcome = string(b.c.Status)
+		}
+		state = words(outcome)
+		b.c.Action = dotted("workflow_run", outcome)
 		if b.c.Status == change.Failed {
 			b.hint(normalizers.HintFailed)
 		}

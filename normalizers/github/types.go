@@ -1,6 +1,7 @@
 package github
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,7 +41,9 @@ func decode(event string, body []byte) (any, error) {
 	// A field's own decoder refused, and decoding stopped there: those are the
 	// times. Without the odd ones it goes through.
 	var tree map[string]any
-	if err := json.Unmarshal(body, &tree); err != nil {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber() // whatever size they have
+	if err := d.Decode(&tree); err != nil {
 		return nil, fmt.Errorf("%w: %w", change.ErrMalformed, err)
 	}
 	dropOddTimes(tree)
@@ -90,8 +93,9 @@ func isTime(v any) bool {
 	case string:
 		_, err := time.Parse(time.RFC3339, v)
 		return err == nil
-	case float64:
-		return v == float64(int64(v))
+	case json.Number:
+		_, err := v.Int64()
+		return err == nil
 	}
 	return v == nil
 }
