@@ -1,6 +1,7 @@
 package gitlab
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -17,7 +18,9 @@ func decode(body []byte, into any) {
 		return
 	}
 	var tree any
-	if err := json.Unmarshal(body, &tree); err != nil {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber() // whatever size they have
+	if err := d.Decode(&tree); err != nil {
 		return
 	}
 	rewriteTimes(tree)
