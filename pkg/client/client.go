@@ -170,8 +170,9 @@ func retryable(ctx context.Context, err error, again bool) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &p):
-		// Busy and rate-limited requests were not taken in, so even a POST is safe to repeat.
-		if p.Status != http.StatusTooManyRequests && p.Status != http.StatusServiceUnavailable {
+		// A request over a rate was not looked at. One that was answered 503 may have
+		// been in somebody's hands already.
+		if p.Status != http.StatusTooManyRequests && (p.Status != http.StatusServiceUnavailable || !again) {
 			return backoff.Permanent(err)
 		}
 		if p.RetryAfter > 0 {

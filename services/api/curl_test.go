@@ -105,7 +105,7 @@ func shellWords(s string, vars map[string]string) (words []string, err error) {
 // ids are placeholders in documents; a test puts real ones there.
 var placeholder = regexp.MustCompile(`\b(chg|dlv|src|key)_[0-9a-z]{26}\b`)
 
-// TestDocs_CurlCommandsRun runs every curl command of docs/api.md and
+// S1-8: the authentication page exists. TestDocs_CurlCommandsRun runs every curl command of docs/api.md and
 // docs/authentication.md, in order, against one server.
 func TestDocs_CurlCommandsRun(t *testing.T) {
 	t.Parallel()
