@@ -150,13 +150,16 @@ func fromAlarm(v gjson.Result, r normalizers.Record) normalizers.Result {
 		Summary:       "Alarm " + name + ": " + state,
 		Description:   v.Get("NewStateReason").String(),
 		Account:       v.Get("AWSAccountId").String(),
-		Region:        v.Get("Region").String(),
+		Region:        v.Get("Region").String(), // "EU (Ireland)": the ARN has its name
 		CorrelationID: orElse(v.Get("AlarmArn").String(), name),
 		ExternalID:    r.EnvelopeID,
 		Actor:         change.Actor{ID: "cloudwatch", Name: "CloudWatch", Type: "alerting"},
 		ChangedBy:     "CloudWatch",
 		Resource:      change.Resource{Type: "cloudwatch.alarm", ID: orElse(v.Get("AlarmArn").String(), name), Name: name},
 		Metadata:      redact.JSON(v),
+	}
+	if arn := strings.Split(v.Get("AlarmArn").String(), ":"); len(arn) > 4 {
+		c.Region = arn[3]
 	}
 	when := v.Get("StateChangeTime").String()
 	if t, ok := normalizers.ParseTime(orElse(when, r.EnvelopeTime)); ok {
@@ -172,7 +175,7 @@ func fromTopic(v gjson.Result, r normalizers.Record) (normalizers.Result, error)
 	case "SubscriptionConfirmation", "UnsubscribeConfirmation":
 		return normalizers.Ignore("SNS subscription handshake"), nil
 	}
-	res, err := fromText([]byte(v.Get("Message").String()), r)
+	res, isJSON, err := fromText([]byte(v.Get("Message").String()), r)
 	if err != nil {
 		return res, err
 	}
@@ -181,9 +184,10 @@ func fromTopic(v gjson.Result, r normalizers.Record) (normalizers.Result, error)
 	id := v.Get("MessageId").String()
 	for i := range res.Drafts {
 		d := &res.Drafts[i]
-		if subject := v.Get("Subject").String(); subject != "" && d.Metadata == nil {
+		if subject := v.Get("Subject").String(); subject != "" && !isJSON {
 			d.Description = d.Summary
 			d.Summary = subject
+			d.Type = normalizers.Upgrade(d.Type, subject)
 		}
 		d.ExternalID = orElse(d.ExternalID, id)
 		if d.Resource == (change.Resource{}) {
@@ -200,7 +204,7 @@ func fromTopic(v gjson.Result, r normalizers.Record) (normalizers.Result, error)
 			m.Set(name, v.Get(name).String())
 		}
 		m.Set("MessageAttributes", redact.JSON(v.Get("MessageAttributes")))
-		m.Set("message_is_json", d.Metadata != nil)
+		m.Set("message_is_json", isJSON)
 		m.Set("message", d.Metadata)
 		d.Metadata = m.JSON()
 		if id != "" && d.Key == "" {
@@ -212,16 +216,17 @@ func fromTopic(v gjson.Result, r normalizers.Record) (normalizers.Result, error)
 
 // fromFirehose takes a record of Firehose with nothing known inside.
 func fromFirehose(v gjson.Result, r normalizers.Record) (normalizers.Result, error) {
-	data, err := base64.StdEncoding.DecodeString(v.Get("data").String())
-	if err != nil {
-		data = []byte(v.Get("data").String())
+	text := v.Get("data").String()
+	data, notBase64 := base64.StdEncoding.DecodeString(text)
+	if notBase64 != nil {
+		data = []byte(text)
 	}
 	if len(data) == 0 {
 		return normalizers.Ignore("empty record"), nil
 	}
-	res, malformed := fromText(data, r)
-	if malformed != nil {
-		return res, malformed
+	res, _, err := fromText(data, r)
+	if err != nil {
+		return res, err
 	}
 	for i := range res.Drafts {
 		d := &res.Drafts[i]
@@ -238,11 +243,12 @@ func fromFirehose(v gjson.Result, r normalizers.Record) (normalizers.Result, err
 
 // fromText makes changes of a message: JSON objects the generic way, or one
 // with the text as its summary.
-func fromText(message []byte, r normalizers.Record) (normalizers.Result, error) {
+func fromText(message []byte, r normalizers.Record) (res normalizers.Result, isJSON bool, err error) {
 	if text := strings.TrimSpace(string(message)); strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
 		if normalizers.CheckJSON([]byte(text)) == nil {
 			r.JSON = []byte(text)
-			return generic.New().Normalize(r)
+			res, err = generic.New().Normalize(r)
+			return res, true, err
 		}
 	}
 	c := change.Change{Type: change.Other, Action: "message"}
@@ -252,7 +258,7 @@ func fromText(message []byte, r normalizers.Record) (normalizers.Result, error) 
 		c.Summary = normalizers.Truncate(string(message), 2*change.MaxSummary)
 		c.Type = normalizers.Upgrade(change.Other, c.Summary)
 	}
-	return normalizers.One(c, ""), nil
+	return normalizers.One(c, ""), false, nil
 }
 
 func unprintable(r rune) bool { return r < ' ' && r != '\n' && r != '\t' && r != '\r' }

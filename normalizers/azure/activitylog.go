@@ -28,14 +28,14 @@ func fromActivityLog(e *event, m *normalizers.Meta) normalizers.Result {
 	case "recommendation":
 		return normalizers.Ignore("recommendation")
 	default:
-		return normalizers.Ignore("resource log, not the Activity Log: category " + e.category)
+		return normalizers.Ignore("resource log, not the Activity Log")
 	}
 }
 
 func administrative(e *event, m *normalizers.Meta) normalizers.Result {
 	resource, verb, isAction := split(e.operation)
 	if verb == "" {
-		return normalizers.Ignore("not an operation: " + e.operation)
+		return normalizers.Ignore("not an operation")
 	}
 	if reason := notAChange(resource, verb, isAction); reason != "" {
 		return normalizers.Ignore(reason)
@@ -57,7 +57,7 @@ func administrative(e *event, m *normalizers.Meta) normalizers.Result {
 		c.RiskHints = addHints(c.RiskHints, destructive)
 	}
 	c.RiskHints = addHints(c.RiskHints, e.dangers()...)
-	c.Summary = e.summary(c.ChangedBy, verb, isAction)
+	c.Summary = e.summary(c.ChangedBy, verb)
 	return normalizers.One(c, e.key())
 }
 
@@ -113,7 +113,7 @@ func words(category string) string {
 func (e *event) change(m *normalizers.Meta) change.Change {
 	c := change.Change{
 		Action:        e.operationName(),
-		Status:        statusOf(e.status, e.subStatus),
+		Status:        e.progress(),
 		Account:       e.subscription,
 		ExternalID:    first(e.eventID, e.operationID),
 		CorrelationID: e.correlationID,
@@ -188,37 +188,58 @@ func (e *event) key() string {
 	return strings.ToLower(strings.Join([]string{e.correlationID, e.operation, e.resourceID, e.status, e.time}, "|"))
 }
 
-// summary says who did what: "rob@contoso.com wrote networkSecurityGroups/web in prod-rg".
-func (e *event) summary(actor, verb string, isAction bool) string {
+// did says frequent verbs in the past tense.
+var did = map[string]string{
+	"delete": "deleted", "start": "started", "restart": "restarted", "poweroff": "powered off", "deallocate": "deallocated",
+	"redeploy": "redeployed", "reimage": "reimaged", "runcommand": "ran a command on", "publish": "published", "purge": "purged",
+	"restore": "restored", "stop": "stopped", "failover": "failed over", "upgrade": "upgraded", "scale": "scaled",
+	"listkeys": "listed the keys of", "regeneratekey": "regenerated a key of", "regeneratekeys": "regenerated keys of",
+	"begingetaccess": "opened access to", "slotsswap": "swapped the slots of", "rotate": "rotated",
+}
+
+// summary says who did what: "rob@contoso.com updated networkSecurityGroups web in prod-rg".
+func (e *event) summary(actor, verb string) string {
 	if actor == "" {
-		actor = first(e.ip, "somebody")
+		actor = strings.TrimSpace("somebody " + e.ip)
 	}
-	kind := lastSegment(e.resourceType)
+	done := did[verb]
+	switch made := e.subStatus + e.signature; {
+	case verb == "write" && strings.Contains(made, "Created"):
+		done = "created"
+	case verb == "write" && strings.Contains(made, "OK"):
+		done = "updated"
+	case verb == "write":
+		done = "created or updated"
+	case done == "":
+		done = "did " + calm(actionName(e.operationName())) + " on"
+	}
+	switch e.progress() {
+	case change.Failed:
+		done = "failed: " + done
+	case change.Cancelled:
+		done = "cancelled: " + done
+	case change.Started:
+		done = "started: " + done
+	}
+	kind := calm(lastSegment(e.resourceType))
 	if strings.EqualFold(e.resourceType, "microsoft.resources/subscriptions/resourcegroups") {
 		kind = "resource group"
 	}
-	done := map[string]string{"write": "created or updated", "delete": "deleted"}[verb]
-	switch {
-	case e.localized != "" && e.localized != e.operation:
-		done = "did “" + e.localized + "” on"
-	case isAction:
-		done = "did " + actionName(e.operationName()) + " on"
-	}
-	s := actor + " " + done
-	switch statusOf(e.status, e.subStatus) {
-	case change.Failed:
-		s = actor + " failed: " + done
-	case change.Cancelled:
-		s = actor + " cancelled: " + done
-	case change.Started:
-		s = actor + " started: " + done
-	}
-	s += " " + kind
-	if name := lastSegment(e.resourceID); name != "" {
+	s := actor + " " + done + " " + kind
+	name := calm(lastSegment(e.resourceID))
+	if name != "" {
 		s += " " + name
 	}
-	if e.resourceGroup != "" && !strings.EqualFold(lastSegment(e.resourceID), e.resourceGroup) {
-		s += " in " + e.resourceGroup
+	if e.resourceGroup != "" && !strings.EqualFold(name, e.resourceGroup) {
+		s += " in " + calm(e.resourceGroup)
+	}
+	return s
+}
+
+// calm writes what streamed records have in capitals in small letters.
+func calm(s string) string {
+	if strings.ToUpper(s) == s {
+		return strings.ToLower(s)
 	}
 	return s
 }
@@ -230,6 +251,11 @@ func actionName(operation string) string {
 		return operation
 	}
 	return parts[len(parts)-2]
+}
+
+// progress is how far the operation has come.
+func (e *event) progress() change.Status {
+	return statusOf(first(e.outcome, e.status), e.subStatus)
 }
 
 // statusOf translates Azure's words for how far an operation has come.

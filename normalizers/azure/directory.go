@@ -17,12 +17,12 @@ func fromDirectory(v gjson.Result) normalizers.Result {
 	e := activityLog(v)
 	p := e.properties
 	if result := strings.ToLower(p.Get("result").String()); result == "failure" {
-		return normalizers.Ignore("failed operation: " + e.operation)
+		return normalizers.Ignore("failed operation")
 	}
 	by := p.Get("initiatedBy.user")
 	c := change.Change{
 		Type:          change.AccessChange,
-		Action:        e.operation,
+		Action:        "directory." + strings.ReplaceAll(strings.ToLower(e.operation), " ", "_"),
 		Status:        change.Succeeded,
 		Account:       e.tenant,
 		ExternalID:    p.Get("id").String(),

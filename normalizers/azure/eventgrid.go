@@ -119,11 +119,9 @@ func (g *gridEvent) resourceEvent(what string, m *normalizers.Meta) normalizers.
 	if e.operation == "" {
 		e.operation = e.authorization.Get("action").String()
 	}
-	if e.status == "" {
-		for _, s := range []string{"Success", "Failure", "Cancel"} {
-			if strings.HasSuffix(what, s) {
-				e.status = s
-			}
+	for _, s := range []string{"Success", "Failure", "Cancel"} {
+		if strings.HasSuffix(what, s) {
+			e.outcome = s
 		}
 	}
 	res := fromActivityLog(e.complete(), m)

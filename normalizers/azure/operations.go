@@ -239,7 +239,7 @@ func notAChange(resource, verb string, isAction bool) string {
 	}
 	for _, n := range noise {
 		if strings.HasPrefix(resource+"/", n) {
-			return "noise: " + resource + "/" + verb
+			return "noise: " + strings.TrimSuffix(n, "/")
 		}
 	}
 	if !isAction {

@@ -17,6 +17,8 @@ type event struct {
 	description, signature, recordID                        string
 	// statusName and categoryName are what the record calls them.
 	statusName, categoryName string
+	// outcome is how it ended where something outside the record says so.
+	outcome string
 
 	claims, authorization, properties, httpRequest gjson.Result
 }

@@ -51,10 +51,10 @@ func (r *record) actor() (change.Actor, []string) {
 		a.Name = first(id.Get("userName").String(), afterLast(id.Get("principalId").String(), ':'))
 	}
 	if a.Name == "" || strings.HasPrefix(a.Name, "HIDDEN_DUE") {
-		a.Name = first(afterLast(arn, '/'), id.Get("invokedBy").String(), afterLast(id.Get("principalId").String(), ':'))
+		a.Name = first(afterLast(afterLast(arn, '/'), ':'), id.Get("invokedBy").String(), afterLast(id.Get("principalId").String(), ':'))
 	}
-	if by := id.Get("invokedBy").String(); by != "" && a.Name == "" {
-		a.Name, a.Type = by, "service"
+	if a.Name != "" && a.Name == id.Get("invokedBy").String() {
+		a.Type = "service"
 	}
 	a.ID = first(a.ID, id.Get("principalId").String(), a.Name)
 	if a.Name == "" {

@@ -21,15 +21,26 @@ func (r *record) notAChange() string {
 	case r.eventCategory == "NetworkActivity":
 		return "network activity event"
 	case r.noise():
-		return "noise: " + r.service + ":" + r.name
+		return strings.TrimSuffix("noise: "+plain(r.service+":"+r.name), ": ")
 	}
 	if code := r.failure(); code != "" {
-		return "failed call: " + code
+		return strings.TrimSuffix("failed call: "+plain(code), ": ")
 	}
 	if dryRun := r.request.Get("dryRun"); dryRun.IsBool() && dryRun.Bool() {
 		return "dry run"
 	}
 	return ""
+}
+
+// plain returns a code or name to be shown, or nothing when it looks like
+// anything else: reasons are not searched for secrets.
+func plain(s string) string {
+	if len(s) > 64 || strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '.' && r != ':' && r != '-'
+	}) {
+		return ""
+	}
+	return s
 }
 
 // readOnlyPrefixes are the verbs of calls that only look, for the records

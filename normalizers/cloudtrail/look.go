@@ -134,6 +134,7 @@ func (r *record) dangers() []string {
 		!strings.HasPrefix(r.name, "Delete") && !strings.HasPrefix(r.name, "Detach")
 	if granting && raw != "" {
 		add(r.service == "ec2" && (strings.Contains(r.name, "SecurityGroup") || strings.Contains(r.name, "NetworkAclEntry")) &&
+			r.request.Get("ruleAction").String() != "deny" &&
 			(strings.Contains(raw, `"0.0.0.0/0"`) || strings.Contains(raw, `"::/0"`)), public)
 		add(r.service == "ec2" && strings.HasSuffix(r.name, "Attribute") && strings.Contains(raw, `"add"`) && strings.Contains(raw, `"all"`), public)
 		add(r.service == "rds" && strings.HasSuffix(r.name, "SnapshotAttribute") && strings.Contains(raw, `"all"`), public)
@@ -145,7 +146,9 @@ func (r *record) dangers() []string {
 		add(strings.Contains(raw, "policy/AdministratorAccess") || strings.Contains(raw, "policy/PowerUserAccess") ||
 			strings.Contains(raw, "policy/IAMFullAccess") || r.policyAllows("Action"), privilege)
 	}
-	add(r.is("deletionProtection", false) || r.is("disableApiTermination", false) || r.is("enableTerminationProtection", false), noProtect)
+	// What is new has not lost a protection that it never had.
+	fresh := strings.HasPrefix(r.name, "Create") || strings.HasPrefix(r.name, "Run") || strings.HasPrefix(r.name, "Restore")
+	add(!fresh && (r.is("deletionProtection", false) || r.is("disableApiTermination", false) || r.is("enableTerminationProtection", false)), noProtect)
 	add(r.is("skipFinalSnapshot", true) || r.is("forceDeleteWithoutRecovery", true), destructive)
 	add(r.fromMFALess(), noMFA)
 	return hints

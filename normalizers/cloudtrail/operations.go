@@ -132,6 +132,7 @@ var operations = []operation{
 	{"iam", "CreateSAMLProvider UpdateSAMLProvider CreateOpenIDConnectProvider", change.AccessChange, privilege, nil},
 	{"iam", "DeleteRolePermissionsBoundary DeleteUserPermissionsBoundary", change.AccessChange, privilege, nil},
 	{"iam", "UpdateAccountPasswordPolicy DeleteAccountPasswordPolicy", change.ConfigChange, "", nil},
+	{"iam", "Tag* Untag*", change.ConfigChange, "", nil},
 	{"iam", "*", change.AccessChange, "", nil},
 	{"sso", "CreateAccountAssignment DeleteAccountAssignment PutInlinePolicyToPermissionSet AttachManagedPolicyToPermissionSet", change.AccessChange, privilege, nil},
 	{"identitystore", "*", change.AccessChange, "", nil},

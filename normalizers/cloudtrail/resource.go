@@ -19,7 +19,7 @@ var idKeys = map[string][]string{
 		"securityGroupRuleIds", "vpcId", "instanceId", "resourcesSet.items.#.resourceId",
 	},
 	"iam": {
-		"userName", "roleName", "groupName", "instanceProfileName", "policyArn", "policyName", "accessKeyId",
+		"userName", "instanceProfileName", "roleName", "groupName", "policyArn", "policyName", "accessKeyId",
 		"openIDConnectProviderArn", "sAMLProviderArn", "aWSServiceName", "serialNumber", "accountAlias",
 	},
 	"rds": {
@@ -70,6 +70,7 @@ var createdKeys = map[string][]string{
 	"cloudfront": {"distribution.id"},
 	"apigateway": {"id"},
 	"kms":        {"keyMetadata.keyId"},
+	"iam":        {"policy.arn"},
 }
 
 // resource says what the call was about: the ARNs that the record lists where
@@ -151,7 +152,7 @@ var nouns = []struct{ service, in, noun string }{
 	{"iam", "InstanceProfile", "instance_profile"}, {"iam", "Role", "role"}, {"iam", "AccessKey", "user"},
 	{"iam", "LoginProfile", "user"}, {"iam", "MFADevice", "user"}, {"iam", "User", "user"}, {"iam", "Group", "group"},
 	{"iam", "Policy", "policy"},
-	{"rds", "Snapshot", "snapshot"}, {"rds", "DBInstance", "db_instance"}, {"rds", "DBCluster", "db_cluster"},
+	{"rds", "RestoreDBInstance", "db_instance"}, {"rds", "RestoreDBCluster", "db_cluster"}, {"rds", "Snapshot", "snapshot"}, {"rds", "DBInstance", "db_instance"}, {"rds", "DBCluster", "db_cluster"},
 	{"rds", "ParameterGroup", "parameter_group"},
 	{"s3", "", "bucket"}, {"lambda", "", "function"}, {"ecs", "Cluster", "cluster"}, {"ecs", "TaskDefinition", "task_definition"},
 	{"ecs", "", "service"}, {"eks", "Nodegroup", "nodegroup"}, {"eks", "", "cluster"}, {"ecr", "", "repository"},

@@ -71,31 +71,25 @@ func (r *record) summary(actor string, res change.Resource) string {
 	if actor == "" {
 		actor = first(r.sourceIP, "somebody")
 	}
-	where := r.account
-	if where == "" {
-		where = r.region
-	}
-	done := r.said()
-	if done == "" {
-		done = "called " + r.service + ":" + r.name
-		if name := first(res.Name, res.ID); name != "" {
-			done += " on " + name
-		}
-		if r.account != "" && r.region != "" {
-			where = r.account + "/" + r.region
-		}
-	}
-	var b strings.Builder
-	b.WriteString(actor)
-	b.WriteByte(' ')
-	b.WriteString(done)
+	via := ""
 	if r.console() {
-		b.WriteString(" via console")
+		via = " via console"
 	}
-	if where != "" {
-		b.WriteString(" (" + where + ")")
+	if said := r.said(); said != "" {
+		s := actor + " " + said + via
+		if r.account != "" {
+			s += " (" + r.account + ")"
+		}
+		return s
 	}
-	return b.String()
+	s := actor + " called " + r.service + ":" + r.name
+	if name := first(res.Name, res.ID); name != "" {
+		s += " on " + name
+	}
+	if where := strings.Trim(r.account+"/"+r.region, "/"); where != "" {
+		s += " in " + where
+	}
+	return s + via
 }
 
 // said fills in the call's phrase, or returns "" when it has none or lacks a part.

@@ -14,7 +14,7 @@ var verbs = []struct {
 	hint  string
 }{
 	{"Restore* Rollback* Revert*", change.Rollback, rollback},
-	{"*Permission* *Policy *PolicyVersion *Grant *Grants *AccessEntry *AccessPolicy *Access", change.AccessChange, ""},
+	{"*Permission* *Policy *PolicyVersion *Grant *Grants *AccessEntry *AccessPolicy *Access *Password*", change.AccessChange, ""},
 	{"Rotate*Secret* Rotate*Key* Rotate*Credential*", change.SecretRotation, secrets},
 	{"Delete* Terminate* Remove* Deregister* Release* Purge* Destroy*", change.Infrastructure, destructive},
 	{"Create* Run* Launch* Register* Allocate* Provision*", change.Infrastructure, ""},

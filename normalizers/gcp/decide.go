@@ -10,7 +10,7 @@ import (
 func (e *entry) notAChange() string {
 	switch {
 	case e.kind != "" && !strings.HasSuffix(e.kind, "audit.AuditLog"):
-		return "not an audit log entry: " + e.kind
+		return "not an audit log entry"
 	case e.methodName == "":
 		return "log entry, not an audit log"
 	case e.split.Get("index").Int() > 0:
@@ -33,7 +33,7 @@ func (e *entry) notAChange() string {
 		return "read-only call"
 	}
 	if e.noise() {
-		return "noise: " + e.methodName
+		return "noise: controllers and agents"
 	}
 	if code := e.status.Get("code").Int(); code != 0 && !e.ends() {
 		return "failed call: " + codeName(code)

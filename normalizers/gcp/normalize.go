@@ -66,6 +66,12 @@ func fromAuditLog(e *entry) normalizers.Result {
 	}
 	past := ""
 	c.Type, c.RiskHints, past = e.classify()
+	if c.Status == change.Failed {
+		c.RiskHints = addHints(c.RiskHints, normalizers.HintFailed)
+	}
+	if e.service == "k8s.io" && len(e.method) > 1 {
+		c.Resource.Type = "k8s." + e.method[len(e.method)-2]
+	}
 	c.Actor = e.actor()
 	c.ChangedBy = c.Actor.Name
 	e.build(&c)

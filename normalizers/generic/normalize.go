@@ -100,8 +100,11 @@ func draft(v gjson.Result, r normalizers.Record) normalizers.Draft {
 		},
 	}
 	headline := p.find(who.headline, usual.headline)
-	if c.Action == "" {
+	switch {
+	case c.Action == "":
 		c.Action = p.find("", usual.action)
+	case r.Event != "" && !strings.Contains(c.Action, r.Event) && !strings.ContainsAny(c.Action, ".:"):
+		c.Action = r.Event + "." + c.Action // a header has the event, the body what became of it
 	}
 	if c.Description == headline {
 		c.Description = ""
@@ -109,7 +112,7 @@ func draft(v gjson.Result, r normalizers.Record) normalizers.Draft {
 	if c.ChangedBy != "" {
 		c.Actor = change.Actor{ID: orElse(p.find(who.actorID, usual.actorID), c.ChangedBy), Name: c.ChangedBy, Type: actorType(v, c.ChangedBy)}
 	}
-	branchOrTag(&c, p.find(who.branch, usual.branch))
+	branchOrTag(&c, p.find(who.branch, usual.branch), v.Get("ref_type").String())
 	c.Status = statusOf(p.find(who.status, usual.status))
 	if c.Status == "" {
 		c.Status = statusOf(lastWord(c.Action))
@@ -183,6 +186,7 @@ func (p *payload) metadata() json.RawMessage {
 func summary(c *change.Change, r normalizers.Record, headline string) string {
 	headline = normalizers.FirstLine(headline)
 	_, known := providers[r.Provider]
+	headline = strings.TrimPrefix(strings.TrimPrefix(headline, "refs/heads/"), "refs/tags/")
 	if headline != "" && (!known || r.Provider == "azure_devops") {
 		return headline
 	}
@@ -190,8 +194,8 @@ func summary(c *change.Change, r normalizers.Record, headline string) string {
 	if c.ChangedBy != "" && c.Actor.Type != "alerting" {
 		parts = append(parts, c.ChangedBy+":")
 	}
-	if c.Action != "" {
-		parts = append(parts, c.Action)
+	if action := short(c.Action); action != "" {
+		parts = append(parts, action)
 	}
 	switch {
 	case headline != "":
@@ -214,7 +218,7 @@ func summary(c *change.Change, r normalizers.Record, headline string) string {
 		parts = append(parts, "to", c.Environment)
 	}
 	if len(parts) == 0 {
-		return "An event from " + r.Provider
+		return "An event of " + r.Provider + " without a title"
 	}
 	return strings.Join(parts, " ")
 }

@@ -135,12 +135,16 @@ func (m members) get(path string) gjson.Result {
 }
 
 // find returns the text of the first path that holds some. Own paths are the
-// provider's; "@" says that it has none, and no other is looked for.
+// provider's: "=word" is a word of ours, and "@" says that the provider has
+// none and no other is looked for.
 func (p *payload) find(own, usual string) string {
 	if own == "@" || len(p.scopes) == 0 {
 		return ""
 	}
 	for path := range strings.FieldsSeq(own) {
+		if word, ok := strings.CutPrefix(path, "="); ok {
+			return word
+		}
 		if s := text(p.scopes[0].get(path)); s != "" {
 			return s
 		}

@@ -38,7 +38,7 @@ var providers = map[string]provider{
 			commit:  "push.changes.0.new.target.hash pullrequest.merge_commit.hash pullrequest.source.commit.hash pullRequest.properties.mergeCommit.id pullRequest.fromRef.latestCommit changes.0.toHash",
 			message: "push.changes.0.new.target.message",
 			pr:      "pullrequest.id pullRequest.id", prURL: "pullrequest.links.html.href pullRequest.links.self.0.href",
-			resource: "pullrequest.id pullRequest.id repository.uuid repository.id", name: "repository.full_name repository.slug",
+			resource: "repository.uuid repository.id pullRequest.toRef.repository.id", name: "repository.full_name repository.slug", kind: "=repository",
 			link: "repository.links.html.href",
 		},
 	},
@@ -49,7 +49,7 @@ var providers = map[string]provider{
 			time:     "head_commit.committer.when commit.committer.when pull_req.merged pull_req.updated",
 			headline: "pull_req.title head_commit.message commit.message ref.name", repository: "repo.path",
 			branch: "target_ref.name ref.name", commit: "sha", message: "head_commit.message commit.message",
-			pr: "pull_req.number", prURL: "pull_req.pr_url", resource: "repo.id", name: "repo.path", kind: "@",
+			pr: "pull_req.number", prURL: "pull_req.pr_url", resource: "repo.id", name: "repo.path", kind: "=repository",
 		},
 	},
 	"azure_devops": {
@@ -84,8 +84,8 @@ var providers = map[string]provider{
 		fallback: change.Deployment,
 		profile: profile{
 			time: "push_data.pushed_at", actor: "push_data.pusher", version: "push_data.tag",
-			action: "@", headline: "repository.repo_name", resource: "repository.repo_name", name: "repository.repo_name",
-			kind: "@", link: "repository.repo_url", repository: "repository.repo_name",
+			action: "=image.pushed", headline: "repository.repo_name", resource: "repository.repo_name", name: "repository.repo_name",
+			kind: "=container_image", link: "repository.repo_url", repository: "repository.repo_name",
 		},
 	},
 	"pagerduty": {
@@ -95,7 +95,7 @@ var providers = map[string]provider{
 		},
 		profile: profile{
 			key: "event.id", time: "event.occurred_at payload.timestamp", actor: "event.agent.summary event.client.name payload.source",
-			actorID: "event.agent.id", action: "event.event_type event_action", headline: "event.data.title event.data.summary payload.summary",
+			actorID: "event.agent.id", action: "event.event_type event_action =change", headline: "event.data.title event.data.summary payload.summary",
 			status: "event.data.status", link: "event.data.html_url links.0.href client_url", service: "event.data.service.summary payload.component",
 			resource: "event.data.id payload.source", name: "event.data.title event.data.summary payload.source", kind: "event.resource_type",
 			external: "event.data.id dedup_key", correlation: "event.data.incident_key event.data.id dedup_key", pipeline: "links.0.href",
@@ -130,7 +130,7 @@ var providers = map[string]provider{
 		profile: profile{
 			time: "notifications.0.run_updated_at run_created_at", actor: "run_created_by notifications.0.run_updated_by",
 			action: "notifications.0.trigger", headline: "run_message notifications.0.message", status: "notifications.0.run_status",
-			pipeline: "run_url", resource: "workspace_id", name: "workspace_name", kind: "@", external: "run_id", correlation: "run_id",
+			pipeline: "run_url", resource: "workspace_id", name: "workspace_name", kind: "=workspace", external: "run_id", correlation: "run_id",
 			account: "organization_name", key: "run_id notifications.0.trigger notifications.0.run_status notifications.0.run_updated_at",
 		},
 	},
@@ -139,7 +139,7 @@ var providers = map[string]provider{
 		kinds: []kind{
 			{"workflows.", change.Deployment}, {"org.", change.AccessChange}, {"team.", change.AccessChange}, {"repo.", change.ConfigChange},
 			{"protected_branch.", change.ConfigChange}, {"organization_moderators.", change.AccessChange}, {"personal_access_token", change.AccessChange},
-			{"git.push", change.Code}, {"pull_request.", change.Code}, {"environment.", change.ConfigChange}, {"", change.ConfigChange},
+			{"git.push", change.Code}, {"git.", change.Other}, {"pull_request.", change.Code}, {"environment.", change.ConfigChange}, {"", change.ConfigChange},
 		},
 		profile: profile{
 			key: "_document_id", time: "created_at at_sign_timestamp @timestamp", actor: "actor", actorID: "actor_id", action: "action",
@@ -167,7 +167,7 @@ var giteaLike = provider{
 		repository: "repository.full_name", branch: "pull_request.base.ref ref", commit: "after pull_request.merge_commit_sha pull_request.head.sha sha",
 		message: "head_commit.message commits.0.message", pr: "pull_request.number", prURL: "pull_request.html_url",
 		version: "release.tag_name", link: "release.html_url compare_url repository.html_url",
-		resource: "repository.full_name", name: "repository.full_name", kind: "@", environment: "@",
+		resource: "repository.full_name", name: "repository.full_name", kind: "=repository", environment: "@",
 	},
 }
 

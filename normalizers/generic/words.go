@@ -77,12 +77,24 @@ func lastWord(action string) string {
 }
 
 // branchOrTag takes a ref apart: refs/heads/main is a branch, refs/tags/v1 a version.
-func branchOrTag(c *change.Change, ref string) {
+func branchOrTag(c *change.Change, ref, kind string) {
+	if kind == "tag" {
+		ref = "refs/tags/" + strings.TrimPrefix(ref, "refs/tags/")
+	}
 	if tag, ok := strings.CutPrefix(ref, "refs/tags/"); ok {
 		c.Version = orElse(c.Version, tag)
 		return
 	}
 	c.Branch = strings.TrimPrefix(ref, "refs/heads/")
+}
+
+// short is an action without the prefix and the version that CDEvents writes:
+// dev.cdevents.artifact.packaged.0.3.0.
+func short(action string) string {
+	if rest, ok := strings.CutPrefix(action, "dev.cdevents."); ok {
+		return strings.TrimRight(rest, ".0123456789")
+	}
+	return action
 }
 
 // commit returns what may be a commit: no zeros, no sentence.
