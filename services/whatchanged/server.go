@@ -164,28 +164,49 @@ func (s *server) keepBootstrap(b registry.Bootstrap) error {
 	return nil
 }
 
+// addWriter starts the writers, and what watches over the bus and its rows.
 func (s *server) addWriter() error {
-	w, err := writer.New(writer.Deps{Bus: s.bus, Store: s.store, Log: s.log.With("part", "writer"), Metrics: s.metrics})
+	log := s.log.With("part", "writer")
+	w, err := writer.New(writer.Deps{Bus: s.bus, Store: s.store, Log: log, Metrics: s.metrics})
+	if err != nil {
+		return err
+	}
+	again, err := s.newNormalizer("again")
+	if err != nil {
+		return err
+	}
+	r, err := writer.NewReconciler(writer.ReconcilerDeps{
+		Bus: s.bus, Store: s.store, Normalize: again.Handle, Log: log, Metrics: s.metrics,
+	})
 	if err != nil {
 		return err
 	}
 	s.parts.Start("writer", w.RunChanges)
 	s.parts.Start("raw-writer", w.RunRaw)
+	s.parts.Start("reconciler", r.Run)
+	s.parts.Start("auditor", s.bus.NewAuditor().Run)
+	s.parts.Start("trimmer", s.bus.NewTrimmer(bus.KeepStored).Run)
 	return nil
 }
 
 func (s *server) addNormalizers() error {
 	for _, lane := range []string{change.Bulk, change.Fresh} {
-		n, err := normalizer.New(lane, normalizer.Deps{
-			Bus: s.bus, Known: s.store, Settings: s.settings, Normalizers: all.Set(),
-			Log: s.log.With("part", "normalizer"), Metrics: s.metrics,
-		})
+		n, err := s.newNormalizer(lane)
 		if err != nil {
 			return err
 		}
 		s.parts.Start("normalizer-"+lane, n.Run)
 	}
 	return nil
+}
+
+// newNormalizer returns the normalizer of a lane; the reconciler has one that
+// runs on no lane but is handed what to do again.
+func (s *server) newNormalizer(lane string) (*normalizer.Service, error) {
+	return normalizer.New(lane, normalizer.Deps{
+		Bus: s.bus, Known: s.store, Settings: s.settings, Normalizers: all.Set(),
+		Log: s.log.With("part", "normalizer"), Metrics: s.metrics,
+	})
 }
 
 // settings returns what the registry adds to a source's deliveries. A source

@@ -63,17 +63,23 @@ func (w *Writer) RunChanges(ctx context.Context) error {
 
 // HandleRaw inserts the deliveries of frames into payloads.
 func (w *Writer) HandleRaw(ctx context.Context, frames []*bus.DeliveryFrame) error {
-	rows := make([]store.PayloadBatch, len(frames))
 	count := 0
-	for i, f := range frames {
-		rows[i] = store.PayloadBatch{Chain: f.Chain, Frame: f.Number, Lane: f.Lane, Deliveries: f.Deliveries}
+	for _, f := range frames {
 		count += len(f.Deliveries)
 	}
-	if err := w.Store.InsertPayloads(ctx, rows); err != nil {
+	if err := w.Store.InsertPayloads(ctx, payloadsOf(frames)); err != nil {
 		return fmt.Errorf("insert %d payloads: %w", count, err)
 	}
 	w.metrics.rows.WithLabelValues("payloads").Add(float64(count))
 	return nil
+}
+
+func payloadsOf(frames []*bus.DeliveryFrame) []store.PayloadBatch {
+	batches := make([]store.PayloadBatch, len(frames))
+	for i, f := range frames {
+		batches[i] = store.PayloadBatch{Chain: f.Chain, Frame: f.Number, Lane: f.Lane, Deliveries: f.Deliveries}
+	}
+	return batches
 }
 
 // HandleChanges inserts the results of frames: first the changes, then the
