@@ -80,7 +80,10 @@ func (b *builder) push(p *github.PushEvent) {
 		if p.GetForced() {
 			verb = "force-pushed"
 		}
-		b.c.Summary = b.actor() + " " + verb + " " + count(len(p.Commits), "commit") + " to " + name + b.where()
+		if n := len(p.Commits); n > 0 {
+			verb += " " + count(n, "commit")
+		}
+		b.c.Summary = b.actor() + " " + verb + " to " + name + b.where()
 		if title := normalizers.FirstLine(head.GetMessage()); title != "" {
 			b.c.Summary += ": " + title
 		}

@@ -35,7 +35,7 @@ func (normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
 	if event == "" {
 		event = eventOf(gjson.ParseBytes(r.JSON))
 	}
-	if why, ok := noise[event]; ok && gjson.ParseBytes(r.JSON).IsObject() {
+	if why, ok := noise[event]; ok && isObject(r.JSON) {
 		return normalizers.Ignore(why), nil
 	}
 	payload, err := decode(event, r.JSON)

@@ -31,8 +31,11 @@ func (e *unknownEvent) GetInstallation() *github.Installation { return e.Install
 // decode decodes a payload into go-github's type for the event. A field that
 // is not as go-github expects stays empty; only what is no object fails.
 func decode(event string, body []byte) (any, error) {
-	if !gjson.ParseBytes(body).IsObject() {
+	if !isObject(body) {
 		return nil, fmt.Errorf("%w: a GitHub payload is a JSON object", change.ErrMalformed)
+	}
+	if event == "push" {
+		return decodePush(body), nil
 	}
 	into, err := fill(event, body)
 	if err == nil {
@@ -50,6 +53,12 @@ func decode(event string, body []byte) (any, error) {
 	repaired, _ := json.Marshal(tree)
 	into, _ = fill(event, repaired)
 	return into, nil
+}
+
+// isObject reports whether JSON is an object.
+func isObject(body []byte) bool {
+	body = bytes.TrimLeft(body, " \t\r\n")
+	return len(body) > 0 && body[0] == '{'
 }
 
 // fill decodes into a new event, and fails only when it had to stop.

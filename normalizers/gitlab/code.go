@@ -60,10 +60,10 @@ func (b *builder) push(p *gitlab.PushEvent) {
 		b.c.Summary = fmt.Sprintf("%s created branch %s%s", b.who(), name, b.where())
 	default:
 		b.c.Action = "push"
-		b.c.Summary = fmt.Sprintf("%s pushed %s to %s%s", b.who(), count(p.TotalCommitsCount, "commit"), name, b.where())
-	}
-	if title != "" {
-		b.c.Summary += ": " + title
+		b.c.Summary = fmt.Sprintf("%s pushed %sto %s%s", b.who(), commits(p.TotalCommitsCount), name, b.where())
+		if title != "" {
+			b.c.Summary += ": " + title
+		}
 	}
 	if isBranch && branch == b.defaultBranch && !strings.HasPrefix(title, "Merge branch '") {
 		b.hint(normalizers.HintDirectPush)
@@ -226,6 +226,14 @@ func idOf(id int) string {
 		return ""
 	}
 	return strconv.Itoa(id)
+}
+
+// commits writes how many commits there are, where that is said.
+func commits(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return count(n, "commit") + " "
 }
 
 // count writes a number of things.

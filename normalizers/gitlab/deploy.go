@@ -105,6 +105,9 @@ func (b *builder) pipeline(p *gitlab.PipelineEvent) {
 // state says how far a pipeline or job has come.
 func (b *builder) state(kind, name, status, ref string) {
 	b.c.Status = statusOf(status)
+	if b.c.Status != "" {
+		status = string(b.c.Status)
+	}
 	b.c.Action = strings.TrimSuffix(kind+"."+status, ".")
 	b.c.Summary = fmt.Sprintf("%s %s on %s%s", name, words(status), ref, b.where())
 	if b.c.Status == change.Failed {
