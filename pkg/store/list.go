@@ -234,6 +234,8 @@ func (l list[R]) edge(ctx context.Context, s *Store, w *where, sort string) (tim
 
 // read returns the rows with these keys, in order. The filter is not asked
 // again: a row that a later version replaced meanwhile is shown as it is now.
+// The keys come from a subquery because only a set is looked up in the index:
+// an array of expressions would be compared with every row of the org.
 func (l list[R]) read(ctx context.Context, s *Store, w *where, sort string, keys []key) ([]R, error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -252,8 +254,8 @@ func (l list[R]) readStatement(w *where, sort string) string {
 	return fmt.Sprintf(`SELECT %s
 FROM %s FINAL
 WHERE %s
-  AND (%s, id) IN (arrayZip(
-    arrayMap(t -> fromUnixTimestamp64Milli(t, 'UTC'), {times:Array(Int64)}),
-    arrayMap(i -> toFixedString(unhex(i), 16), {ids:Array(String)})))
+  AND (%s, id) IN (
+    SELECT fromUnixTimestamp64Milli(key.1, 'UTC'), toFixedString(unhex(key.2), 16)
+    FROM (SELECT arrayJoin(arrayZip({times:Array(Int64)}, {ids:Array(String)})) AS key))
 ORDER BY %s %s, id %s`, l.columns, l.table, w.clauses[0], l.at, l.at, order, order)
 }
