@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unsafe"
 )
 
@@ -65,13 +66,32 @@ type stats struct {
 
 // query runs a statement and returns its whole output.
 func (c *conn) query(sql, format string, params []param) ([]byte, stats, error) {
-	out, st, err := c.take(c.lib.query.call(c.raw(), sql, format, params))
+	out, st, err := c.run(sql, format, params)
 	if err != nil {
 		c.leftover = true
 		_ = c.clean() // else tried again before the next statement
 	}
 	return out, st, err
 }
+
+// run runs a statement. All statements of a connection have the same query_id,
+// and the engine still lists some, such as BACKUP, for a moment after they have
+// answered: one that is refused for that was not begun, and is run again.
+func (c *conn) run(sql, format string, params []param) (out []byte, st stats, err error) {
+	for range sameIDTries {
+		out, st, err = c.take(c.lib.query.call(c.raw(), sql, format, params))
+		if e := (*Exception)(nil); !errors.As(err, &e) || e.Code != codeSameQueryID {
+			break
+		}
+		time.Sleep(sameIDPause)
+	}
+	return out, st, err
+}
+
+const (
+	sameIDTries = 500
+	sameIDPause = 10 * time.Millisecond
+)
 
 // clean takes output from before an error out of the engine: it would come
 // with the next answer, which is somebody else's.
@@ -82,7 +102,7 @@ func (c *conn) clean() error {
 	var err error
 	// Whoever cancels the statement that failed may hit this one too.
 	for range 3 {
-		if _, _, err = c.take(c.lib.query.call(c.raw(), "SELECT 1", "Null", nil)); err == nil {
+		if _, _, err = c.run("SELECT 1", "Null", nil); err == nil {
 			c.leftover = false
 			return nil
 		}
@@ -195,7 +215,6 @@ type class struct {
 
 const (
 	classReadOnly = 0
-	classMutating = 1
 	classControl  = 3
 	classUnknown  = 4
 )

@@ -21,6 +21,7 @@ const (
 	codeNotImplemented   = 48
 	codeSyntaxError      = 62
 	codeReadonly         = 164
+	codeSameQueryID      = 216
 	codeQueryTooLarge    = 223
 	codeQueryCancelled   = 394
 	codeCannotParse      = 27

@@ -95,7 +95,7 @@ func (s *statement) run(ctx context.Context, q *request) error {
 	switch {
 	case kind.statements > 1:
 		return newException(codeSyntaxError, "SYNTAX_ERROR", "Multi-statements are not allowed")
-	case q.readonly && kind.kind != classReadOnly && kind.kind != classUnknown:
+	case q.readonly && kind.kind != classReadOnly && kind.statements > 0: // with none the engine's parser refuses it
 		return errReadonly
 	case kind.kind == classControl:
 		s.conn.unknown = true // SET and USE, which must not outlive the request

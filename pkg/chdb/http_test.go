@@ -178,6 +178,8 @@ func TestHandler_AnswersLikeClickHouse(t *testing.T) {
 	f("database", post(t, s.URL, q(), "SELECT currentDatabase() = '"+db+"'"), ok("1\n"))
 	f("GET only reads", get(t, s.URL, "/?query=CREATE+DATABASE+never"), reply{403, "164", "Code: 164"})
 	f("GET does not insert", get(t, s.URL, "/?query=INSERT+INTO+t+VALUES+(1)"), reply{403, "164", "Code: 164"})
+	f("GET with a fault", get(t, s.URL, "/?query=SELEC+1"), reply{400, "62", "Code: 62"})
+	f("GET does not write files", get(t, s.URL, "/?query=SELECT+1+INTO+OUTFILE+'/tmp/never'"), reply{403, "164", "Code: 164"})
 	f("create", post(t, s.URL, q(), "CREATE TABLE t (a UInt32, s String) ENGINE = MergeTree ORDER BY a"), ok(""))
 	f("insert with data in the body", post(t, s.URL, q("query", "INSERT INTO t FORMAT JSONEachRow"), "{\"a\":1,\"s\":\"one\"}\n\n{\"a\":2,\"s\":\"two\\n\\n\"}\n"), ok(""))
 	f("insert with all in the body", post(t, s.URL, q(), "INSERT INTO t (a, s) SETTINGS async_insert = 0 FORMAT CSV\n3,\"three\n\n\"\n4,four\n"), ok(""))

@@ -46,5 +46,9 @@ if [ -z "$found" ]; then
 	echo "install.sh: there is no libchdb for $(uname -sm): it exists for Linux with glibc and macOS, on x86-64 and arm64. Build with -tags nochdb and use a ClickHouse server" >&2
 	exit 1
 fi
+package=$(basename "$(dirname "$found")")
+if ! sed -n "/\"node_modules\/@chdb\/$package\"/,/}/p" "$here/package-lock.json" | grep -q '"integrity"'; then
+	echo "install.sh: note: the lock file has no hash for @chdb/$package, npm checked its version only" >&2
+fi
 mv -f "$found" "$target"
 echo "installed libchdb $version ($target)"
