@@ -206,7 +206,10 @@ func (c *Committer) Run(ctx context.Context) error {
 	if err := c.commitWaiting(ctx); err != nil {
 		return err
 	}
-	return c.bus.rememberChain(context.WithoutCancel(ctx), c)
+	if err := c.bus.rememberChain(context.WithoutCancel(ctx), c); err != nil {
+		c.bus.log.Warn("cannot remember a chain", "lane", c.lane, "error", err) // older memory is there
+	}
+	return nil
 }
 
 func (c *Committer) commitWaiting(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -74,7 +75,8 @@ func appendHeader(b []byte, h http.Header) []byte {
 
 // decodeDeliveries reads a frame; bodies alias b.
 func decodeDeliveries(b []byte) (*DeliveryFrame, error) {
-	f := &DeliveryFrame{}
+	r := deliveryReader{names: map[string]string{}}
+	f := &r.frame
 	s := scan{rest: b}
 	for s.next() {
 		switch s.num {
@@ -100,7 +102,7 @@ func decodeDeliveries(b []byte) (*DeliveryFrame, error) {
 				break
 			}
 			f.Deliveries = append(f.Deliveries, change.Delivery{})
-			s.message(f.readLast)
+			s.message(r.readDelivery)
 		}
 	}
 	if s.err != nil {
@@ -108,8 +110,6 @@ func decodeDeliveries(b []byte) (*DeliveryFrame, error) {
 	}
 	return f, nil
 }
-
-func (f *DeliveryFrame) readLast(s *scan) { readDelivery(s, &f.Deliveries[len(f.Deliveries)-1]) }
 
 func readRef(s *scan) (r FrameRef) {
 	for s.next() {
@@ -125,23 +125,45 @@ func readRef(s *scan) (r FrameRef) {
 	return r
 }
 
-func readDelivery(s *scan, d *change.Delivery) {
+// deliveryReader reads the deliveries of one frame. They have much in common:
+// it makes each name once, and cuts the lists of header values from one.
+type deliveryReader struct {
+	frame  DeliveryFrame
+	names  map[string]string
+	values []string
+}
+
+const valuesChunk = 256
+
+// name is str for what many deliveries have.
+func (r *deliveryReader) name(s *scan) string {
+	b := s.bytes()
+	name, ok := r.names[string(b)]
+	if !ok {
+		name = string(b)
+		r.names[name] = name
+	}
+	return name
+}
+
+func (r *deliveryReader) readDelivery(s *scan) {
+	d := &r.frame.Deliveries[len(r.frame.Deliveries)-1]
 	for s.next() {
 		switch s.num {
 		case 1:
 			d.ID = s.id()
 		case 2:
-			d.Org = s.str()
+			d.Org = r.name(s)
 		case 3:
-			d.SourceID = s.str()
+			d.SourceID = r.name(s)
 		case 4:
 			d.ReceivedAt = s.time()
 		case 5:
-			s.message(func(s *scan) { readHeader(s, d) })
+			r.readHeader(s, d)
 		case 6:
 			d.Identity = s.str()
 		case 7:
-			d.Provider = s.str()
+			d.Provider = r.name(s)
 		case 8:
 			s.message(func(s *scan) {
 				for s.next() {
@@ -159,24 +181,36 @@ func readDelivery(s *scan, d *change.Delivery) {
 	}
 }
 
-func readHeader(s *scan, d *change.Delivery) {
+func (r *deliveryReader) readHeader(outer *scan, d *change.Delivery) {
 	if d.Header == nil {
-		d.Header = make(http.Header, 16)
+		d.Header = make(http.Header, 8)
 	}
 	if len(d.Header) == maxHeaders {
-		s.fail(fmt.Errorf("more than %d headers", maxHeaders))
+		outer.fail(fmt.Errorf("more than %d headers", maxHeaders))
 	}
 	var name string
-	var values []string
+	from := len(r.values)
+	s := scan{rest: outer.bytes()}
 	for s.next() {
 		switch s.num {
 		case 1:
-			name = s.str()
+			name = r.name(&s)
 		case 2:
-			values = append(values, s.str())
+			if len(r.values) == cap(r.values) { // what was cut before stays where it is
+				chunk := make([]string, 0, max(valuesChunk, 2*(len(r.values)-from)))
+				r.values, from = append(chunk, r.values[from:]...), 0
+			}
+			r.values = append(r.values, s.str())
 		}
 	}
+	if s.err != nil {
+		outer.fail(s.err)
+	}
+	values := r.values[from:len(r.values):len(r.values)]
+	if _, twice := d.Header[name]; twice {
+		outer.fail(errors.New("the same header twice")) // never written, and costly to join
+	}
 	if len(values) > 0 {
-		d.Header[name] = append(d.Header[name], values...)
+		d.Header[name] = values
 	}
 }

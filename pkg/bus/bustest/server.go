@@ -86,8 +86,16 @@ func (p *Process) Kill() {
 	p.cmd = nil
 }
 
-// Pause stops the server where it is; Resume lets it go on.
-func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
+// Pause stops the server where it is, and returns when it stands; Resume lets
+// it go on.
+func (p *Process) Pause() {
+	p.tb.Helper()
+	p.signal(syscall.SIGSTOP)
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		p.tb.Fatalf("pause nats-server: status %v, error %v", status, err)
+	}
+}
 
 // Resume undoes Pause.
 func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
