@@ -45,13 +45,13 @@ func awsFacts() factTable {
 		"errorMessage":       "metadata.errorMessage",
 
 		"userIdentity.arn":         "actor.id",
-		"userIdentity.userName":    inMetadata("userIdentity.userName"),
-		"userIdentity.type":        inMetadata("userIdentity.type"),
-		"userIdentity.principalId": inMetadata("userIdentity.principalId"),
-		"userIdentity.accountId":   inMetadata("userIdentity.accountId"),
-		"userIdentity.invokedBy":   inMetadata("userIdentity.invokedBy"),
-		"sessionIssuer.arn":        inMetadata("userIdentity.sessionContext.sessionIssuer.arn"),
-		"sessionIssuer.userName":   inMetadata("userIdentity.sessionContext.sessionIssuer.userName"),
+		"userIdentity.userName":    "metadata.userIdentity.userName",
+		"userIdentity.type":        "metadata.userIdentity.type",
+		"userIdentity.principalId": "metadata.userIdentity.principalId",
+		"userIdentity.accountId":   "metadata.userIdentity.accountId",
+		"userIdentity.invokedBy":   "metadata.userIdentity.invokedBy",
+		"sessionIssuer.arn":        "metadata.userIdentity.sessionContext.sessionIssuer.arn",
+		"sessionIssuer.userName":   "metadata.userIdentity.sessionContext.sessionIssuer.userName",
 
 		"record_count": "@records",
 
@@ -73,12 +73,12 @@ func awsFacts() factTable {
 		"detail.readOnly":                    "metadata.readOnly",
 		"detail.sourceIPAddress":             "metadata.sourceIPAddress",
 		"detail.userIdentity.arn":            "actor.id",
-		"detail.userIdentity.userName":       inMetadata("userIdentity.userName"),
-		"detail.userIdentity.type":           inMetadata("userIdentity.type"),
-		"detail.userIdentity.accountId":      inMetadata("userIdentity.accountId"),
-		"detail.userIdentity.principalId":    inMetadata("userIdentity.principalId"),
-		"detail.sessionIssuer.arn":           inMetadata("userIdentity.sessionContext.sessionIssuer.arn"),
-		"detail.sessionIssuer.userName":      inMetadata("userIdentity.sessionContext.sessionIssuer.userName"),
+		"detail.userIdentity.userName":       "metadata.userIdentity.userName",
+		"detail.userIdentity.type":           "metadata.userIdentity.type",
+		"detail.userIdentity.accountId":      "metadata.userIdentity.accountId",
+		"detail.userIdentity.principalId":    "metadata.userIdentity.principalId",
+		"detail.sessionIssuer.arn":           "metadata.userIdentity.sessionContext.sessionIssuer.arn",
+		"detail.sessionIssuer.userName":      "metadata.userIdentity.sessionContext.sessionIssuer.userName",
 
 		// EventBridge: the services' own events.
 		"id": "external_id", "detail-type": "metadata.detail-type", "source": "metadata.source", "account": "account",
@@ -98,13 +98,10 @@ func awsFacts() factTable {
 		"region", "repository-name", "result", "schemaVersion", "service", "severity", "startDate", "startTime", "state",
 		"stateMachineArn", "status", "stopDate", "title", "type", "updatedAt", "version",
 	} {
-		facts["eventbridge-service-event/detail."+name] = inMetadata("detail." + name)
+		facts["eventbridge-service-event/detail."+name] = "metadata.detail." + name
 	}
 	return facts
 }
-
-// inMetadata is the place of a fact inside an object of the metadata.
-func inMetadata(path string) string { return "@this|metadata." + path }
 
 var readOnlyEventName = regexp.MustCompile(`^(Get|List|Describe|Head|Lookup|Search|Assume|Decrypt|Generate)([A-Z0-9]|$)`)
 

@@ -104,6 +104,13 @@ func fromEvent(v gjson.Result) normalizers.Result {
 		c.Environment = env
 		c.RiskHints = append(c.RiskHints, normalizers.HintEnvInferred)
 	}
+	switch severity := detail.Get("severity").Float(); { // GuardDuty's, from 1 to 10
+	case detailType != "GuardDuty Finding":
+	case severity >= 7:
+		c.Risk = change.High
+	case severity >= 4:
+		c.Risk = change.Medium
+	}
 	c.Summary = said(detailType, c.Resource.Name, state, find(detail, k.title))
 	var m normalizers.Meta
 	m.Set("detail-type", detailType)

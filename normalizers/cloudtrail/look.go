@@ -3,6 +3,8 @@ package cloudtrail
 import (
 	"strings"
 
+	"github.com/tidwall/gjson"
+
 	"whatchanged/pkg/change"
 )
 
@@ -142,6 +144,7 @@ func (r *record) dangers() []string {
 		add(r.is("resourcesVpcConfig.endpointPublicAccess", true), public)
 		add(strings.Contains(raw, "AllUsers") || strings.Contains(raw, `"public-read`) || r.request.Get("principal").String() == "*", public)
 		add(r.is("PublicAccessBlockConfiguration.BlockPublicAcls", false) || r.is("PublicAccessBlockConfiguration.BlockPublicPolicy", false), public)
+		add(r.service == "lambda" && r.request.Get("authType").String() == "NONE", public)
 		add(r.policyAllows("Principal"), public)
 		add(strings.Contains(raw, "policy/AdministratorAccess") || strings.Contains(raw, "policy/PowerUserAccess") ||
 			strings.Contains(raw, "policy/IAMFullAccess") || r.policyAllows("Action"), privilege)
@@ -154,26 +157,59 @@ func (r *record) dangers() []string {
 	return hints
 }
 
+// policyKeys are where requests have a policy.
+var policyKeys = []string{
+	"policyDocument", "policy", "policyInJson", "bucketPolicy", "resourcePolicy", "assumeRolePolicyDocument",
+	"attributes.Policy", "attributeValue",
+}
+
 // policyAllows reports whether a policy in the request allows everything
-// ("Action") or everybody ("Principal"). Policies come as JSON in a string, or
-// as an object.
+// ("Action") or everybody ("Principal"), without a condition. Policies come as
+// JSON in a string, or as an object.
 func (r *record) policyAllows(member string) bool {
-	for _, key := range []string{"policyDocument", "policy", "policyInJson", "bucketPolicy", "resourcePolicy", "attributes.Policy", "attributeValue"} {
-		v := r.request.Get(key)
-		text := v.Raw
-		if v.Str != "" {
-			text = v.Str
+	for _, key := range policyKeys {
+		policy := r.request.Get(key)
+		if policy.Type == gjson.String && strings.HasPrefix(strings.TrimSpace(policy.Str), "{") {
+			policy = gjson.Parse(policy.Str)
 		}
-		if !strings.Contains(text, `"Allow"`) {
-			continue
+		statements := policy.Get("Statement")
+		if statements.IsObject() && allows(statements, member) {
+			return true
 		}
-		text = strings.NewReplacer(" ", "", "\n", "", "\t", "", "\r", "").Replace(text)
-		if strings.Contains(text, `"`+member+`":"*"`) || strings.Contains(text, `"`+member+`":["*"`) ||
-			strings.Contains(text, `"`+member+`":{"AWS":"*"}`) || (member == "Action" && strings.Contains(text, `"Action":"*:*"`)) {
+		found := false
+		statements.ForEach(func(_, statement gjson.Result) bool {
+			found = allows(statement, member)
+			return !found
+		})
+		if found {
 			return true
 		}
 	}
 	return false
+}
+
+// allows reports whether one statement of a policy does.
+func allows(statement gjson.Result, member string) bool {
+	if statement.Get("Effect").String() != "Allow" || statement.Get("Condition").Exists() {
+		return false
+	}
+	v := statement.Get(member)
+	return anything(v) || anything(v.Get("AWS"))
+}
+
+// anything reports whether a value, or one of a list, is a star.
+func anything(v gjson.Result) bool {
+	if v.Type == gjson.String {
+		return v.Str == "*" || v.Str == "*:*"
+	}
+	star := false
+	if v.IsArray() {
+		v.ForEach(func(_, item gjson.Result) bool {
+			star = item.Type == gjson.String && (item.Str == "*" || item.Str == "*:*")
+			return !star
+		})
+	}
+	return star
 }
 
 // fromMFALess reports whether a person in the console went without a second

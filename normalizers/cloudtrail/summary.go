@@ -72,8 +72,11 @@ func (r *record) summary(actor string, res change.Resource) string {
 		actor = first(r.sourceIP, "somebody")
 	}
 	via := ""
-	if r.console() {
+	switch by := r.identity.Get("invokedBy").String(); {
+	case r.console():
 		via = " via console"
+	case strings.HasSuffix(by, ".amazonaws.com") && by != actor: // it did so on somebody's behalf
+		via = " via " + strings.TrimSuffix(by, ".amazonaws.com")
 	}
 	if said := r.said(); said != "" {
 		s := actor + " " + said + via

@@ -78,7 +78,7 @@ var usual = profile{
 }
 
 // wrappers are members that only wrap what one wants to know.
-var wrappers = []string{"data", "event", "payload", "detail", "body", "deployment", "release", "build", "object", "attributes"}
+var wrappers = []string{"data", "event", "payload", "detail", "body", "deployment", "release", "build", "incident", "alert", "object", "attributes"}
 
 // names are what an object may be called by.
 var names = []string{

@@ -148,6 +148,34 @@ var providers = map[string]provider{
 		},
 	},
 	"alertmanager": alerts, "grafana": alerts,
+	"launchdarkly": {
+		fallback: change.FeatureFlag,
+		profile: profile{
+			key: "_id", time: "date", actor: "member.email token.name", actorID: "member._id", action: "accesses.0.action kind",
+			headline: "title titleVerb name", description: "description comment", external: "_id", resource: "_links.canonical.href name",
+			name: "name", kind: "kind", environment: "target.resources.0.environment",
+		},
+	},
+	"circleci": {
+		fallback: change.Deployment,
+		profile: profile{
+			key: "id", time: "happened_at", actor: "pipeline.trigger.actor.login pipeline.vcs.commit.author.name", action: "type",
+			headline: "workflow.name job.name", status: "job.status workflow.status", pipeline: "workflow.url",
+			repository: "project.slug", branch: "pipeline.vcs.branch", commit: "pipeline.vcs.revision", message: "pipeline.vcs.commit.subject",
+			version: "pipeline.vcs.tag", external: "workflow.id", correlation: "workflow.id", resource: "workflow.id", name: "workflow.name",
+			kind: "=workflow", account: "organization.name", link: "workflow.url",
+		},
+	},
+	"buildkite": {
+		fallback: change.Deployment,
+		profile: profile{
+			time: "build.finished_at build.started_at build.created_at job.finished_at job.started_at", actor: "build.creator.name sender.name",
+			actorID: "build.creator.id sender.id", action: "event", headline: "build.message pipeline.name", status: "job.state build.state",
+			pipeline: "build.web_url", repository: "pipeline.repository", branch: "build.branch", commit: "build.commit", message: "build.message",
+			version: "build.tag", external: "build.id", correlation: "build.id", resource: "build.id", name: "pipeline.name", kind: "=build",
+			account: "organization.slug", link: "build.web_url",
+		},
+	},
 	"opsgenie": {
 		fallback: change.Incident,
 		profile: profile{

@@ -50,6 +50,9 @@ func typeOf(who provider, p *payload, action, headline string) change.Type {
 			}
 		}
 	}
+	if len(p.scopes) > 0 && p.scopes[0]["incident"].IsObject() {
+		return change.Incident
+	}
 	if strings.Contains(strings.ToLower(headline), "deploy") {
 		return normalizers.Upgrade(change.Deployment, headline)
 	}
