@@ -22,7 +22,7 @@ const (
 	day      = 24 * time.Hour
 	fillSpan = 120 * day
 	listAsks = 30 // of each query, after one that is left out
-	listTime = 5 * time.Second
+	listTime = 3 * time.Second
 	settling = 5 * time.Second // for merges to calm down after filling
 )
 

@@ -5,7 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"runtime"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,6 +54,7 @@ const (
 	answerTimeout  = 10 * time.Second // for the last answers, after the end
 	visibleTimeout = 10 * time.Second
 	pollEvery      = 20 * time.Millisecond
+	grid           = time.Millisecond
 	progressEvery  = 250 * time.Millisecond
 	redialPause    = 20 * time.Millisecond
 )
@@ -164,27 +165,32 @@ func (g *generator) result(seen *watched, cpu time.Duration) loaded {
 	return out
 }
 
-// schedule hands out the times at which requests are due. It sleeps on a
-// thread of its own: a timer of the runtime can be a millisecond late.
+// schedule hands out the times at which requests are due, on a grid of a
+// millisecond: one waking serves all that is due by then.
 func (g *generator) schedule(ctx context.Context, begin time.Time) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer close(g.ticks)
-	every := float64(time.Second) / g.Rate
-	for n := 0; ; n++ {
-		due := begin.Add(time.Duration(float64(n) * every))
-		if !due.Before(g.end) {
-			return nil
+	ticker, err := newTicker(grid)
+	if err != nil {
+		return err
+	}
+	defer ticker.Close()
+	var passed [8]byte
+	sent := 0
+	for due := begin; due.Before(g.end); due = due.Add(grid) {
+		for time.Now().Before(due) {
+			if _, err := ticker.Read(passed[:]); err != nil {
+				return fmt.Errorf("wait for the timer: %w", err)
+			}
 		}
-		for wait := time.Until(due); wait > 0; wait = time.Until(due) {
-			preciseSleep(wait) // may end early
-		}
-		select {
-		case g.ticks <- due:
-		case <-ctx.Done():
-			return nil
+		for next := int(math.Round(g.Rate * (due.Sub(begin) + grid).Seconds())); sent < next; sent++ {
+			select {
+			case g.ticks <- due:
+			case <-ctx.Done():
+				return nil
+			}
 		}
 	}
+	return nil
 }
 
 // connection sends requests one after the other until the end.
