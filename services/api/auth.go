@@ -68,11 +68,11 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 func (a *API) keyOf(r *http.Request) (*registry.Key, error) {
 	header := r.Header.Values("Authorization")
 	if len(header) != 1 {
-		return nil, unauthenticated("send an API key, as Authorization: Bearer <key>")
+		return nil, unauthenticated("send an API key as a header, Authorization: Bearer wc_live_...")
 	}
 	scheme, token, _ := strings.Cut(header[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return nil, unauthenticated("the Authorization header must be: Bearer <key>")
+		return nil, unauthenticated("the Authorization header must be Bearer and the API key")
 	}
 	key, ok := a.Registry.KeyByToken(strings.TrimSpace(token))
 	if err := a.Registry.Fresh(); err != nil {

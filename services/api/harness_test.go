@@ -280,6 +280,20 @@ func (s *system) log(c *client.Client, in client.NewChange) client.Logged {
 	return logged
 }
 
+// logAll logs changes and waits until all can be queried.
+func (s *system) logAll(changes ...client.NewChange) {
+	s.t.Helper()
+	for _, in := range changes {
+		if _, err := s.admin.LogChange(s.t.Context(), in, client.WriteOptions{}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	eventually(s.t, func() error {
+		page, err := s.admin.Changes(s.t.Context(), client.ChangeFilter{Limit: 1})
+		return errors.Join(err, differ(int64(len(changes)), page.Meta.Total))
+	})
+}
+
 func jsonOf(t *testing.T, v any) string {
 	t.Helper()
 	b, err := json.Marshal(v)

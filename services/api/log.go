@@ -182,7 +182,8 @@ func identityOf(d *change.Delivery) store.Identity {
 // firstOf returns the first request with d's Idempotency-Key, or nil. What this
 // process took in lately it remembers; what is older, or came by another
 // process, is in the store. While the store cannot be asked, a request counts
-// as the first: taking it in goes before answering a repeat with the same id,
+// as the first, and so does a repeat that another process gets before the row
+// of the first is written: taking it in goes before answering with the same id,
 // and the normalizer, which waits for the store, records the fact once anyway.
 func (a *API) firstOf(ctx context.Context, d *change.Delivery) (*sighting, error) {
 	if d.Identity == "" {

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"testing"
@@ -60,6 +61,10 @@ func TestLog_SameIdempotencyKeyIsOneChange(t *testing.T) {
 	if first.Status != http.StatusCreated {
 		t.Fatalf("%d %s", first.Status, first.Body)
 	}
+	eventually(t, func() error { // another process knows what is written
+		page, err := s.admin.Deliveries(t.Context(), client.DeliveryFilter{Identity: "key:job-17"})
+		return errors.Join(err, differ(1, len(page.Data)))
+	})
 	for name, other := range map[string]*system{"same process": s, "another process": again} {
 		repeat := post(other, "/api/v1/changes", body)
 		if diff := cmp.Diff(first.json(t), repeat.json(t)); diff != "" || repeat.Status != http.StatusCreated {
@@ -110,6 +115,10 @@ func TestLog_IdempotencyKeyOfAnotherServiceIsAConflict(t *testing.T) {
 		}
 	}
 	post(s, "svc_a", http.StatusCreated)
+	eventually(t, func() error {
+		page, err := s.admin.Deliveries(t.Context(), client.DeliveryFilter{Identity: "key:one"})
+		return errors.Join(err, differ(1, len(page.Data)))
+	})
 	post(s, "svc_b", http.StatusConflict)
 	post(s.another(), "svc_b", http.StatusConflict)
 	post(s, "svc_a", http.StatusCreated)

@@ -262,9 +262,10 @@ func TestDead_PagesNewestFirst(t *testing.T) {
 func TestStats_CountsByWhatIsAsked(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.log(s.admin, client.NewChange{Summary: "a", Source: "jenkins"})
-	s.log(s.admin, client.NewChange{Summary: "b", Source: "jenkins", Type: "rollback"})
-	s.log(s.admin, client.NewChange{Summary: "c", Source: "argo"})
+	s.logAll(
+		client.NewChange{Summary: "a", Source: "jenkins"},
+		client.NewChange{Summary: "b", Source: "jenkins", Type: "rollback"},
+		client.NewChange{Summary: "c", Source: "argo"})
 	rows, err := s.admin.Stats(t.Context(), client.StatsFilter{By: []string{"source"}})
 	want := []client.StatsRow{{Group: map[string]string{"source": "jenkins"}, Count: 2}, {Group: map[string]string{"source": "argo"}, Count: 1}}
 	if diff := cmp.Diff(want, rows); diff != "" || err != nil {

@@ -185,14 +185,12 @@ func TestS1_Filters(t *testing.T) {
 		when := change.At(day.AddDate(0, 0, days))
 		return &when
 	}
-	for _, c := range []client.NewChange{
+	s.logAll([]client.NewChange{
 		{Summary: "one, of the API gateway", ServiceID: "svc_a", Type: "deployment", Source: "jenkins", OccurredAt: at(1), Repository: "acme/gw", Tags: []string{"red"}},
 		{Summary: "two", Type: "config_change", Source: "jenkins", Environment: "staging", OccurredAt: at(2), ChangedBy: "mona", Risk: "high"},
 		{Summary: "three", ServiceID: "svc_a", Type: "config_change", OccurredAt: at(3), Status: "failed"},
 		{Summary: "four", Type: "deployment", Environment: "staging", OccurredAt: at(4), Actor: &change.Actor{ID: "u-1", Name: "Lisa", Type: "user"}},
-	} {
-		s.log(s.admin, c)
-	}
+	}...)
 	f := func(query string, want ...string) {
 		t.Helper()
 		got := s.call("GET", "/api/v1/changes?"+query, "")
@@ -252,10 +250,13 @@ func TestS1_PagesGiveEachChangeOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	var want []string
-	for _, name := range []string{"a", "b", "c", "d", "e"} {
-		s.log(s.admin, client.NewChange{Summary: name})
-		want = slices.Insert(want, 0, name)
+	var changes []client.NewChange
+	for i, name := range []string{"a", "b", "c", "d", "e"} {
+		at := change.At(time.Now().Add(time.Duration(i/2) * time.Second))
+		changes = append(changes, client.NewChange{Summary: name, OccurredAt: &at})
+		want = append(want, name)
 	}
+	s.logAll(changes...)
 	for _, next := range []func(*client.ChangeFilter, client.Meta){
 		func(f *client.ChangeFilter, m client.Meta) { f.Offset = m.Offset + m.Limit },
 		func(f *client.ChangeFilter, m client.Meta) { f.Cursor = m.NextCursor },
@@ -278,6 +279,7 @@ func TestS1_PagesGiveEachChangeOnce(t *testing.T) {
 			}
 			next(&f, page.Meta)
 		}
+		slices.Sort(got)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("pages (-want +got):\n%s", diff)
 		}
@@ -289,6 +291,7 @@ func TestS1_PagesGiveEachChangeOnce(t *testing.T) {
 		}
 		got = append(got, c.Summary)
 	}
+	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("AllChanges (-want +got):\n%s", diff)
 	}
