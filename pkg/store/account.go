@@ -83,7 +83,7 @@ func (q *AccountQuery) statement() (string, []any, error) {
 	}
 	w.equal("source_id", q.SourceID)
 	w.between("received_at", q.Start, q.End)
-	statement := strings.ReplaceAll(accountStatement, "{where}", strings.ReplaceAll(w.String(), "\n", "\n        "))
+	statement := strings.ReplaceAll(accountStatement, "{where}", indent(indent(w.String())))
 	return statement, append(w.args, clickhouse.Named("bucket", q.Bucket.Milliseconds())), nil
 }
 

@@ -62,9 +62,31 @@ func (s *Store) Migrate(ctx context.Context) error {
 		s.log.Info("migrated", "migration", m.name)
 		ran++
 	}
+	if err := s.setRetention(ctx); err != nil {
+		return err
+	}
 	if ran > 0 && s.engine != nil {
 		return s.syncDirectories(ctx)
 	}
+	return nil
+}
+
+// setRetention gives payloads the configured lifetime, if the table was made
+// with another.
+func (s *Store) setRetention(ctx context.Context) error {
+	t := templateData{s.cfg}
+	var engine string
+	if err := s.conn.QueryRow(ctx, "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = {name:String}",
+		clickhouse.Named("database", s.cfg.Database), clickhouse.Named("name", t.Local("payloads"))).Scan(&engine); err != nil {
+		return fmt.Errorf("read the lifetime of payloads: %w", err)
+	}
+	if strings.Contains(engine, t.PayloadTTL()) {
+		return nil
+	}
+	if err := s.conn.Exec(ctx, "ALTER TABLE "+t.Local("payloads")+t.OnCluster()+" MODIFY TTL "+t.PayloadTTL()); err != nil {
+		return fmt.Errorf("set the lifetime of payloads: %w", err)
+	}
+	s.log.Info("payloads have a new lifetime", "days", s.cfg.PayloadDays)
 	return nil
 }
 
@@ -210,8 +232,10 @@ func (t templateData) Distributed(table string) string {
 		table, t.OnCluster(), t.Local(table), t.cfg.Cluster, t.Local(table))
 }
 
-// PayloadDays is how long payloads are kept.
-func (t templateData) PayloadDays() int { return t.cfg.PayloadDays }
+// PayloadTTL is when a payload goes. TTL takes no DateTime64.
+func (t templateData) PayloadTTL() string {
+	return fmt.Sprintf("toDateTime(received_at) + toIntervalDay(%d)", t.cfg.PayloadDays)
+}
 
 // Durable is the settings without which a power cut takes what was
 // acknowledged.

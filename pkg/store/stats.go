@@ -101,13 +101,12 @@ func (q *StatsQuery) statement() (string, []any, error) {
 	for _, name := range q.By {
 		by = append(by, dimensions[name])
 	}
-	groups := "[" + strings.Join(by, ", ") + "]"
-	if len(by) == 0 {
-		groups = "emptyArrayString()"
-	}
+	groups, keys := "emptyArrayString()", "start"
 	if len(by) > 0 {
-		top := fmt.Sprintf("%s IN (\n    SELECT %s FROM changes FINAL\n    WHERE %s\n    GROUP BY 1 ORDER BY count() DESC, 1 LIMIT {top:UInt32})", groups, groups, strings.ReplaceAll(w.String(), "\n", "\n    "))
-		w.add(top, "top", q.Top)
+		list := strings.Join(by, ", ")
+		groups, keys = "["+list+"]", "start, "+list
+		w.add(fmt.Sprintf("(%s) IN (\n    SELECT %s FROM changes FINAL\n    WHERE %s\n    GROUP BY %s\n    ORDER BY count() DESC, %s\n    LIMIT {top:UInt32})",
+			list, list, indent(w.String()), list, list), "top", q.Top)
 	}
 	bucket := q.Bucket.Milliseconds()
 	w.args = append(w.args, clickhouse.Named("bucket", max(bucket, 1)), clickhouse.Named("shift", bucketShift(q.Bucket)))
@@ -116,8 +115,8 @@ func (q *StatsQuery) statement() (string, []any, error) {
 		start = "toInt64(0)"
 		w.args = w.args[:len(w.args)-2]
 	}
-	return fmt.Sprintf("SELECT %s AS start, %s AS groups, count() AS n\nFROM changes FINAL\nWHERE %s\nGROUP BY start, groups\nORDER BY start, n DESC, groups\nLIMIT %d",
-		start, groups, w, maxStatsRows+1), w.args, nil
+	return fmt.Sprintf("SELECT %s AS start, %s AS groups, count() AS n\nFROM changes FINAL\nWHERE %s\nGROUP BY %s\nORDER BY start, n DESC, groups\nLIMIT %d",
+		start, groups, w, keys, maxStatsRows+1), w.args, nil
 }
 
 // bucketShift makes weeks begin on Monday: 1970 began on a Thursday.

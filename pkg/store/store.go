@@ -185,6 +185,9 @@ func (s *Store) Close() error {
 // Engine returns the embedded engine, for its HTTP interface; nil for a server.
 func (s *Store) Engine() *chdb.Engine { return s.engine }
 
+// Database returns the name of the database.
+func (s *Store) Database() string { return s.cfg.Database }
+
 // Ping reports whether ClickHouse answers.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.conn.Ping(ctx); err != nil {

@@ -57,6 +57,9 @@ func (w *where) between(column string, start, end time.Time) {
 
 func (w *where) String() string { return strings.Join(w.clauses, "\n  AND ") }
 
+// indent moves a condition into a subquery.
+func indent(condition string) string { return strings.ReplaceAll(condition, "\n", "\n    ") }
+
 // clone returns a copy to which more can be added.
 func (w *where) clone() *where {
 	return &where{clauses: w.clauses[:len(w.clauses):len(w.clauses)], args: w.args[:len(w.args):len(w.args)]}

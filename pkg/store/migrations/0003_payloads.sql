@@ -19,6 +19,6 @@ CREATE TABLE IF NOT EXISTS {{.Local "payloads"}}{{.OnCluster}}
 ENGINE = {{.Replacing "payloads" ""}}
 PARTITION BY toMonday(received_at)
 ORDER BY (org, received_at, id)
-TTL toDateTime(received_at) + toIntervalDay({{.PayloadDays}})
+TTL {{.PayloadTTL}}
 SETTINGS {{.Durable}}, ttl_only_drop_parts = 1;
 {{.Distributed "payloads"}}

@@ -1,0 +1,137 @@
+CREATE TABLE IF NOT EXISTS schema_migrations (number UInt32, name String, applied_at DateTime64(3, 'UTC')) ENGINE = MergeTree ORDER BY number SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480;
+
+-- 0001_changes
+-- 0001: what changed. The key follows from the id (it holds the time), so the
+-- same change always meets itself in the same partition, and the row with the
+-- highest version is the one that is seen: run << 48 | (2^48-1 - received ms),
+-- that is, the first delivery of the latest run.
+CREATE TABLE IF NOT EXISTS changes
+(
+    org                LowCardinality(String),
+    occurred_at        DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    id                 FixedString(16) CODEC(ZSTD(1)),
+    version            UInt64 CODEC(Delta, ZSTD(1)),
+    is_deleted         UInt8,
+    created_at         DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    service_id         LowCardinality(String),
+    service_name       LowCardinality(String),
+    change_type        LowCardinality(String),
+    action             LowCardinality(String),
+    status             LowCardinality(String),
+    summary            String CODEC(ZSTD(1)),
+    description        String CODEC(ZSTD(1)),
+    source             LowCardinality(String),
+    environment        LowCardinality(String),
+    risk_level         LowCardinality(String),
+    risk_hints         Array(LowCardinality(String)),
+    changed_by         LowCardinality(String),
+    actor_id           LowCardinality(String),
+    actor_name         LowCardinality(String),
+    actor_type         LowCardinality(String),
+    resource_type      LowCardinality(String),
+    resource_id        String CODEC(ZSTD(1)),
+    resource_name      String CODEC(ZSTD(1)),
+    resource_url       String CODEC(ZSTD(1)),
+    repository         LowCardinality(String),
+    commit_sha         String CODEC(ZSTD(1)),
+    commit_message     String CODEC(ZSTD(1)),
+    branch             LowCardinality(String),
+    software_version   String CODEC(ZSTD(1)),
+    pr_number          String CODEC(ZSTD(1)),
+    pr_url             String CODEC(ZSTD(1)),
+    pipeline_url       String CODEC(ZSTD(1)),
+    account            LowCardinality(String),
+    region             LowCardinality(String),
+    external_id        String CODEC(ZSTD(1)),
+    correlation_id     String CODEC(ZSTD(1)),
+    session_id         String CODEC(ZSTD(1)),
+    tags               Array(LowCardinality(String)),
+    metadata           String CODEC(ZSTD(1)),
+    source_id          LowCardinality(String),
+    delivery_id        FixedString(16) CODEC(ZSTD(1)),
+    record_index       UInt32,
+    provider           LowCardinality(String),
+    normalizer         LowCardinality(String),
+    normalizer_version UInt32,
+    detected_by        LowCardinality(String),
+    run                UInt16,
+    chain              LowCardinality(String),
+    frame_no           UInt64 CODEC(Delta, ZSTD(1)),
+    place              UInt32,
+    -- The words of the summary, whatever their case.
+    INDEX by_summary lowerUTF8(summary) TYPE text(tokenizer = 'splitByNonAlpha'),
+    -- What a delivery made: its changes may have occurred at any time.
+    INDEX by_delivery delivery_id TYPE bloom_filter(0.001)
+)
+ENGINE = ReplacingMergeTree(version, is_deleted)
+PARTITION BY toYYYYMM(occurred_at)
+ORDER BY (org, occurred_at, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480,
+    -- Months that are over come to rest in one part, which FINAL reads as it is.
+    min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
+
+-- 0002_deliveries
+-- 0002: what arrived and what became of it: a row for every place of every
+-- frame, which proves that nothing is lost. version: run << 48 | normalized ms,
+-- so that the latest word on a delivery is the one that is seen.
+CREATE TABLE IF NOT EXISTS deliveries
+(
+    org            LowCardinality(String),
+    received_at    DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    id             FixedString(16) CODEC(ZSTD(1)),
+    version        UInt64 CODEC(Delta, ZSTD(1)),
+    first_received DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    normalized_at  DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    stored_at      DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    source_id      LowCardinality(String),
+    identity       String CODEC(ZSTD(1)),
+    outcome        LowCardinality(String),
+    reason         String CODEC(ZSTD(1)),
+    provider       LowCardinality(String),
+    detected_by    LowCardinality(String),
+    conflict       UInt8,
+    changes        UInt32,
+    dead_records   UInt32,
+    size           UInt64,
+    body_hash      FixedString(32) CODEC(NONE),
+    run            UInt16,
+    lane           LowCardinality(String),
+    chain          LowCardinality(String),
+    frame_no       UInt64 CODEC(Delta, ZSTD(1)),
+    place          UInt32,
+    -- Is this delivery's identity known already?
+    INDEX by_identity identity TYPE text(tokenizer = 'array'),
+    -- Which places of a chain's frames are stored?
+    INDEX by_chain chain TYPE set(64),
+    INDEX by_frame frame_no TYPE minmax
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY toYYYYMM(received_at)
+ORDER BY (org, received_at, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480,
+    min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
+
+-- 0003_payloads
+-- 0003: each delivery as it came, byte for byte. Weeks expire whole: a part is
+-- dropped once its last row has, instead of being written again without some.
+CREATE TABLE IF NOT EXISTS payloads
+(
+    org         LowCardinality(String),
+    received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    id          FixedString(16) CODEC(ZSTD(1)),
+    source_id   LowCardinality(String),
+    identity    String CODEC(ZSTD(1)),
+    header      String CODEC(ZSTD(1)),
+    body        String CODEC(ZSTD(1)),
+    lane        LowCardinality(String),
+    chain       LowCardinality(String),
+    frame_no    UInt64 CODEC(Delta, ZSTD(1)),
+    place       UInt32,
+    INDEX by_chain chain TYPE set(64),
+    INDEX by_frame frame_no TYPE minmax
+)
+ENGINE = ReplacingMergeTree()
+PARTITION BY toMonday(received_at)
+ORDER BY (org, received_at, id)
+TTL toDateTime(received_at) + toIntervalDay(90)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480, ttl_only_drop_parts = 1;
