@@ -213,6 +213,7 @@ func TestServer_FinishesWhatItHasWhenStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	body, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
 	if string(body) != "done" {
 		t.Errorf("answer %q", body)
 	}

@@ -197,8 +197,6 @@ func (k *Key) validate() error {
 	)
 }
 
-func (s *Service) normalize() {}
-
 func (s *Service) validate() error {
 	if !idForm.MatchString(s.ID) || !strings.HasPrefix(s.ID, servicePrefix) {
 		return problem.Invalid("id", "svc_ and 1 to 40 letters or digits")

@@ -175,6 +175,7 @@ func readAnswers(conn net.Conn, want int) []answer {
 			return all
 		}
 		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
 		if err != nil {
 			return all
 		}

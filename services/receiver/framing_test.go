@@ -157,7 +157,7 @@ func TestFraming_AnswersPipelinedRequestsInOrder(t *testing.T) {
 			sent.WriteString(request(d.token, "{"))
 			want = append(want, 400)
 		case 3:
-			sent.WriteString(fmt.Sprintf("GET %s%s HTTP/1.1\r\nHost: x\r\n\r\n", receiver.Prefix, d.token))
+			fmt.Fprintf(&sent, "GET %s%s HTTP/1.1\r\nHost: x\r\n\r\n", receiver.Prefix, d.token)
 			want = append(want, 405)
 		}
 	}
