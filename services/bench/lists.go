@@ -21,7 +21,7 @@ var listRanges = []struct {
 const (
 	day      = 24 * time.Hour
 	fillSpan = 120 * day
-	listAsks = 30 // of each query, after one that is left out
+	listAsks = 100 // of each query, after one that is left out
 	listTime = 3 * time.Second
 	settling = 5 * time.Second // for merges to calm down after filling
 )

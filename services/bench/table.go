@@ -29,6 +29,9 @@ func (r *Report) write(out io.Writer) error {
 }
 
 func (r *Report) writeRates(t *table) {
+	if r.Noop == nil && r.Publish == nil && r.Receiver == nil && r.Maximum == nil {
+		return
+	}
 	t.title("At full load", "per s", "to no-op", "to publish", "p50 ms", "p99 ms", "server µs", "to no-op")
 	row := func(name string, rate float64, l Latency, cpu float64, x *Ratios) {
 		if x == nil {

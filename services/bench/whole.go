@@ -16,6 +16,7 @@ const (
 	acknowledgedRate = 2000
 	queryableRate    = 1000
 	openLoopTime     = 15 * time.Second
+	queryableTime    = 5 * time.Second // at least: a sample takes a while
 	pollers          = 3
 	fullLoadTime     = 6 * time.Second
 	tryTime          = 8 * time.Second
@@ -91,7 +92,7 @@ func (r *run) acknowledged(ctx context.Context, s *server) error {
 
 func (r *run) queryable(ctx context.Context, s *server) error {
 	r.say("time until the API shows it at %d/s", queryableRate)
-	job := r.load(s.addr, s.path, s.secret, r.short(openLoopTime))
+	job := r.load(s.addr, s.path, s.secret, max(queryableTime, r.short(openLoopTime)))
 	job.Rate, job.Warmup = queryableRate, time.Second
 	job.Pollers, job.URL, job.Key = pollers, "http://"+s.addr, s.apiKey
 	got, err := s.send(ctx, job, nil)
