@@ -29,6 +29,8 @@ import (
 type Config struct {
 	// PublicURL is how webhook senders reach the receiver, for the URLs that are shown.
 	PublicURL string
+	// BodyTimeout is how long a request's body may take to arrive.
+	BodyTimeout time.Duration
 	// MaxTails is how many live tails may be open at the same time.
 	MaxTails int
 	// MaxKeyTails is how many of them one key may have.
@@ -39,7 +41,7 @@ type Config struct {
 
 // DefaultConfig returns the settings of a single machine.
 func DefaultConfig() Config {
-	return Config{PublicURL: "http://127.0.0.1:8080", MaxTails: 1000, MaxKeyTails: 10, Heartbeat: 15 * time.Second}
+	return Config{PublicURL: "http://127.0.0.1:8080", BodyTimeout: 5 * time.Second, MaxTails: 1000, MaxKeyTails: 10, Heartbeat: 15 * time.Second}
 }
 
 // Validate reports every fault of the configuration at once.
@@ -47,6 +49,9 @@ func (c Config) Validate() error {
 	var errs []error
 	if c.PublicURL == "" {
 		errs = append(errs, errors.New("api public url: must be set"))
+	}
+	if c.BodyTimeout <= 0 {
+		errs = append(errs, errors.New("api body timeout: must be more than 0"))
 	}
 	if c.MaxTails < 1 || c.MaxKeyTails < 1 {
 		errs = append(errs, errors.New("api tails: must be at least 1"))

@@ -24,6 +24,7 @@ func register[I, O any](a *API, op huma.Operation, scope auth.Scope, handle func
 	if op.MaxBodyBytes == 0 {
 		op.MaxBodyBytes = 64 << 10
 	}
+	op.BodyReadTimeout = a.cfg.BodyTimeout
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {
@@ -59,6 +60,10 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 			problem.Write(w, problem.Invalid(clip(name), "the parameter is given more than once; give it once"))
 			return
 		}
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		problem.Write(w, problem.New(problem.Unsupported, "unsupported_encoding", "send the body as it is, without Content-Encoding"))
+		return
 	}
 	next(huma.WithContext(ctx, auth.WithPrincipal(ctx.Context(), p)))
 }

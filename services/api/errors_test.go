@@ -87,6 +87,7 @@ func TestAPI_RefusalsNameTheFieldAndTheCure(t *testing.T) {
 	post(``, bad, "malformed", "", "required")
 	post(`{"summary": "`+strings.Repeat("x", 1<<20)+`"}`, http.StatusRequestEntityTooLarge, "body_too_large", "", "1048576")
 	post(`summary=x`, http.StatusUnsupportedMediaType, "unsupported_media_type", "", "application/json", "Content-Type", "application/x-www-form-urlencoded")
+	post(`{"summary": "x"}`, http.StatusUnsupportedMediaType, "unsupported_encoding", "", "Content-Encoding", "Content-Encoding", "gzip")
 	f("POST", changes+"?wait=11s", `{"summary": "x"}`, bad, "invalid_wait", "wait", "10s")
 	f("POST", changes+"?wait=long", `{"summary": "x"}`, bad, "invalid_wait", "wait", "15m")
 	f("POST", "/api/v1/services/svc_none/changes", `{"summary": "x"}`, http.StatusNotFound, "service_not_found", "", "no such service")

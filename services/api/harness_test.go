@@ -38,6 +38,8 @@ func TestMain(m *testing.M) { os.Exit(chdbtest.Main(m)) }
 const (
 	orgName  = "acme"
 	adminKey = "ak_live_xxxxx_of_the_admin"
+	// readTimeout is short, so that what waits for longer shows that it may.
+	readTimeout = time.Second
 )
 
 // system is the API with all that is real behind it: bus, registry, store, and
@@ -84,7 +86,9 @@ func start(t *testing.T, edit ...func(*api.Deps, *api.Config)) *system {
 	if s.api, err = api.New(deps, cfg); err != nil {
 		t.Fatal(err)
 	}
-	s.Server = httptest.NewServer(s.api.Handler())
+	s.Server = httptest.NewUnstartedServer(s.api.Handler())
+	s.Server.Config.ReadTimeout = readTimeout
+	s.Server.Start()
 	s.run(s.committer.Run, s.registry.Run, s.api.Run, s.pipeline)
 	t.Cleanup(s.CloseClientConnections)
 	s.org(orgName)

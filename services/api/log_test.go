@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +31,38 @@ func TestLog_WaitMakesItReadable(t *testing.T) {
 	if read := s.call("GET", "/api/v1/changes/"+id, ""); read.Status != http.StatusOK {
 		t.Errorf("%d %s", read.Status, read.Body)
 	}
+}
+
+// Waiting may take longer than the request's body might have taken.
+func TestLog_WaitOutlastsTheBodysDeadline(t *testing.T) {
+	t.Parallel()
+	const body = 100 * time.Millisecond
+	s := start(t, func(d *api.Deps, cfg *api.Config) {
+		cfg.BodyTimeout = body
+		d.Committer = &lateCommitter{Committer: d.Committer, t: t, after: 4 * body}
+	})
+	got := s.call("POST", "/api/v1/changes?wait=10s", `{"summary": "late"}`)
+	if got.Status != http.StatusCreated || got.Header.Get("X-Whatchanged-Visible") != "true" {
+		t.Errorf("%d %s %s", got.Status, got.Header, got.Body)
+	}
+}
+
+// lateCommitter says that it has committed some time before it does.
+type lateCommitter struct {
+	api.Committer
+	t     *testing.T
+	after time.Duration
+}
+
+func (c *lateCommitter) Commit(ctx context.Context, d *change.Delivery) (bus.Position, error) {
+	late := *d
+	late.Body = slices.Clone(d.Body)
+	time.AfterFunc(c.after, func() {
+		if _, err := c.Committer.Commit(ctx, &late); err != nil {
+			c.t.Error(err)
+		}
+	})
+	return bus.Position{}, nil
 }
 
 // A wait that ends too early is still a 201, and says so.

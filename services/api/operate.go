@@ -18,7 +18,7 @@ import (
 // registerOperation adds what operators and tools ask for, which needs no key,
 // and freezes the OpenAPI document.
 func (a *API) registerOperation() error {
-	allowNull(a.huma.OpenAPI().Components.Schemas)
+	finish(a.huma.OpenAPI().Components.Schemas)
 	document, err := json.MarshalIndent(a.huma.OpenAPI(), "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the OpenAPI document: %w", err)

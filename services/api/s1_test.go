@@ -40,7 +40,7 @@ func (s *system) printed(command string) answer {
 	return s.send(curl(s.t, command, nil))
 }
 
-// S1-5, S1-8, S1-25 to S1-29, S1-38 to S1-40: the printed examples run as
+// S1-5, S1-25, S1-26, S1-27, S1-28, S1-29, S1-38, S1-39, S1-40: the printed examples run as
 // printed, and answer with what is printed.
 func TestS1_PrintedExamplesRunAsPrinted(t *testing.T) {
 	t.Parallel()
@@ -91,7 +91,7 @@ func TestS1_PrintedExamplesRunAsPrinted(t *testing.T) {
 	}
 }
 
-// S1-3, S1-9, S1-11, S1-13, S1-20, S1-21: a summary is enough, and the rest has
+// S1-1, S1-3, S1-9, S1-11, S1-13, S1-20, S1-21: a summary is enough, and the rest has
 // the printed defaults.
 func TestS1_DefaultsOfASummaryAlone(t *testing.T) {
 	t.Parallel()
@@ -112,8 +112,9 @@ func TestS1_DefaultsOfASummaryAlone(t *testing.T) {
 	}
 }
 
-// S1-10 to S1-24: every printed field is taken, kept, and given back by all
-// three ways to read a change.
+// S1-10, S1-12, S1-14, S1-15, S1-16, S1-17, S1-18, S1-19, S1-22, S1-23, S1-24:
+// every printed field is taken, kept, and given back by all three ways to read
+// a change.
 func TestS1_EveryFieldComesBack(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -173,7 +174,7 @@ func TestS1_TypesOfChange(t *testing.T) {
 	}
 }
 
-// S1-4, S1-6, S1-30 to S1-37: each filter and the paging, alone and together.
+// S1-4, S1-6, S1-30, S1-31, S1-32, S1-33, S1-34, S1-35, S1-36, S1-37: each filter and the paging, alone and together.
 func TestS1_Filters(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,9 +57,17 @@ func document() huma.Config {
 	}
 }
 
-// allowNull makes null in a new change the same as no value: what builds JSON
-// from a CI job's variables often cannot leave a field out.
-func allowNull(schemas huma.Registry) {
+// finish completes the schemas. In a new change, null is the same as no value:
+// what builds JSON from a CI job's variables often cannot leave a field out.
+// And answers may get more fields than they have today, so a client that was
+// made from the document must not refuse them.
+func finish(schemas huma.Registry) {
+	sent := []string{"Actor", "Resource"} // and what is new or a patch
+	for name, s := range schemas.Map() {
+		if !strings.HasPrefix(name, "New") && !strings.HasSuffix(name, "Patch") && !slices.Contains(sent, name) {
+			s.AdditionalProperties = nil
+		}
+	}
 	s := schemas.Map()["NewChange"]
 	for name, property := range s.Properties {
 		property.Nullable = property.Ref == "" && name != "summary"
