@@ -169,10 +169,13 @@ func (b *Bus) Close() error {
 	if b.nc != nil {
 		b.nc.Close()
 	}
-	if b.embedded != nil {
-		b.embedded.stop()
-	}
 	b.codec.close()
+	if b.embedded == nil {
+		return nil
+	}
+	if err := b.embedded.close(); err != nil {
+		return fmt.Errorf("close the embedded nats-server: %w", err)
+	}
 	return nil
 }
 

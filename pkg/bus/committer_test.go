@@ -329,6 +329,63 @@ func TestCommitter_RefusesBelowTheDiskReserve(t *testing.T) {
 	commit(t, c, delivery(3, "{}"))
 }
 
+func TestConnect_RefusesADirectoryInUse(t *testing.T) {
+	cfg := bustest.Config(t)
+	bustest.Connect(t, cfg)
+	_, err := bus.Connect(t.Context(), cfg, bustest.Log(t), prometheus.NewRegistry())
+	if err == nil || !strings.Contains(err.Error(), "another process uses the bus") {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestConnect_RefusesMoreThanTheVolumeHas(t *testing.T) {
+	cfg := bustest.Config(t)
+	cfg.MaxBytes = 1 << 55
+	_, err := bus.Connect(t.Context(), cfg, bustest.Log(t), prometheus.NewRegistry())
+	if err == nil || !strings.Contains(err.Error(), "80 % of it less the reserve") {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestConfig_ReportsEveryFaultAtOnce(t *testing.T) {
+	err := bus.Config{MaxBytes: -1, Replicas: 9, CertFile: "cert.pem", DiskReserve: -1}.Validate()
+	for _, want := range []string{"dir:", "max_bytes:", "replicas:", "cert_file", "disk_reserve:"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q in it", err, want)
+		}
+	}
+	if err := bus.DefaultConfig().Validate(); err != nil {
+		t.Errorf("the defaults: %v", err)
+	}
+}
+
+func TestStatus_TellsWhatIsInForce(t *testing.T) {
+	b := bustest.New(t)
+	c := run(t, b, change.Fresh)
+	commit(t, c, delivery(1, "{}"))
+	st, err := b.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !st.Embedded || st.SyncAlways == nil || !*st.SyncAlways || st.MaxPayload != 32<<20 {
+		t.Errorf("status %+v", st)
+	}
+	got := map[string]int64{}
+	for _, s := range st.Streams {
+		got[s.Name] = s.MaxBytes
+	}
+	want := map[string]int64{ // 60, 25, 5 and 5 percent
+		bus.Deliveries: 1 << 30, bus.Changes: (1 << 30) / 60 * 25, bus.Audit: (1 << 30) / 60 * 5, bus.Dead: (1 << 30) / 60 * 5,
+		bus.Advisory: 16 << 20,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("(-want +got)\n%s", diff)
+	}
+	if first := st.Streams[0]; first.Messages != 1 || first.LastTime.IsZero() {
+		t.Errorf("deliveries %+v", first)
+	}
+}
+
 func ids(frames []*bus.DeliveryFrame) (list []change.DeliveryID) {
 	for _, f := range frames {
 		for _, d := range f.Deliveries {

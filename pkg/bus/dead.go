@@ -215,12 +215,13 @@ func (b *Bus) shedDead(ctx context.Context) error {
 	return nil
 }
 
-// The kinds of alarms: signs that stored frames were lost or changed.
+// The kinds of alarms: most are signs that stored frames were lost or changed.
 const (
 	alarmHole    = "hole"
 	alarmHash    = "hash"
 	alarmLost    = "lost"
 	alarmHeaders = "headers"
+	alarmFull    = "full" // of CHANGES or DEAD: nothing is lost, and nothing moves
 )
 
 // alarm makes known that a chain is broken: a metric, a log line, a dead letter.

@@ -60,7 +60,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		redeliveries: counters("redeliveries_total", "Frames put back for later.", "consumer"),
 		deadLetters:  counters("dead_letters_total", "Dead letters stored, by stage.", "stage"),
 		deadShed:     counters("dead_shed_total", "Dead letters removed for room; their bytes are in payloads.").WithLabelValues(),
-		alarms:       counters("alarms_total", "Signs of lost or changed frames, by kind.", "kind"),
+		alarms:       counters("alarms_total", "Signs of lost or changed frames, and full streams, by kind.", "kind"),
 		trimmed:      counters("trimmed_frames_total", "Stored frames purged.", "stream"),
 		restarts:     counters("server_restarts_total", "Restarts of the embedded server to free a wedged stream.").WithLabelValues(),
 		asyncErrors:  counters("connection_errors_total", "Errors the connection reported by itself.").WithLabelValues(),

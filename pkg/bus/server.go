@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"golang.org/x/sys/unix"
 )
 
 // embedded is the nats-server in this process. It opens no port, and can be
@@ -23,6 +24,7 @@ type embedded struct {
 	dir  string
 	log  *slog.Logger
 
+	lock     *os.File
 	maxBytes int64 // of DELIVERIES
 
 	mu  sync.Mutex
@@ -35,12 +37,16 @@ func startEmbedded(cfg Config, log *slog.Logger) (*embedded, error) {
 	if err := makeDir(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("make the bus directory: %w", err)
 	}
-	maxBytes, err := embeddedMaxBytes(cfg)
+	lock, err := lockDir(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
+	maxBytes, err := embeddedMaxBytes(cfg)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	e := &embedded{
-		dir: cfg.Dir, log: log, maxBytes: maxBytes,
+		dir: cfg.Dir, log: log, lock: lock, maxBytes: maxBytes,
 		opts: &server.Options{
 			ServerName:         "whatchanged",
 			DontListen:         true, // the only client is in this process
@@ -55,9 +61,22 @@ func startEmbedded(cfg Config, log *slog.Logger) (*embedded, error) {
 		},
 	}
 	if err := e.start(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, lock.Close())
 	}
 	return e, nil
+}
+
+// lockDir keeps other processes away: nats-server does not, and two of them on
+// one directory destroy it. The lock ends with the process, however it ends.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the bus directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another process uses the bus in %s: %w", dir, err), f.Close())
+	}
+	return f, nil
 }
 
 func (e *embedded) start() error {
@@ -76,6 +95,12 @@ func (e *embedded) start() error {
 	defer e.mu.Unlock()
 	e.srv = srv
 	return nil
+}
+
+// close stops the server for good.
+func (e *embedded) close() error {
+	e.stop()
+	return e.lock.Close()
 }
 
 func (e *embedded) stop() {

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strconv"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ type settler struct {
 	stage    string // of the dead letters it writes
 	bytes    bool   // whether they need the frame's bytes: nobody else stores them
 	attempts attempts
+	log      seldom
 }
 
 // settle is the one place where messages are acknowledged. ref is empty for what
@@ -55,7 +57,7 @@ func (s *settler) settle(ctx context.Context, m jetstream.Msg, ref FrameRef, err
 		s.bury(ctx, m, d, err, malformedTries)
 	default:
 		s.bus.metrics.redeliveries.WithLabelValues(s.durable).Inc()
-		s.bus.log.Warn("frame is put back for later", "consumer", s.durable, "chain", ref.Chain, "frame", ref.Number,
+		s.log.warn(s.bus.log, "frame is put back for later", "consumer", s.durable, "chain", ref.Chain, "frame", ref.Number,
 			"delivered", delivered, "error", err)
 		_ = m.NakWithDelay(backoff(delivered)) // without a connection the ack wait does the same
 	}
@@ -85,6 +87,23 @@ func (s *settler) done(ctx context.Context, what string, ack func(context.Contex
 	defer cancel()
 	if err := ack(ctx); err != nil {
 		s.bus.log.Warn("cannot settle", "consumer", s.durable, "what", what, "error", err)
+	}
+}
+
+// seldom logs a warning that repeats once in a while; a counter has them all.
+type seldom struct {
+	mu   sync.Mutex
+	next time.Time
+}
+
+const seldomEvery = 10 * time.Second
+
+func (l *seldom) warn(log *slog.Logger, message string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); now.After(l.next) {
+		l.next = now.Add(seldomEvery)
+		log.Warn(message, args...) //nolint:sloglint // a fixed phrase at each caller
 	}
 }
 

@@ -28,6 +28,9 @@ func (b *Bus) publishSurely(ctx context.Context, msg *nats.Msg) error {
 			return fmt.Errorf("publish on %s: %w (last: %w)", msg.Subject, ctx.Err(), err)
 		}
 		b.log.Warn("publish has to be tried again", "subject", msg.Subject, "try", try, "error", err)
+		if isFull(err) {
+			b.metrics.alarms.WithLabelValues(alarmFull).Inc()
+		}
 		if isFull(err) && strings.HasPrefix(msg.Subject, "dead.") {
 			if err := b.shedDead(ctx); err != nil {
 				b.log.Error("cannot make room for dead letters", "error", err)
