@@ -28,11 +28,11 @@ func (g *generator) poll(ctx context.Context, seen *watched) error {
 		if err != nil {
 			return fmt.Errorf("ask for the changes of a delivery: %w", err)
 		}
+		took := time.Since(s.accepted)
 		seen.mu.Lock()
-		if visible {
-			seen.latency.add(time.Since(s.accepted))
-		} else {
-			seen.missed++
+		seen.latency.add(took)
+		if !visible {
+			seen.missed++ // and it took at least as long as we waited
 		}
 		seen.mu.Unlock()
 	}
