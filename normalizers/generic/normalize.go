@@ -122,7 +122,11 @@ func draft(v gjson.Result, r normalizers.Record) normalizers.Draft {
 	if risk := change.Risk(strings.ToLower(p.find(who.risk, usual.risk))); slices.Contains(change.Risks(), risk) {
 		c.Risk = risk
 	}
-	if t, ok := normalizers.ParseTime(orElse(p.find(who.time, usual.time), r.EnvelopeTime)); ok {
+	t, ok := p.findTime(who.time, usual.time)
+	if !ok {
+		t, ok = normalizers.ParseTime(r.EnvelopeTime)
+	}
+	if ok {
 		c.OccurredAt = change.At(t)
 	}
 	c.Summary = summary(&c, r, headline)

@@ -2,8 +2,11 @@ package generic
 
 import (
 	"strings"
+	"time"
 
 	"github.com/tidwall/gjson"
+
+	"whatchanged/normalizers"
 )
 
 // profile says under which names something speaks of our fields. Each is a
@@ -138,6 +141,22 @@ func (m members) get(path string) gjson.Result {
 // provider's: "=word" is a word of ours, and "@" says that the provider has
 // none and no other is looked for.
 func (p *payload) find(own, usual string) string {
+	return p.findIf(own, usual, func(string) bool { return true })
+}
+
+// findTime returns the first path that holds a time. Before 1990 there were no
+// webhooks: such a number is something else.
+func (p *payload) findTime(own, usual string) (t time.Time, ok bool) {
+	p.findIf(own, usual, func(s string) bool {
+		t, ok = normalizers.ParseTime(s)
+		ok = ok && t.Year() >= 1990
+		return ok
+	})
+	return t, ok
+}
+
+// findIf returns the text of the first path that holds some and suits.
+func (p *payload) findIf(own, usual string, suits func(string) bool) string {
 	if own == "@" || len(p.scopes) == 0 {
 		return ""
 	}
@@ -145,7 +164,7 @@ func (p *payload) find(own, usual string) string {
 		if word, ok := strings.CutPrefix(path, "="); ok {
 			return word
 		}
-		if s := text(p.scopes[0].get(path)); s != "" {
+		if s := text(p.scopes[0].get(path)); s != "" && suits(s) {
 			return s
 		}
 	}
@@ -153,7 +172,7 @@ func (p *payload) find(own, usual string) string {
 		for path := range strings.FieldsSeq(usual) {
 			v := scope.get(path)
 			s := text(v)
-			if s == "" {
+			if s == "" || !suits(s) {
 				continue
 			}
 			if i == 0 && !v.IsObject() && len(s) < maxText {
