@@ -224,7 +224,9 @@ func (f *finisher) setService(c *change.Change) {
 	}
 	service := f.delivery.Service
 	if service == (change.Service{}) && f.settings.FindService != nil {
-		service, _ = f.settings.FindService(c.Repository, c.Resource)
+		if found, ok := f.settings.FindService(c.Repository, c.Resource); ok {
+			service = found
+		}
 	}
 	if service == (change.Service{}) && c.ServiceName == "" {
 		service = f.settings.DefaultService

@@ -170,6 +170,9 @@ func (o *opener) addUnknown(body []byte, v gjson.Result, w wrapping) error {
 	if w.carrier != "" && o.takes(w.carrier) {
 		return o.add(body, w.carrier, w.by, "", w)
 	}
+	if o.pinned != "" {
+		return o.add(body, o.pinned, "source", o.header.Get(eventHeaders[o.pinned]), w)
+	}
 	event := ""
 	if o.header.Get("Webhook-Id") != "" { // Standard Webhooks: {"type","timestamp","data"}
 		event = v.Get("type").String()
@@ -185,9 +188,6 @@ func (o *opener) add(body []byte, provider, by, event string, w wrapping) error 
 	}
 	if !o.takes(provider) {
 		provider, by = o.pinned, "source"
-		if event == "" {
-			event = o.header.Get(eventHeaders[provider])
-		}
 	}
 	o.records = append(o.records, Record{
 		Provider:     provider,
