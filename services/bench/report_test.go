@@ -30,9 +30,9 @@ func fields(t reflect.Type, path string) []string {
 		return []string{path + " " + strings.TrimRight(t.Kind().String(), "0123456789")}
 	}
 	var all []string
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		all = append(all, fields(t.Field(i).Type, strings.TrimPrefix(path+"."+name, "."))...)
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		all = append(all, fields(f.Type, strings.TrimPrefix(path+"."+name, "."))...)
 	}
 	return all
 }
