@@ -153,7 +153,9 @@ func (r *record) metadata(rec normalizers.Record) []byte {
 	m.Set("sourceIPAddress", r.sourceIP)
 	m.Set("userAgent", r.userAgent)
 	m.Set("vpcEndpointId", r.vpcEndpoint)
-	m.Set("requestID", r.requestID)
+	if r.sharedEventID != "" { // else it is the correlation id
+		m.Set("requestID", r.requestID)
+	}
 	m.Set("userIdentity", redact.JSON(r.identity))
 	m.Set("requestParameters", redact.JSON(r.request))
 	m.Set("serviceEventDetails", redact.JSON(r.serviceDetails))

@@ -12,13 +12,13 @@ type record struct {
 	eventVersion, eventTime, eventSource, eventName, eventType, eventCategory string
 	eventID, sharedEventID, requestID                                         string
 	region, account, sourceIP, userAgent, vpcEndpoint                         string
-	errorCode, errorMessage                                                   string
+	errorCode                                                                 string
 	fromConsole                                                               bool
 
 	readOnly, managementEvent         gjson.Result
 	identity                          gjson.Result
 	request, response, serviceDetails gjson.Result
-	resources, additional             gjson.Result
+	resources                         gjson.Result
 
 	service string // eventSource less ".amazonaws.com"
 	name    string // eventName less the API date it may end with
@@ -58,8 +58,6 @@ func parse(json []byte) *record {
 			r.vpcEndpoint = v.String()
 		case "errorCode":
 			r.errorCode = v.String()
-		case "errorMessage":
-			r.errorMessage = v.String()
 		case "sessionCredentialFromConsole":
 			r.fromConsole = v.String() == "true"
 		case "readOnly":
@@ -74,8 +72,6 @@ func parse(json []byte) *record {
 			r.response = v
 		case "serviceEventDetails":
 			r.serviceDetails = v
-		case "additionalEventData":
-			r.additional = v
 		case "resources":
 			r.resources = v
 		}

@@ -290,11 +290,8 @@ func (e *entry) kubernetes() string {
 func (e *entry) kept() []byte {
 	var m normalizers.Meta
 	m.Set("serviceName", e.serviceName)
-	m.Set("methodName", e.methodName)
-	m.Set("resourceName", e.resourceName)
 	m.Set("logName", e.logName)
 	m.Set("severity", e.severity)
-	m.Set("insertId", e.insertID)
 	m.Set("receiveTimestamp", e.received)
 	m.Set("operation", redact.JSON(e.operation))
 	m.Set("status", redact.JSON(e.status))
