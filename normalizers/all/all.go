@@ -18,11 +18,11 @@ func Set() normalizers.Set {
 	set := make(normalizers.Set)
 	for _, n := range []normalizers.Normalizer{
 		api.New(),
-		generic.New(),
-		gcp.New(),
-		cloudtrail.New(),
-		azure.New(),
 		aws.New(),
+		azure.New(),
+		cloudtrail.New(),
+		gcp.New(),
+		generic.New(),
 		github.New(),
 		gitlab.New(),
 	} {
