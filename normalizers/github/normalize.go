@@ -1,6 +1,5 @@
-// Package github turns GitHub's webhooks into changes. What it says follows
-// the mapping table of docs/providers; what it does not know becomes a change
-// of type other, never an error.
+// Package github turns GitHub's webhooks into changes. What it does not know
+// becomes a change of type other, never an error.
 package github
 
 import (
