@@ -239,6 +239,17 @@ func TestTail_ComesBackAndEndsWhereRetryingCannotHelp(t *testing.T) {
 	}
 }
 
+func TestTail_SaysThatTheServerCannotBeReached(t *testing.T) {
+	c, asked := serve(t, hangUp)
+	var got []error
+	for _, err := range c.Tail(t.Context(), client.ChangeFilter{}) {
+		got = append(got, err)
+	}
+	if len(got) != 1 || got[0] == nil || len(asked()) != 1 {
+		t.Errorf("%d connections, %v", len(asked()), got)
+	}
+}
+
 func TestTail_StopsWhenTheCallerDoes(t *testing.T) {
 	id := change.NewID(time.Now(), "a", "b", "c")
 	c, asked := serve(t, say(http.StatusOK, event(id, "one")+event(id, "two")))

@@ -25,13 +25,19 @@ const silence = time.Minute
 // Tail yields changes as they are recorded, from now on, until ctx ends or the
 // caller stops. A broken connection is made again; what was recorded in
 // between is not shown, so a caller who must miss nothing lists it afterwards.
-// An error that retrying cannot cure ends it. Limit, offset, cursor, sort and
+// A server that cannot be reached at first, or an error that retrying cannot
+// cure, ends it. Limit, offset, cursor, sort and
 // times of the filter have no meaning here.
 func (c *Client) Tail(ctx context.Context, f ChangeFilter) iter.Seq2[change.Change, error] {
 	return func(yield func(change.Change, error) bool) {
 		wait := backoff.NewExponentialBackOff()
+		reached := false
+		connected := func() {
+			reached = true
+			wait.Reset()
+		}
 		for {
-			stopped, err := c.tailOnce(ctx, f, wait.Reset, yield)
+			stopped, err := c.tailOnce(ctx, f, connected, yield)
 			var p *Problem
 			switch {
 			case stopped:
@@ -39,7 +45,7 @@ func (c *Client) Tail(ctx context.Context, f ChangeFilter) iter.Seq2[change.Chan
 			case ctx.Err() != nil:
 				yield(change.Change{}, ctx.Err())
 				return
-			case errors.As(err, &p) && p.Status/100 == 4 && p.Status != http.StatusTooManyRequests:
+			case !reached, errors.As(err, &p) && p.Status/100 == 4 && p.Status != http.StatusTooManyRequests:
 				yield(change.Change{}, err)
 				return
 			}
@@ -60,6 +66,8 @@ func (c *Client) tailOnce(ctx context.Context, f ChangeFilter, connected func(),
 		return false, err
 	}
 	r.Header.Set("Accept", "text/event-stream")
+	dead := time.AfterFunc(silence, cancel)
+	defer dead.Stop()
 	res, err := c.http.Do(r)
 	if err != nil {
 		return false, err
@@ -73,8 +81,6 @@ func (c *Client) tailOnce(ctx context.Context, f ChangeFilter, connected func(),
 		return false, problemOf(res, answer)
 	}
 	connected()
-	dead := time.AfterFunc(silence, cancel)
-	defer dead.Stop()
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(nil, 4<<20)
 	var event string

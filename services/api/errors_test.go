@@ -13,6 +13,7 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/client"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
 	"whatchanged/services/api"
@@ -125,6 +126,33 @@ func TestAPI_InjectionIsData(t *testing.T) {
 			if got.Status != http.StatusOK || got.json(t)["meta"].(map[string]any)["total"] != 0.0 {
 				t.Errorf("%s=%q: %d %s", name, text, got.Status, got.Body)
 			}
+		}
+	}
+}
+
+// Times at the edges of what can be written are times.
+func TestAPI_OddTimesAreTimes(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.log(s.admin, client.NewChange{Summary: "x"})
+	f := func(query string, total float64) {
+		t.Helper()
+		got := s.call("GET", "/api/v1/changes?"+query, "")
+		if got.Status != http.StatusOK || got.json(t)["meta"].(map[string]any)["total"] != total {
+			t.Errorf("%s: %d %s; want total %v", query, got.Status, got.Body, total)
+		}
+	}
+	f("start_date=0001-01-01", 1)
+	f("start_date=0001-01-02&end_date=9999-12-31", 1)
+	f("start_date=1900-01-01", 1)
+	f("end_date=1900-01-01", 0)
+	f("start_date=2299-01-01", 0)
+	f("start_date=9999-12-31T23:59:59.999999999Z", 0)
+	f("as_of=9999-01-01", 1)
+	f("as_of=0001-01-02", 0)
+	for _, path := range []string{"stats?bucket=366d&", "stats?", "deliveries?", "account?bucket=366d&"} {
+		if got := s.call("GET", "/api/v1/"+path+"start_date=0001-01-02&end_date=9999-12-31", ""); got.Status >= 500 {
+			t.Errorf("%s: %d %s", path, got.Status, got.Body)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -84,13 +85,19 @@ func (a *API) deleteKey(ctx context.Context, in *idInput) (*struct{}, error) {
 	if _, ok := a.Registry.Key(p.Org, in.ID); !ok {
 		return nil, notFound("key")
 	}
+	now := time.Now()
 	admins := slices.DeleteFunc(slices.Clone(a.Registry.Keys(p.Org)), func(k *registry.Key) bool {
-		return !slices.Contains(k.Scopes, auth.Admin)
+		return !slices.Contains(k.Scopes, auth.Admin) || over(k, now)
 	})
 	if len(admins) == 1 && admins[0].ID == in.ID {
 		return nil, problem.New(problem.Conflict, "last_admin_key", "this is the last key with the scope admin; make another first")
 	}
 	return nil, a.Registry.DeleteKey(ctx, p.Org, in.ID)
+}
+
+// over reports whether a key's time is over.
+func over(k *registry.Key, now time.Time) bool {
+	return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt.Time)
 }
 
 func keyForm(k *registry.Key) client.Key {

@@ -197,7 +197,7 @@ func (a *API) firstOf(ctx context.Context, d *change.Delivery) (*sighting, error
 		found, err := a.Store.KnownIdentities(ctx, []store.Identity{id})
 		if err != nil {
 			a.metrics.lookups.Inc()
-			a.log.Warn("idempotency key not looked up", "error", err)
+			a.log.Debug("idempotency key not looked up", "error", err)
 			return nil, nil
 		}
 		k, ok := found[id]
@@ -246,7 +246,7 @@ func (a *API) conflict() error {
 func (a *API) visible(ctx context.Context, org string, id change.ID, wait time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		_, err := a.Store.Change(ctx, org, id)
 		if err == nil {
 			return true

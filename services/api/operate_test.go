@@ -72,6 +72,9 @@ func TestAPI_EveryAnswerHasSecurityHeaders(t *testing.T) {
 			t.Errorf("%s: %s", path, h)
 		}
 	}
+	if got := s.call("HEAD", "/api/v1/changes/stream", ""); got.Status != http.StatusOK || got.Header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("HEAD of the stream: %d %s", got.Status, got.Header)
+	}
 	if got := s.call("DELETE", "/api/v1/stats", ""); got.Header.Get("Allow") != "GET, HEAD" {
 		t.Errorf("Allow: %q", got.Header.Get("Allow"))
 	}

@@ -55,10 +55,13 @@ func (a *API) stream(ctx context.Context, in *streamInput) (*streamOutput, error
 	}
 	return &streamOutput{Body: func(ctx huma.Context) {
 		defer a.hub.leave(sub)
-		_, w := humago.Unwrap(ctx)
+		r, w := humago.Unwrap(ctx)
 		h := w.Header()
 		h.Set("Content-Type", "text/event-stream")
 		h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+		if r.Method == http.MethodHead {
+			return // net/http would throw away every event
+		}
 		if err := a.follow(ctx.Context(), w, sub); err != nil {
 			a.log.Debug("live tail ended", "error", err)
 		}
@@ -93,7 +96,7 @@ func (a *API) follow(ctx context.Context, w http.ResponseWriter, sub *subscripti
 		case <-sub.slow:
 			return send(event("dropped", `{"reason":"too_slow"}`))
 		case <-heartbeat.C:
-			if k, ok := a.Registry.Key(sub.org, sub.keyID); !ok || !k.ExpiresAt.IsZero() && time.Now().After(k.ExpiresAt.Time) {
+			if k, ok := a.Registry.Key(sub.org, sub.keyID); !ok || over(k, time.Now()) {
 				return send(event("end", `{"reason":"key_ended"}`))
 			}
 			err = send(": heartbeat\n\n")
