@@ -255,6 +255,32 @@ func (d *door) counted(name, with string) float64 {
 	return sum
 }
 
+// gauge returns the value of a gauge without labels.
+func (d *door) gauge(name string) float64 {
+	d.tb.Helper()
+	families, err := d.metrics.Gather()
+	if err != nil {
+		d.tb.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	d.tb.Fatalf("no metric %s", name)
+	return 0
+}
+
+// eventually waits until met says true.
+func eventually(tb testing.TB, what string, met func() bool) {
+	tb.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !met(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			tb.Fatalf("did not happen: %s", what)
+		}
+	}
+}
+
 func githubSignature(secret, body string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(body))

@@ -216,12 +216,18 @@ func TestFraming_AClientThatNeverReadsIsLeft(t *testing.T) {
 		s.server.ReadHeaderTimeout = 200 * time.Millisecond
 	})
 	conn := d.dial()
-	_ = conn.SetReadBuffer(4 << 10)
-	sent := []byte(strings.Repeat(request("unknown-token-0123456789", good), 1000))
-	for range 1000 { // until neither side's buffers hold more
-		if _, err := conn.Write(sent); err != nil {
-			return // closed by the server, as it should be
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		sent := []byte(strings.Repeat(request("unknown-token-0123456789", good), 1000))
+		for { // more than the buffers on both sides hold
+			if _, err := conn.Write(sent); err != nil {
+				return
+			}
 		}
-	}
-	t.Error("the server went on reading from a client that takes no answers")
+	}()
+	eventually(t, "the connection is served", func() bool { return d.counted("whatchanged_receiver_refusals_total", "") > 0 })
+	eventually(t, "the server has closed the connection", func() bool { return d.gauge("whatchanged_httpserver_connections") == 0 })
+	conn.Close()
+	<-left
 }
