@@ -16,6 +16,7 @@ import (
 
 	"whatchanged/normalizers"
 	"whatchanged/normalizers/all"
+	"whatchanged/normalizers/normtest"
 	"whatchanged/pkg/change"
 )
 
@@ -167,6 +168,7 @@ func (c conformance) check(t *testing.T, got *tally, e entry, body []byte) {
 			e.File, e.Shape, wrong, records[wrong].Provider, records[wrong].DetectedBy, want))
 	}
 	res := all.Set().Process(d, normalizers.Settings{}, received, received)
+	normtest.Check(t, res)
 	for i, facts := range e.records() {
 		got.records++
 		made := changeOf(res, i)

@@ -49,6 +49,9 @@ func (s Set) Process(d *change.Delivery, src Settings, first, now time.Time) cha
 	records, err := Unwrap(d)
 	if err != nil {
 		res.Outcome, res.Reason = change.Dead, reason(err)
+		if res.Provider == "" {
+			res.Provider, res.DetectedBy, _ = detectHeader(d.Header)
+		}
 		return res
 	}
 	if len(records) == 0 {

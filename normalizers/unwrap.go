@@ -168,7 +168,7 @@ func eventOf(kind shape, v gjson.Result) string {
 // nobody known.
 func (o *opener) addUnknown(body []byte, v gjson.Result, w wrapping) error {
 	if w.carrier != "" && o.takes(w.carrier) {
-		return o.add(body, w.carrier, w.by, "", w)
+		return o.add(body, w.carrier, w.by, o.header.Get("Ce-Type"), w)
 	}
 	if o.pinned != "" {
 		return o.add(body, o.pinned, "source", o.header.Get(eventHeaders[o.pinned]), w)
