@@ -17,7 +17,6 @@ var bookkeeping = []string{"version", "is_deleted", "run", "chain", "frame_no", 
 var changeList = list[changeRow]{
 	table: "changes", at: "occurred_at",
 	columns: strings.Join(slices.DeleteFunc(columns[changeRow](), func(c string) bool { return slices.Contains(bookkeeping, c) }), ", "),
-	key:     func(r *changeRow) key { return key{r.OccurredAt, r.ID} },
 }
 
 // FindChanges returns a page of the changes that match.

@@ -15,7 +15,6 @@ import (
 var deliveryList = list[deliveryRow]{
 	table: "deliveries", at: "received_at",
 	columns: strings.Join(columns[deliveryRow](), ", "),
-	key:     func(r *deliveryRow) key { return key{r.ReceivedAt, r.ID} },
 }
 
 var payloadList = list[payloadRow]{

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,8 +15,8 @@ import (
 	"whatchanged/pkg/store/storetest"
 )
 
-// noon is when the tests happen.
-var noon = time.Date(2026, 7, 14, 12, 0, 0, 0, time.UTC)
+// noon is when the tests happen: yesterday, because old payloads go.
+var noon = time.Now().UTC().Truncate(24 * time.Hour).Add(-12 * time.Hour)
 
 // made returns a change of org with all that every change has; edit adds more.
 func made(org, key string, occurred time.Time, edit func(*change.Change)) change.Change {
@@ -232,5 +233,34 @@ func TestStore_InsertsNothingOfNothing(t *testing.T) {
 	insert(t, s, batch(), batch(stored("acme", noon)))
 	if err := s.InsertPayloads(t.Context(), nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// The writer halves a batch that was refused for its data until the bad row is
+// alone: the constraint stands for whatever ClickHouse may refuse.
+func TestIsData_TellsBadRowsFromBadTimes(t *testing.T) {
+	s := storetest.New(t)
+	exec(t, s, "ALTER TABLE changes ADD CONSTRAINT no_poison CHECK summary != 'poison'")
+	poison := made("acme", "p", noon, func(c *change.Change) { c.Summary = "poison" })
+	good := batch(stored("acme", noon, made("acme", "g", noon, nil)))
+	err := s.InsertChanges(t.Context(), []store.Batch{good, batch(stored("acme", noon, poison))})
+	if !store.IsData(err) {
+		t.Errorf("a row that violates a constraint: %v", err)
+	}
+	if err := s.InsertChanges(t.Context(), []store.Batch{good}); err != nil {
+		t.Errorf("the good half: %v", err)
+	}
+
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.InsertChanges(gone, []store.Batch{good}); err == nil || store.IsData(err) {
+		t.Errorf("a caller that has gone: %v", err)
+	}
+	exec(t, s, "DROP TABLE changes SYNC")
+	if err := s.InsertChanges(t.Context(), []store.Batch{good}); err == nil || store.IsData(err) {
+		t.Errorf("no table: %v", err)
+	}
+	if store.IsData(nil) {
+		t.Error("no error is one of data")
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
-	"golang.org/x/sync/errgroup"
 
 	"whatchanged/pkg/problem"
 )
@@ -19,7 +18,6 @@ type list[R any] struct {
 	table   string
 	at      string // the column of the time
 	columns string
-	key     func(*R) key
 }
 
 // key is a row's place among those of its org.
@@ -83,32 +81,28 @@ type page[R any] struct {
 }
 
 // find reads a page: first the keys, from windows of time that grow until
-// there are enough, then the columns of the rows on it. The count of all that
-// match is a statement of its own, which runs meanwhile.
+// there are enough, then the columns of the rows on it. When the windows held
+// less than a page, the total is known; else it is a statement of its own.
 func find[R any](ctx context.Context, s *Store, l list[R], w *where, p paging) (page[R], error) {
 	out := page[R]{total: -1}
-	group, ctx := errgroup.WithContext(ctx)
-	if p.total {
-		group.Go(func() (err error) {
-			out.total, err = l.count(ctx, s, w, p.start, p.end)
-			return err
-		})
-	}
-	group.Go(func() error {
-		keys, err := l.keys(ctx, s, w, p)
-		if err != nil {
-			return err
-		}
-		out.more = len(keys) > p.offset+p.limit
-		keys = keys[min(p.offset, len(keys)):min(p.offset+p.limit, len(keys))]
-		out.rows, err = l.read(ctx, s, w, p.sort, keys)
-		return err
-	})
-	if err := group.Wait(); err != nil {
+	keys, err := l.keys(ctx, s, w, p)
+	if err != nil {
 		return out, err
 	}
-	if out.more && len(out.rows) > 0 {
-		last := l.key(&out.rows[len(out.rows)-1])
+	out.more = len(keys) > p.offset+p.limit
+	if p.total {
+		if !out.more && p.after == nil {
+			out.total = int64(len(keys))
+		} else if out.total, err = l.count(ctx, s, w, p.start, p.end); err != nil {
+			return out, err
+		}
+	}
+	keys = keys[min(p.offset, len(keys)):min(p.offset+p.limit, len(keys))]
+	if out.rows, err = l.read(ctx, s, w, p.sort, keys); err != nil {
+		return out, err
+	}
+	if out.more && len(keys) > 0 {
+		last := keys[len(keys)-1]
 		out.next = cursor{at: last.At, id: [16]byte([]byte(last.ID)), asOf: p.asOf}.encode(p.fingerprint)
 	}
 	return out, nil

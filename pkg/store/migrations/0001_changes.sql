@@ -64,6 +64,8 @@ ENGINE = {{.Replacing "changes" "version, is_deleted"}}
 PARTITION BY toYYYYMM(occurred_at)
 ORDER BY (org, occurred_at, id)
 SETTINGS {{.Durable}},
+    -- The rows of a page are read one by one, with all their columns.
+    index_granularity = 1024,
     -- Months that are over come to rest in one part, which FINAL reads as it is.
     min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 {{.Distributed "changes"}}

@@ -26,8 +26,11 @@ CREATE TABLE IF NOT EXISTS {{.Local "deliveries"}}{{.OnCluster}}
     chain          LowCardinality(String),
     frame_no       UInt64 CODEC(Delta, ZSTD(1)),
     place          UInt32,
-    -- Is this delivery's identity known already?
-    INDEX by_identity identity TYPE text(tokenizer = 'array'),
+    -- Is this delivery's identity known already? So few false hits that asking
+    -- for a thousand at once reads next to nothing; a text index answers no
+    -- faster (3 million rows: 16 ms of CPU for 300), is 15 times the size and
+    -- makes inserts 4 times as costly.
+    INDEX by_identity identity TYPE bloom_filter(0.0001),
     -- Which places of a chain's frames are stored?
     INDEX by_chain chain TYPE set(64),
     INDEX by_frame frame_no TYPE minmax
@@ -35,6 +38,6 @@ CREATE TABLE IF NOT EXISTS {{.Local "deliveries"}}{{.OnCluster}}
 ENGINE = {{.Replacing "deliveries" "version"}}
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (org, received_at, id)
-SETTINGS {{.Durable}},
+SETTINGS {{.Durable}}, index_granularity = 1024,
     min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 {{.Distributed "deliveries"}}

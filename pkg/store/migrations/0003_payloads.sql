@@ -20,5 +20,5 @@ ENGINE = {{.Replacing "payloads" ""}}
 PARTITION BY toMonday(received_at)
 ORDER BY (org, received_at, id)
 TTL {{.PayloadTTL}}
-SETTINGS {{.Durable}}, ttl_only_drop_parts = 1;
+SETTINGS {{.Durable}}, index_granularity = 256, ttl_only_drop_parts = 1;
 {{.Distributed "payloads"}}

@@ -67,6 +67,8 @@ ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/cha
 PARTITION BY toYYYYMM(occurred_at)
 ORDER BY (org, occurred_at, id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480,
+    -- The rows of a page are read one by one, with all their columns.
+    index_granularity = 1024,
     -- Months that are over come to rest in one part, which FINAL reads as it is.
     min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
@@ -102,8 +104,11 @@ CREATE TABLE IF NOT EXISTS deliveries_local ON CLUSTER prod
     chain          LowCardinality(String),
     frame_no       UInt64 CODEC(Delta, ZSTD(1)),
     place          UInt32,
-    -- Is this delivery's identity known already?
-    INDEX by_identity identity TYPE text(tokenizer = 'array'),
+    -- Is this delivery's identity known already? So few false hits that asking
+    -- for a thousand at once reads next to nothing; a text index answers no
+    -- faster (3 million rows: 16 ms of CPU for 300), is 15 times the size and
+    -- makes inserts 4 times as costly.
+    INDEX by_identity identity TYPE bloom_filter(0.0001),
     -- Which places of a chain's frames are stored?
     INDEX by_chain chain TYPE set(64),
     INDEX by_frame frame_no TYPE minmax
@@ -111,7 +116,7 @@ CREATE TABLE IF NOT EXISTS deliveries_local ON CLUSTER prod
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/deliveries_local', '{replica}', version)
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (org, received_at, id)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480,
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480, index_granularity = 1024,
     min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE TABLE IF NOT EXISTS deliveries ON CLUSTER prod AS deliveries_local
@@ -140,7 +145,7 @@ ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/pay
 PARTITION BY toMonday(received_at)
 ORDER BY (org, received_at, id)
 TTL toDateTime(received_at) + toIntervalDay(7)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480, ttl_only_drop_parts = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480, index_granularity = 256, ttl_only_drop_parts = 1;
 
 CREATE TABLE IF NOT EXISTS payloads ON CLUSTER prod AS payloads_local
 ENGINE = Distributed('prod', currentDatabase(), 'payloads_local', sipHash64(org));

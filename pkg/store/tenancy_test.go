@@ -1,0 +1,57 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"whatchanged/pkg/change"
+	"whatchanged/pkg/problem"
+	"whatchanged/pkg/store"
+	"whatchanged/pkg/store/storetest"
+)
+
+func TestStore_ShowsNoOrgWhatBelongsToAnother(t *testing.T) {
+	s := storetest.New(t)
+	secret := full("acme")
+	r := stored("acme", noon, secret)
+	r.Identity = "github:1"
+	insert(t, s, batch(r))
+	d := change.Delivery{ID: r.DeliveryID, Org: "acme", SourceID: "src_a", ReceivedAt: r.ReceivedAt, Body: []byte("{}")}
+	if err := s.InsertPayloads(t.Context(), []store.PayloadBatch{{Chain: "c1", Frame: 1, Deliveries: []change.Delivery{d}}}); err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	for _, org := range []string{"other", "acm", "acme ", "ACME", "%"} {
+		if _, err := s.Change(ctx, org, r.Changes[0].ID); problem.KindOf(err) != problem.NotFound {
+			t.Errorf("%s: change: %v", org, err)
+		}
+		if _, err := s.Delivery(ctx, org, r.DeliveryID); problem.KindOf(err) != problem.NotFound {
+			t.Errorf("%s: delivery: %v", org, err)
+		}
+		if _, err := s.Payload(ctx, org, r.DeliveryID); problem.KindOf(err) != problem.NotFound {
+			t.Errorf("%s: payload: %v", org, err)
+		}
+		for _, f := range []store.ChangeFilter{{}, {DeliveryID: r.DeliveryID}, {Q: "deploy"}, {ServiceID: secret.ServiceID}} {
+			f.Org = org
+			if page := find(t, s, store.ChangeQuery{ChangeFilter: f, Total: true}); len(page.Data) != 0 || page.Total != 0 {
+				t.Errorf("%s: %+v: %d changes, total %d", org, f, len(page.Data), page.Total)
+			}
+		}
+		page, err := s.FindDeliveries(ctx, store.DeliveryQuery{Org: org, Identity: "github:1", Total: true})
+		if err != nil || len(page.Data) != 0 || page.Total != 0 {
+			t.Errorf("%s: deliveries: %+v, %v", org, page, err)
+		}
+		stats, err := s.Stats(ctx, store.StatsQuery{ChangeFilter: withRange(store.ChangeFilter{Org: org}), By: []string{"source"}})
+		if err != nil || len(stats) != 0 {
+			t.Errorf("%s: stats: %+v, %v", org, stats, err)
+		}
+		account, err := s.Account(ctx, store.AccountQuery{Org: org, Start: noon.Add(-time.Hour), End: noon.Add(time.Hour)})
+		if err != nil || len(account) != 0 {
+			t.Errorf("%s: account: %+v, %v", org, account, err)
+		}
+		known, err := s.KnownIdentities(ctx, []store.Identity{{Org: org, SourceID: "src_a", Identity: "github:1"}})
+		if err != nil || len(known) != 0 {
+			t.Errorf("%s: identities: %+v, %v", org, known, err)
+		}
+	}
+}
