@@ -126,22 +126,25 @@ func TestAuditor_SeesThatAChainHasLostItsEnd(t *testing.T) {
 	})
 }
 
-func TestAuditor_LeavesTheWorkToWhoHoldsTheLease(t *testing.T) {
+func TestAuditor_WorksWhileItHoldsTheLease(t *testing.T) {
 	b := bustest.New(t)
 	c := run(t, b, change.Fresh)
-	for range 2 {
-		background(t, b.NewAuditor().Run)
+	for n := range 3 {
+		commit(t, c, delivery(n, "{}"))
 	}
-	commit(t, c, delivery(1, "{}"))
-	commit(t, c, delivery(2, "{}"))
-	if err := stream(t, b, bus.Deliveries).DeleteMsg(t.Context(), 1); err != nil {
+	if err := stream(t, b, bus.Deliveries).DeleteMsg(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
-	_, err := b.KV(bus.BucketState).Get(t.Context(), "lease.auditor")
-	eventually(t, "someone holds the lease", func() bool {
-		_, err = b.KV(bus.BucketState).Get(t.Context(), "lease.auditor")
-		return err == nil
-	})
+	for range 3 {
+		background(t, b.NewAuditor().Run)
+	}
+	eventually(t, "the hole is reported", func() bool { return len(deadLetters(t, b)) == 2 })
+	if _, err := b.KV(bus.BucketState).Get(t.Context(), "lease.auditor"); err != nil {
+		t.Errorf("nobody holds the lease: %v", err)
+	}
+	if n := b.Alarms(); n != 2 {
+		t.Errorf("%d alarms, want 2: only one auditor works at a time", n)
+	}
 }
 
 // settleAll lets all who hold the trim settle what is there, which is fresh.

@@ -395,13 +395,13 @@ func ids(frames []*bus.DeliveryFrame) (list []change.DeliveryID) {
 	return list
 }
 
-// eventually waits for a condition, and fails with its name after 20 s.
+// eventually waits for a condition, and fails with its name after a minute.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

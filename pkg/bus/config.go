@@ -61,7 +61,7 @@ func (c Config) Validate() error {
 	fault(c.URL == "" && c.Replicas > 1, "replicas: an embedded bus has one")
 	fault((c.CertFile == "") != (c.KeyFile == ""), "cert_file and key_file: one needs the other")
 	fault(c.QueueBytes < 0 || c.QueueRecords < 0, "queue_bytes and queue_records: negative")
-	for _, u := range strings.Split(c.URL, ",") {
+	for u := range strings.SplitSeq(c.URL, ",") {
 		ok := c.URL == "" || strings.HasPrefix(u, "nats://") || strings.HasPrefix(u, "tls://")
 		fault(!ok, "url: want nats:// or tls://")
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 
+	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
 	"whatchanged/pkg/change"
@@ -71,10 +72,17 @@ func (c *Committer) Waiting() int {
 func (b *Bus) SetDiskReserve(n int64) { b.reserve.Store(n) }
 
 // Retries returns how often a lane has published again.
-func (b *Bus) Retries(lane string) int {
+func (b *Bus) Retries(lane string) int { return value(b.metrics.retries.WithLabelValues(lane)) }
+
+// Alarms returns how many holes and losses were reported.
+func (b *Bus) Alarms() int {
+	return value(b.metrics.alarms.WithLabelValues(alarmHole)) + value(b.metrics.alarms.WithLabelValues(alarmLost))
+}
+
+func value(c prometheus.Counter) int {
 	var m dto.Metric
-	if err := b.metrics.retries.WithLabelValues(lane).Write(&m); err != nil {
-		return 0
+	if err := c.Write(&m); err != nil {
+		return -1
 	}
 	return int(m.GetCounter().GetValue())
 }

@@ -135,6 +135,54 @@ func TestCommitter_CountsADuplicateAsSuccess(t *testing.T) {
 	wantAlarms(t, audit(t, b))
 }
 
+func TestBus_OutlivesAServerOfACluster(t *testing.T) {
+	servers := bustest.Cluster(t, 3)
+	b := bustest.Connect(t, remoteConfig(servers[0]))
+	st, err := b.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range st.Streams {
+		if s.Replicas != 3 {
+			t.Errorf("stream %s has %d replicas, want 3", s.Name, s.Replicas)
+		}
+	}
+	c := run(t, b, change.Fresh)
+	var acked []change.DeliveryID
+	try := func(n int) bool {
+		d := delivery(n, "{}")
+		_, err := c.Commit(t.Context(), d)
+		if err == nil {
+			acked = append(acked, d.ID)
+		}
+		return err == nil
+	}
+	for n := range 20 {
+		if !try(n) {
+			t.Fatal("a whole cluster does not take a delivery")
+		}
+	}
+	servers[0].Kill()
+	eventually(t, "the two that are left take deliveries", func() bool { return try(100) })
+	servers[0].Start()
+	eventually(t, "they still do", func() bool { return try(200) })
+	eventually(t, "every stream has a leader again", func() bool {
+		_, err := b.Status(t.Context())
+		_, _, listed := b.DeadLetters(t.Context(), "", 1, 0)
+		return err == nil && listed == nil
+	})
+	stored := map[change.DeliveryID]int{}
+	for _, id := range ids(frames(t, b)) {
+		stored[id]++
+	}
+	for _, id := range acked {
+		if stored[id] != 1 {
+			t.Errorf("%s was acknowledged and is stored %d times", id, stored[id])
+		}
+	}
+	wantAlarms(t, audit(t, b))
+}
+
 func TestConnect_RefusesServersThatAreNotSafe(t *testing.T) {
 	connect := func(server *bustest.Process) error {
 		b, err := bus.Connect(t.Context(), remoteConfig(server), bustest.Log(t), prometheus.NewRegistry())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -16,6 +17,8 @@ const (
 	// smallStreams is room in the budget for the buckets and advisories.
 	smallStreams     = 128 << 20
 	advisoryMaxBytes = 16 << 20
+
+	codeNoStorage = 10047 // the servers' own limit: waiting does not help
 )
 
 // Of the budget, DELIVERIES has 60 %, CHANGES 25, DEAD 5 and AUDIT 5; the rest
@@ -71,9 +74,34 @@ func (b *Bus) deliveriesMaxBytes() int64 {
 	}
 }
 
-// makeStreams makes or updates buckets and streams. Buckets come first: once
-// there are deliveries, a missing bucket means that it was lost.
+// makeStreams makes or updates buckets and streams. Servers of a cluster that
+// has just been started need a while until they can.
 func (b *Bus) makeStreams(ctx context.Context) error {
+	for try := 1; ; try++ {
+		within, cancel := context.WithTimeout(ctx, apiTimeout/2) // without a leader nobody answers
+		err := b.tryStreams(within)
+		cancel()
+		if err == nil || ctx.Err() != nil || !temporary(err) {
+			return err
+		}
+		b.log.Warn("the bus is not ready yet", "error", err)
+		if err := pause(ctx, min(backoff(try), 2*time.Second)); err != nil {
+			return err
+		}
+	}
+}
+
+// temporary reports whether the servers may do the same later.
+func temporary(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.Code >= 500 && api.ErrorCode != codeNoStorage ||
+		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, jetstream.ErrNoStreamResponse)
+}
+
+// tryStreams begins with the buckets: once there are deliveries, a missing
+// bucket means that it was lost.
+func (b *Bus) tryStreams(ctx context.Context) error {
 	known, err := b.knownStreams(ctx)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package bus
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -131,7 +132,7 @@ func (s *scan) bytes() []byte {
 	if !s.want(protowire.BytesType) || len(s.b) == 0 {
 		return nil
 	}
-	return s.b[:len(s.b):len(s.b)]
+	return slices.Clip(s.b)
 }
 
 func (s *scan) str() string { return string(s.bytes()) }
