@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -32,7 +33,13 @@ import (
 	"whatchanged/services/api"
 )
 
-func TestMain(m *testing.M) { os.Exit(chdbtest.Main(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if p := flag.Lookup("test.parallel"); p.Value.String() == p.DefValue {
+		p.Value.Set("8") // these tests wait for the disk more than they compute
+	}
+	os.Exit(chdbtest.Main(m))
+}
 
 // The keys that every system has, by what they may do.
 const (
