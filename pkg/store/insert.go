@@ -123,7 +123,11 @@ func split[T any](rows []T, partition func(*T) int, partitions, limit int) [][]T
 
 func send[T any](ctx context.Context, s *Store, name string, rows []T) error {
 	settings := clickhouse.Settings{
-		"async_insert": 0, // on by default, it answers before the rows are on disk
+		// On by default, it answers before the rows are on disk.
+		"async_insert": 0,
+		// Replicated tables drop a block that they have seen: rows that were
+		// lost since could not be inserted again. Keys make repeats harmless.
+		"insert_deduplicate": 0,
 	}
 	if s.cfg.Cluster != "" {
 		settings["insert_quorum"] = "auto"
