@@ -1,5 +1,49 @@
 package normalizers_test
 
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/tidwall/gjson"
+
+	"whatchanged/normalizers"
+	"whatchanged/normalizers/all"
+	"whatchanged/pkg/change"
+)
+
+// A payload that somebody kept and sends again comes without GitHub's headers.
+func TestConformance_GitHubIsKnownWithoutItsHeaders(t *testing.T) {
+	dir := filepath.Join(corpus(t), "github")
+	known, named, total := 0, 0, 0
+	for _, e := range entries(t, dir) {
+		total++
+		res := withoutHeaders(payload(t, dir, e))
+		if res.Provider != "github" {
+			t.Logf("%s is taken for %s by %s", e.File, res.Provider, res.DetectedBy)
+			continue
+		}
+		known++
+		event := ""
+		if len(res.Changes) > 0 {
+			event = gjson.GetBytes(res.Changes[0].Metadata, "event").Str
+		}
+		if event == e.text("event") || event == "" && githubIgnored[e.text("event")] {
+			named++
+			continue
+		}
+		t.Logf("%s is taken for %q", e.File, event)
+	}
+	t.Logf("known as GitHub's %d of %d, event found %d", known, total, named)
+	if percent(known, total) < 95 || percent(named, known) < 95 {
+		t.Error("want 95 % each")
+	}
+}
+
+func withoutHeaders(body []byte) change.Result {
+	d := &change.Delivery{ID: change.DeliveryID{1}, Org: "corpus", ReceivedAt: change.At(received), Body: body}
+	return all.Set().Process(d, normalizers.Settings{}, received, received)
+}
+
 // githubIgnored are the events that the mapping table gives "no" or "no/opt".
 var githubIgnored = map[string]bool{
 	"ping": true, "pull_request_review": true, "pull_request_review_comment": true, "pull_request_review_thread": true,

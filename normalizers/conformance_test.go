@@ -111,23 +111,9 @@ func TestConformance_FactsOfTheCorpusAreInTheirFields(t *testing.T) {
 }
 
 func (c conformance) run(t *testing.T, dir string) {
-	var entries []entry
-	b, err := os.ReadFile(filepath.Join(dir, "index.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	if err := d.Decode(&entries); err != nil {
-		t.Fatal(err)
-	}
 	got := tally{missing: make(map[string]int), example: make(map[string]string)}
-	for _, e := range entries {
-		body, err := os.ReadFile(filepath.Join(dir, e.File))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.check(t, &got, e, body)
+	for _, e := range entries(t, dir) {
+		c.check(t, &got, e, payload(t, dir, e))
 	}
 	t.Logf("%s: detected %d of %d, outcomes %d of %d, facts met %d of %d (%.1f %%)", c.dir, got.detected, got.deliveries,
 		got.outcomes, got.records, got.met, got.facts, percent(got.met, got.facts))
@@ -140,6 +126,32 @@ func (c conformance) run(t *testing.T, dir string) {
 	for _, key := range byCount(got.missing) {
 		t.Logf("not met %3d times: %-40s such as %s", got.missing[key], key, got.example[key])
 	}
+}
+
+// entries reads a folder's index.
+func entries(t *testing.T, dir string) []entry {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "index.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	var list []entry
+	if err := d.Decode(&list); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// payload reads what an entry is about.
+func payload(t *testing.T, dir string, e entry) []byte {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join(dir, e.File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
 }
 
 // check takes one delivery through the pipeline's pure part and counts.

@@ -22,8 +22,9 @@ type Set map[string]Normalizer
 type Settings struct {
 	DefaultEnvironment string
 	DefaultService     change.Service
-	// IgnoreEvents are kinds that the source does not want, such as
-	// "github.push" or "github.*".
+	// IgnoreEvents are kinds that the source does not want, by the provider's
+	// event or the change's action: "github.push", "gitlab.pipeline" with all
+	// its states, "github.pull_request.opened", "github.*".
 	IgnoreEvents []string
 	// FindService returns the service that a repository or resource belongs to.
 	FindService func(repository string, res change.Resource) (change.Service, bool)
@@ -131,7 +132,7 @@ func (src *Settings) ignores(r *Record, d *Draft) bool {
 		if start, ok := strings.CutSuffix(pattern, "*"); ok {
 			return strings.HasPrefix(event, start) || strings.HasPrefix(action, start)
 		}
-		return pattern == event || pattern == action
+		return pattern == event || pattern == action || strings.HasPrefix(action, pattern+".")
 	})
 }
 

@@ -201,6 +201,7 @@ func TestProcess_IgnoresWhatTheSourceDoesNotWant(t *testing.T) {
 	f("github.pull_request", change.Ignored)
 	f("github.pull_request.opened", change.Ignored)
 	f("github.*", change.Ignored)
+	f("github.pull", change.Stored)
 	f("github.push", change.Stored)
 	f("gitlab.*", change.Stored)
 	f("github.pull_request.merged", change.Stored)

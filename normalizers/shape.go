@@ -256,6 +256,10 @@ func forges(m members) shape {
 	case m.object("repository") && m.object("sender") &&
 		m["repository"].Get("full_name").Exists() && m["sender"].Get("login").Exists():
 		return shape{"github", "github", ""}
+	case m["sender"].Get("login").Exists() && m["sender"].Get("site_admin").Exists() && (m.object("organization") || m.object("installation")):
+		return shape{"github", "github", ""} // about an organization or app: no repository
+	case m.str("event_name") != "" && m.has("username", "created_at", "updated_at"):
+		return shape{"gitlab", "gitlab", ""} // about a user's key
 	case m.has("_document_id") && m.str("action") != "":
 		return shape{"github_audit_log", "github-audit-log", ""}
 	}

@@ -209,7 +209,7 @@ func (b *builder) workflowRun(p *github.WorkflowRunEvent) {
 // runType tells a deployment from other runs by name.
 func runType(names ...string) change.Type {
 	for _, name := range names {
-		if hasAny(name, "deploy", "release", "rollout", "publish", "promote", "ship") {
+		if hasAny(name, "deploy", "release", "rollout", "publish", "promote") {
 			return change.Deployment
 		}
 	}

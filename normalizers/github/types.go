@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-github/v60/github"
-	"github.com/tidwall/gjson"
 
 	"whatchanged/pkg/change"
 )
@@ -107,81 +106,4 @@ func isTime(v any) bool {
 		return err == nil
 	}
 	return v == nil
-}
-
-// eventOf finds out which event a payload without its header is.
-func eventOf(v gjson.Result) string {
-	has := func(names ...string) bool {
-		for _, name := range names {
-			if !v.Get(name).Exists() {
-				return false
-			}
-		}
-		return true
-	}
-	switch {
-	case has("zen", "hook_id"):
-		return "ping"
-	case has("ref", "before", "after"):
-		return "push"
-	case has("ref_type", "master_branch"):
-		return "create"
-	case has("ref_type", "pusher_type"):
-		return "delete"
-	case has("check_run", "action"):
-		return "check_run"
-	case has("check_suite"):
-		return "check_suite"
-	case has("review", "pull_request"):
-		return "pull_request_review"
-	case has("comment", "pull_request"):
-		return "pull_request_review_comment"
-	case has("comment", "issue"):
-		return "issue_comment"
-	case has("comment"):
-		return "commit_comment"
-	case has("alert", "commit_oid"):
-		return "code_scanning_alert"
-	case has("alert.secret_type"):
-		return "secret_scanning_alert"
-	case has("alert.security_advisory"):
-		return "dependabot_alert"
-	case has("team", "member"):
-		return "membership"
-	case has("team", "action"):
-		return "team"
-	case has("team"):
-		return "team_add"
-	case has("rule"):
-		return "branch_protection_rule"
-	case has("key"):
-		return "deploy_key"
-	case has("context", "state", "sha"):
-		return "status"
-	case has("membership"):
-		return "organization"
-	}
-	for _, name := range []string{
-		"deployment_status", "deployment_review", "deployment", "workflow_job", "workflow_run", "release", "pull_request", "merge_group",
-		"member", "package", "registry_package", "repository_ruleset", "discussion", "label", "milestone",
-	} {
-		if has(name) {
-			return name
-		}
-	}
-	switch {
-	case has("issue"):
-		return "issues"
-	case has("build"):
-		return "page_build"
-	case has("forkee"):
-		return "fork"
-	case has("starred_at"):
-		return "star"
-	case has("repository", "action"):
-		return "repository"
-	case has("installation", "action"):
-		return "installation"
-	}
-	return ""
 }
