@@ -41,7 +41,7 @@ data directory.`,
 		}
 		cfg := httpserver.DefaultConfig()
 		cfg.Listen = *listen
-		cfg.ReadTimeout, cfg.WriteTimeout = time.Hour, time.Hour // inserts and exports take as long as they take
+		cfg.ReadTimeout, cfg.WriteTimeout = time.Hour, 2*time.Hour // inserts and exports take as long as they take
 		h, err := httpserver.New(cfg, engine.Handler(), log, telemetry.NewRegistry())
 		if err != nil {
 			return errors.Join(err, engine.Close())
