@@ -6,13 +6,11 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"text/template"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -45,7 +43,6 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ran := 0
 	for _, m := range all {
 		if applied[m.number] {
 			continue
@@ -60,15 +57,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 			return fmt.Errorf("record migration %s: %w", m.name, err)
 		}
 		s.log.Info("migrated", "migration", m.name)
-		ran++
 	}
-	if err := s.setRetention(ctx); err != nil {
-		return err
-	}
-	if ran > 0 && s.engine != nil {
-		return s.syncDirectories(ctx)
-	}
-	return nil
+	return s.setRetention(ctx)
 }
 
 // setRetention gives payloads the configured lifetime, if the table was made
@@ -245,39 +235,4 @@ func (t templateData) Durable() string {
 		parts = append(parts, s.name+" = "+s.value)
 	}
 	return strings.Join(parts, ", ")
-}
-
-// syncDirectories makes the names of new tables durable. ClickHouse writes and
-// syncs the files, but not the directories that they are in.
-func (s *Store) syncDirectories(ctx context.Context) error {
-	var root string
-	if err := s.conn.QueryRow(ctx, "SELECT path FROM system.disks WHERE name = 'default'").Scan(&root); err != nil {
-		return fmt.Errorf("find the data directory: %w", err)
-	}
-	start := time.Now()
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			if os.IsNotExist(err) { // a part that a merge has replaced
-				return nil
-			}
-			return err
-		}
-		if !entry.IsDir() {
-			return nil
-		}
-		dir, err := os.Open(path)
-		if err != nil {
-			if os.IsNotExist(err) {
-				return nil
-			}
-			return err
-		}
-		defer dir.Close()
-		return dir.Sync()
-	})
-	if err != nil {
-		return fmt.Errorf("sync the data directory: %w", err)
-	}
-	s.log.Debug("synced the data directory", "took", time.Since(start))
-	return nil
 }

@@ -1,0 +1,51 @@
+package store_test
+
+import (
+	"log/slog"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"whatchanged/pkg/chdb/chdbtest"
+	"whatchanged/pkg/store"
+)
+
+// Split services reach ClickHouse over the network: here it is the embedded
+// engine behind its own HTTP interface.
+func TestOpen_WorksOverHTTP(t *testing.T) {
+	server := httptest.NewServer(chdbtest.Engine(t).Handler())
+	defer server.Close()
+	cfg := store.DefaultConfig()
+	cfg.DSN, cfg.Database = server.URL, chdbtest.Database(t)
+	s, err := store.Open(t.Context(), cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CheckDurability(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := s.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if s.Engine() != nil {
+		t.Error("a server has an engine in this process")
+	}
+	r := stored("acme", noon, full("acme"))
+	insert(t, s, batch(r))
+	got, err := s.Change(t.Context(), "acme", r.Changes[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(r.Changes[0], got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if page := find(t, s, store.ChangeQuery{ChangeFilter: store.ChangeFilter{Org: "acme", Q: "deploy", Tag: "x'y"}, Total: true}); page.Total != 1 {
+		t.Errorf("total %d, want 1", page.Total)
+	}
+}
