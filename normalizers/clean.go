@@ -21,17 +21,16 @@ const (
 // clean makes every text of a change fit to be stored and shown: valid UTF-8,
 // of bounded length, without secrets, the summary on one line.
 func clean(c *change.Change) {
-	c.Summary = Truncate(OneLine(c.Summary), change.MaxSummary)
-	if c.Summary == "" {
-		c.Summary = strings.ReplaceAll(string(c.Type), "_", " ")
-	}
 	secret := false
 	name := func(fields ...*string) {
 		for _, f := range fields {
 			*f = text(*f, maxName, &secret)
 		}
 	}
-	c.Summary = text(c.Summary, maxText, &secret)
+	c.Summary = Truncate(OneLine(text(c.Summary, maxText, &secret)), change.MaxSummary)
+	if c.Summary == "" {
+		c.Summary = strings.ReplaceAll(string(c.Type), "_", " ")
+	}
 	c.Description = text(c.Description, maxText, &secret)
 	c.CommitMessage = text(c.CommitMessage, maxText, &secret)
 	name(&c.ServiceName, &c.Action, &c.Source, &c.Environment, &c.ChangedBy, &c.Actor.ID, &c.Actor.Name, &c.Actor.Type,
@@ -54,6 +53,7 @@ func text(s string, limit int, secret *bool) string {
 	if s == "" {
 		return ""
 	}
+	s = s[:min(len(s), 2*limit)] // masking shortens; nobody reads megabytes of description
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\uFFFD")
 	}
@@ -80,13 +80,12 @@ func cleanMetadata(c *change.Change, secret *bool) json.RawMessage {
 	if !utf8.ValidString(meta) {
 		meta = strings.ToValidUTF8(meta, "\uFFFD")
 	}
-	meta = replaceLoneSurrogates(meta)
+	meta, found := maskSecrets(replaceLoneSurrogates(meta)) // before a cut could halve one
+	*secret = *secret || found
 	if cut, truncated := cutMetadata(meta, change.MaxMetadata); truncated {
 		meta = cut
 		c.RiskHints = addHint(c.RiskHints, HintMetadataTruncated)
 	}
-	meta, found := maskSecrets(meta)
-	*secret = *secret || found
 	if meta == string(c.Metadata) {
 		return c.Metadata
 	}

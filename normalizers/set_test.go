@@ -256,6 +256,19 @@ func TestProcess_MasksSecrets(t *testing.T) {
 	f("-----BEGIN PRIVATE KEY-----MIIEpAIBAAKCAQEA-----END PRIVATE KEY-----")
 }
 
+// A secret that is cut is half a secret still.
+func TestProcess_MasksBeforeItCuts(t *testing.T) {
+	secret := "ghp_" + strings.Repeat("a1B2", 9)
+	var meta normalizers.Meta
+	meta.Set("long", strings.Repeat("x", 990)+" "+secret+strings.Repeat(" y", 40<<10))
+	c := only(t, process(draft(change.Change{
+		Summary: strings.Repeat("x", 185) + " " + secret, Description: strings.Repeat("x", 16<<10-12) + " " + secret, Metadata: meta.JSON(),
+	}, "k"), change.Delivery{}, normalizers.Settings{}))
+	if b, _ := json.Marshal(c); strings.Contains(string(b), "ghp_") {
+		t.Errorf("part of a secret comes through: %q", c.Summary)
+	}
+}
+
 func TestProcess_LeavesWhatOnlyLooksLikeSecrets(t *testing.T) {
 	for _, text := range []string{
 		"rename ghp_token to github_token", "xoxb-short", "task_npm_install", "-----BEGIN CERTIFICATE-----abc-----END CERTIFICATE-----",
