@@ -158,9 +158,20 @@ func columns[T any]() []string {
 }
 
 // dataCodes are ClickHouse's exceptions that say that rows, not circumstances,
-// are at fault.
+// are at fault. What a cut connection can cause is not among them.
 var dataCodes = []int32{
-	6, 26, 27, 33, 38, 41, 69, 70, 72, 117, 131, 321, 349, 376, 407, 441, 469, 691,
+	6,   // CANNOT_PARSE_TEXT
+	38,  // CANNOT_PARSE_DATE
+	41,  // CANNOT_PARSE_DATETIME
+	69,  // ARGUMENT_OUT_OF_BOUND
+	70,  // CANNOT_CONVERT_TYPE
+	72,  // CANNOT_PARSE_NUMBER
+	117, // INCORRECT_DATA
+	131, // TOO_LARGE_STRING_SIZE
+	321, // VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+	349, // CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+	407, // DECIMAL_OVERFLOW
+	469, // VIOLATED_CONSTRAINT
 }
 
 // IsData reports whether an insert was refused for what the rows contain, so
