@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -33,11 +34,19 @@ func (b *Bus) ConsumeDeliveryBatches(ctx context.Context, durable, lane string, 
 
 // ConsumeChangeBatches is ConsumeDeliveryBatches for frames of changes.
 func (b *Bus) ConsumeChangeBatches(ctx context.Context, durable string, lim BatchLimit, h func(context.Context, []*ChangeFrame) error) error {
-	return consumeBatches(ctx, b, batches[*ChangeFrame]{
-		stream: Changes, durable: durable, limit: lim, handle: h,
-		open:    func(_ nats.Header, data []byte) (*ChangeFrame, error) { return b.codec.openChanges(data) },
-		records: (*ChangeFrame).records,
-		ref:     func(f *ChangeFrame) FrameRef { return FrameRef{Chain: f.Chain, Number: f.Number} },
+	return consumeBatches(ctx, b, batches[[]*ChangeFrame]{
+		stream: Changes, durable: durable, limit: lim,
+		handle: func(ctx context.Context, packs [][]*ChangeFrame) error { return h(ctx, slices.Concat(packs...)) },
+		open:   func(_ nats.Header, data []byte) ([]*ChangeFrame, error) { return b.codec.openChanges(data) },
+		records: func(frames []*ChangeFrame) (n int) {
+			for _, f := range frames {
+				n += f.records()
+			}
+			return n
+		},
+		ref: func(frames []*ChangeFrame) FrameRef {
+			return FrameRef{Chain: frames[0].Chain, Number: frames[0].Number}
+		},
 	})
 }
 

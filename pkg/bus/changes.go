@@ -2,6 +2,7 @@ package bus
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -128,11 +129,32 @@ func putStrings(b []byte, num protowire.Number, list []string) []byte {
 	return b
 }
 
-// decodeChanges reads a frame; metadata aliases b.
-func decodeChanges(b []byte) (*ChangeFrame, error) {
-	f := &ChangeFrame{}
+// decodePack reads the frames of one message; metadata aliases b.
+func decodePack(b []byte) (frames []*ChangeFrame, err error) {
 	left := maxChanges
 	s := scan{rest: b}
+	for s.next() {
+		if s.num != 1 {
+			continue
+		}
+		if len(frames) == maxDeliveries {
+			return nil, fmt.Errorf("decode changes: more than %d frames", maxDeliveries)
+		}
+		frames = append(frames, &ChangeFrame{})
+		s.message(func(s *scan) { readChangeFrame(s, frames[len(frames)-1], &left) })
+	}
+	if s.err == nil && len(frames) == 0 {
+		s.err = errors.New("no frame")
+	}
+	if s.err != nil {
+		return nil, fmt.Errorf("decode changes: %w", s.err)
+	}
+	return frames, nil
+}
+
+// readChangeFrame reads one frame; left is how many changes and dead records
+// the message may still have.
+func readChangeFrame(s *scan, f *ChangeFrame, left *int) {
 	for s.next() {
 		switch s.num {
 		case 1:
@@ -157,17 +179,13 @@ func decodeChanges(b []byte) (*ChangeFrame, error) {
 				break
 			}
 			f.Results = append(f.Results, change.Result{})
-			s.message(func(s *scan) { readResult(s, &f.Results[len(f.Results)-1], &left) })
+			s.message(func(s *scan) { readResult(s, &f.Results[len(f.Results)-1], left) })
 		}
 	}
-	if s.err != nil {
-		return nil, fmt.Errorf("decode change frame: %w", s.err)
-	}
-	return f, nil
 }
 
 // readResult reads one result; left is how many changes and dead records the
-// frame may still have.
+// message may still have.
 func readResult(s *scan, r *change.Result, left *int) {
 	for s.next() {
 		switch s.num {

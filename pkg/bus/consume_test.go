@@ -391,6 +391,39 @@ func TestPublishChanges_SplitsWhatIsTooLarge(t *testing.T) {
 	}
 }
 
+func TestPublishChanges_PutsManyFramesInOneMessage(t *testing.T) {
+	b := bustest.New(t)
+	var want []*bus.ChangeFrame
+	for n := range 100 {
+		want = append(want, &bus.ChangeFrame{Chain: "0123456789abcdef", Number: uint64(n + 1), Lane: change.Fresh, Results: []change.Result{{Org: "o"}}})
+	}
+	for range 2 { // a repeat is harmless
+		if err := b.PublishChanges(t.Context(), want...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream, err := b.JetStream().Stream(t.Context(), bus.Changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := stream.CachedInfo().State.Msgs; got != 1 {
+		t.Errorf("%d messages, want 1", got)
+	}
+	var got seen
+	background(t, func(ctx context.Context) error {
+		return b.ConsumeChangeBatches(ctx, bus.Writer, bus.BatchLimit{Bytes: 1 << 20, Records: 1000}, func(_ context.Context, frames []*bus.ChangeFrame) error {
+			for _, f := range frames {
+				got.add(fmt.Sprint(f.Number))
+			}
+			return nil
+		})
+	})
+	allSettled(t, b, bus.Writer)
+	if got.len() != 100 || got.count("1") != 1 || got.count("100") != 1 {
+		t.Errorf("%d frames, want each of the 100 once", got.len())
+	}
+}
+
 func TestTail_HandsOutChangesFromNowOn(t *testing.T) {
 	b := bustest.New(t)
 	publish := func(n uint64) {

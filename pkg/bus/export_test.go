@@ -23,11 +23,22 @@ func EncodeDeliveries(f *DeliveryFrame) []byte {
 
 // EncodeChanges encodes f as PublishChanges does, without envelope.
 func EncodeChanges(f *ChangeFrame) []byte {
-	b := appendChangeHead(nil, f)
-	for i := range f.Results {
-		b = appendFrameResult(b, appendResult(nil, &f.Results[i]))
+	return putMessage(nil, 1, func(b []byte) []byte {
+		b = appendChangeHead(b, f)
+		for i := range f.Results {
+			b = appendFrameResult(b, appendResult(nil, &f.Results[i]))
+		}
+		return b
+	})
+}
+
+// DecodeChanges decodes the first frame of a message without its envelope.
+func DecodeChanges(b []byte) (*ChangeFrame, error) {
+	frames, err := decodePack(b)
+	if err != nil {
+		return nil, err
 	}
-	return b
+	return frames[0], nil
 }
 
 // EncodedSize returns what MaxRecord is compared with.
@@ -35,7 +46,6 @@ func EncodedSize(d *change.Delivery) int { return len(appendDelivery(nil, d)) }
 
 var (
 	DecodeDeliveries = decodeDeliveries
-	DecodeChanges    = decodeChanges
 	ErrUnreadable    = errUnreadable
 )
 

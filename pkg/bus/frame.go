@@ -164,16 +164,17 @@ func (c *codec) openDeliveries(h nats.Header, msg []byte) (*DeliveryFrame, error
 	return f, nil
 }
 
-func (c *codec) openChanges(msg []byte) (*ChangeFrame, error) {
+// openChanges reads a message of CHANGES.
+func (c *codec) openChanges(msg []byte) ([]*ChangeFrame, error) {
 	raw, err := c.open(msg)
 	if err != nil {
 		return nil, err
 	}
-	f, err := decodeChanges(raw)
+	frames, err := decodePack(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
-	return f, nil
+	return frames, nil
 }
 
 func (f *DeliveryFrame) ref() FrameRef { return FrameRef{f.Chain, f.Number, f.Hash} }

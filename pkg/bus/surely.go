@@ -2,11 +2,9 @@ package bus
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"strings"
 	"time"
 
@@ -77,38 +75,72 @@ const (
 	resultMost = 24 << 20 // of one result; beyond it is split
 )
 
-// PublishChanges stores the outcome of one delivery frame, in as many parts as
-// it takes, and returns when all are on disk. It tries until ctx ends; a repeat
-// is harmless. Part and Parts are set here. A single change that is too large
-// for any message is change.ErrMalformed.
-func (b *Bus) PublishChanges(ctx context.Context, f *ChangeFrame) error {
-	parts, err := b.split(f)
-	if err != nil {
-		return err
-	}
-	head := *f
-	head.Parts = len(parts)
-	var raw []byte
-	for i, part := range parts {
-		head.Part = i + 1
-		raw = append(appendChangeHead(raw[:0], &head), part...)
-		data := b.codec.seal(nil, raw)
-		if len(data) > b.maxFrame {
-			return fmt.Errorf("%w: a part of change frame %s/%d has %d bytes, at most %d",
-				change.ErrMalformed, f.Chain, f.Number, len(data), b.maxFrame)
+// PublishChanges stores the outcomes of delivery frames of one lane, and
+// returns when all are on disk: many frames in one message, since each message
+// is an fsync, and a large one in as many parts as it takes. It tries until ctx
+// ends; a repeat is harmless. Part and Parts are set here. A single change that
+// is too large for any message is change.ErrMalformed.
+func (b *Bus) PublishChanges(ctx context.Context, frames ...*ChangeFrame) error {
+	var p pack
+	for _, f := range frames {
+		parts, err := b.split(f)
+		if err != nil {
+			return err
 		}
-		sum := sha256.Sum256(data)
-		msg := nats.NewMsg("changes." + f.Lane)
-		msg.Data = data
-		msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s/%d/%d/%d", f.Chain, f.Number, f.Run, head.Part))
-		msg.Header.Set(headerChain, f.Chain)
-		msg.Header.Set(headerFrame, strconv.FormatUint(f.Number, 10))
-		msg.Header.Set(headerHash, fmt.Sprintf("%x", sum))
-		if err := b.publishSurely(ctx, msg); err != nil {
-			return fmt.Errorf("publish changes of frame %s/%d: %w", f.Chain, f.Number, err)
+		head := *f
+		head.Parts = len(parts)
+		for i, part := range parts {
+			head.Part = i + 1
+			if p.records > 0 && (len(p.raw)+len(part) > min(partTarget, b.maxFrame) || p.records+f.records() > maxChanges/2) {
+				if err := b.publishPack(ctx, &p); err != nil {
+					return err
+				}
+			}
+			p.add(&head, part)
 		}
 	}
+	if p.records == 0 {
+		return nil
+	}
+	return b.publishPack(ctx, &p)
+}
+
+// pack is one message of changes that is being filled.
+type pack struct {
+	raw         []byte
+	records     int
+	first, last ChangeFrame // heads
+}
+
+func (p *pack) add(head *ChangeFrame, results []byte) {
+	if p.records == 0 {
+		p.first = *head
+	}
+	p.last = *head
+	p.records += max(1, head.records())
+	p.raw = putMessage(p.raw, 1, func(b []byte) []byte { return append(appendChangeHead(b, head), results...) })
+}
+
+// publishPack publishes what is in p and empties it.
+func (b *Bus) publishPack(ctx context.Context, p *pack) error {
+	data := b.codec.seal(nil, p.raw)
+	name := p.first.name() + ".." + p.last.name()
+	if len(data) > b.maxFrame {
+		return fmt.Errorf("%w: change frames %s have %d bytes, at most %d", change.ErrMalformed, name, len(data), b.maxFrame)
+	}
+	msg := nats.NewMsg("changes." + p.first.Lane)
+	msg.Data = data
+	msg.Header.Set(nats.MsgIdHdr, name)
+	if err := b.publishSurely(ctx, msg); err != nil {
+		return fmt.Errorf("publish change frames %s: %w", name, err)
+	}
+	p.raw, p.records = p.raw[:0], 0
 	return nil
+}
+
+// name names a part of a frame's changes.
+func (f *ChangeFrame) name() string {
+	return fmt.Sprintf("%s/%d/%d/%d", f.Chain, f.Number, f.Run, f.Part)
 }
 
 // split encodes the results of f into parts.

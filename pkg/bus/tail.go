@@ -33,12 +33,14 @@ func (b *Bus) Tail(ctx context.Context, h func(*ChangeFrame) error) error {
 		case err != nil:
 			return fmt.Errorf("tail changes: %w", err)
 		}
-		f, err := b.codec.openChanges(m.Data())
+		frames, err := b.codec.openChanges(m.Data())
 		if err != nil {
 			continue // a dead letter by the writer's consumer
 		}
-		if err := h(f); err != nil {
-			return err
+		for _, f := range frames {
+			if err := h(f); err != nil {
+				return err
+			}
 		}
 	}
 }

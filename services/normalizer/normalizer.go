@@ -77,17 +77,15 @@ func (s *Service) Handle(ctx context.Context, frames []*bus.DeliveryFrame) error
 	if err != nil {
 		return fmt.Errorf("look up known identities: %w", err)
 	}
-	for _, f := range frames {
+	out := make([]*bus.ChangeFrame, len(frames))
+	for i, f := range frames {
 		results := s.normalize(f, known)
 		if err := s.bury(ctx, f, results); err != nil {
 			return err
 		}
-		out := &bus.ChangeFrame{Chain: f.Chain, Number: f.Number, Lane: f.Lane, Results: results}
-		if err := s.Bus.PublishChanges(ctx, out); err != nil {
-			return fmt.Errorf("publish changes of frame %s/%d: %w", f.Chain, f.Number, err)
-		}
+		out[i] = &bus.ChangeFrame{Chain: f.Chain, Number: f.Number, Lane: f.Lane, Results: results}
 	}
-	return nil
+	return s.Bus.PublishChanges(ctx, out...)
 }
 
 // lookUp asks the store once for all identities of the frames that this
