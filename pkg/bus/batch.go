@@ -112,39 +112,41 @@ func consumeBatches[F any](ctx context.Context, b *Bus, k batches[F]) error {
 	return ctx.Err()
 }
 
-// collect waits for a first frame, takes what else is there, and then what
-// comes within the time to wait, until the limit.
+// collect waits for a first frame, takes what else is there, and looks again
+// from time to time until the time to wait is over or the limit reached. It
+// never waits with a pull that ends soon: what the server sends at the end of
+// one would be lost to us, and come again only half a minute later.
 func (c *batcher[F]) collect(ctx context.Context) (t batch[F], err error) {
 	first, err := c.bus.fetch(ctx, c.cons, 1, 0, pullWait)
 	if err != nil || len(first) == 0 {
 		return t, err
 	}
 	c.take(ctx, &t, first)
-	end := time.Now().Add(c.limit.Wait)
-	for most := 4; ; most *= 2 { // how large frames are shows only by taking some
-		n := min(c.fit(&t), most)
-		if n <= 0 {
+	for end := time.Now().Add(c.limit.Wait); ; {
+		c.takeAll(ctx, &t)
+		wait := min(time.Until(end), c.limit.Wait/looks)
+		if c.fit(&t) == 0 || wait <= 0 || pause(ctx, wait) != nil {
 			return t, nil
 		}
+	}
+}
+
+// looks is how often a consumer looks for more while it waits for it.
+const looks = 4
+
+// takeAll takes what is there now, up to the limit.
+func (c *batcher[F]) takeAll(ctx context.Context, t *batch[F]) {
+	for most := 4; ; most *= 2 { // how large frames are shows only by taking some
+		n := min(c.fit(t), most)
+		if n <= 0 {
+			return
+		}
 		msgs, err := c.bus.fetchNow(c.cons, n)
-		c.take(ctx, &t, msgs)
+		c.take(ctx, t, msgs)
 		if err != nil || len(msgs) < n {
-			break
+			return
 		}
 	}
-	for ctx.Err() == nil {
-		n, wait := c.fit(&t), time.Until(end)
-		if n <= 0 || wait < time.Millisecond {
-			break
-		}
-		room := max(1, min(c.limit.Bytes-t.bytes, readBytes))
-		msgs, err := c.bus.fetch(ctx, c.cons, n, room, wait)
-		c.take(ctx, &t, msgs)
-		if err != nil || len(msgs) == 0 {
-			break // the rest can wait: what is here is handled first
-		}
-	}
-	return t, nil
 }
 
 // fit returns how many more frames fit if they are like those so far; at least
