@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -84,9 +85,7 @@ func (e entry) records() []map[string]any {
 	for i, item := range items {
 		facts, _ := item.(map[string]any)
 		if i == 0 {
-			for k, v := range outer {
-				facts[k] = v
-			}
+			maps.Copy(facts, outer)
 		}
 		records = append(records, facts)
 	}

@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"whatchanged/pkg/change"
@@ -55,8 +56,8 @@ func Decompress(h http.Header, body []byte, limit int) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d codings", ErrEncoding, len(codings))
 	}
 	var err error
-	for i := len(codings) - 1; i >= 0; i-- { // the last one was applied last
-		switch coding := strings.ToLower(strings.TrimSpace(codings[i])); coding {
+	for _, coding := range slices.Backward(codings) { // the last one was applied last
+		switch coding := strings.ToLower(strings.TrimSpace(coding)); coding {
 		case "", "identity":
 		case "gzip", "x-gzip":
 			body, err = gunzip(body, limit)

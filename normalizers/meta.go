@@ -81,7 +81,7 @@ func (m *Meta) JSON() json.RawMessage {
 	if len(m.buf) == 0 {
 		return nil
 	}
-	return append(m.buf[:len(m.buf):len(m.buf)], '}')
+	return append(slices.Clip(m.buf), '}')
 }
 
 func (m *Meta) marshal(key string, value any) {

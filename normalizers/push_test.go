@@ -18,7 +18,7 @@ func pushBody() []byte {
 		"default_branch": "main", "master_branch": "main", "language": "Go", "size": 21700,
 		"owner": map[string]any{"name": "acme", "login": "acme", "id": 21031067, "type": "Organization"},
 	}
-	for _, name := range strings.Fields(`forks keys collaborators teams hooks issue_events events assignees branches tags
+	for name := range strings.FieldsSeq(`forks keys collaborators teams hooks issue_events events assignees branches tags
 		blobs git_tags git_refs trees statuses languages stargazers contributors subscribers subscription commits
 		git_commits comments issue_comment contents compare merges archive downloads issues pulls milestones
 		notifications labels releases deployments`) {
@@ -35,7 +35,7 @@ func pushBody() []byte {
 		})
 	}
 	user := map[string]any{"login": "mona", "id": 21031067, "type": "User", "site_admin": false}
-	for _, name := range strings.Fields("followers following gists starred subscriptions organizations repos events received_events") {
+	for name := range strings.FieldsSeq("followers following gists starred subscriptions organizations repos events received_events") {
 		user[name+"_url"] = "https://api.github.example/users/mona/" + name
 	}
 	b, err := json.Marshal(map[string]any{

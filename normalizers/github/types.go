@@ -67,8 +67,7 @@ func fill(event string, body []byte) (any, error) {
 		into = new(unknownEvent)
 	}
 	err := json.Unmarshal(body, into)
-	var odd *json.UnmarshalTypeError
-	if errors.As(err, &odd) {
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		err = nil // the field was skipped, and the rest is there
 	}
 	return into, err

@@ -79,7 +79,7 @@ func (c *countingReader) Read(p []byte) (int, error) {
 // acceptedEncoding picks the coding of an answer from Accept-Encoding.
 func acceptedEncoding(header string) string {
 	for _, want := range []string{"zstd", "br", "gzip", "deflate"} {
-		for _, offer := range strings.Split(header, ",") {
+		for offer := range strings.SplitSeq(header, ",") {
 			name, weight, _ := strings.Cut(strings.TrimSpace(offer), ";")
 			if strings.EqualFold(strings.TrimSpace(name), want) && strings.ReplaceAll(weight, " ", "") != "q=0" {
 				return want

@@ -190,7 +190,7 @@ func (c *conn) reset() error {
 		return fmt.Errorf("reset a connection: %w", err)
 	}
 	var sets []string
-	for _, name := range strings.Fields(changed) {
+	for name := range strings.FieldsSeq(changed) {
 		if !slices.Contains(c.base, name) {
 			sets = append(sets, name+" = DEFAULT")
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -47,9 +48,7 @@ func (e *Engine) handle(w http.ResponseWriter, r *http.Request) {
 	}
 	a := e.serve(r)
 	defer a.body.Close()
-	for name, values := range a.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), a.header)
 	if a.length >= 0 {
 		w.Header().Set("Content-Length", strconv.FormatInt(a.length, 10))
 	}

@@ -229,8 +229,7 @@ func readLimited(r io.Reader, limit int) ([]byte, error) {
 
 // bodyError makes what went wrong while reading a body an Exception.
 func bodyError(err error) error {
-	var e *Exception
-	if errors.As(err, &e) {
+	if _, ok := errors.AsType[*Exception](err); ok {
 		return err
 	}
 	return newException(codeCannotParse, "CANNOT_PARSE_INPUT_ASSERTION_FAILED", "Cannot read the request's body: "+err.Error())

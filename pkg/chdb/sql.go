@@ -1,6 +1,7 @@
 package chdb
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -225,12 +226,7 @@ func canStream(sql string) bool {
 // database, and not rows.
 func isDefinition(sql string) bool {
 	t := (&scanner{sql: sql}).next()
-	for _, verb := range []string{"CREATE", "ATTACH", "DETACH", "ALTER", "RENAME", "EXCHANGE", "DROP", "UNDROP", "REPLACE"} {
-		if t.is(verb) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]string{"CREATE", "ATTACH", "DETACH", "ALTER", "RENAME", "EXCHANGE", "DROP", "UNDROP", "REPLACE"}, t.is)
 }
 
 var stringQuoter = strings.NewReplacer(`\`, `\\`, `'`, `\'`)

@@ -188,8 +188,7 @@ func retryable(ctx context.Context, err error, again bool) error {
 
 // unwrapProblem takes off what was put around a Problem for backoff.
 func unwrapProblem(err error) error {
-	var p *Problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
 	return err

@@ -101,7 +101,7 @@ func walk(v reflect.Value, prefix string, visit func(string, reflect.Value)) {
 			continue
 		}
 		key := prefix + snake(field.Name)
-		_, text := v.Field(i).Interface().(encoding.TextMarshaler)
+		_, text := reflect.TypeAssert[encoding.TextMarshaler](v.Field(i))
 		if field.Type.Kind() == reflect.Struct && !text {
 			walk(v.Field(i), key+".", visit)
 			continue

@@ -178,8 +178,7 @@ var dataCodes = []int32{
 // that sending them again cannot help: the caller halves its batch until the
 // bad row is alone.
 func IsData(err error) bool {
-	var refused *clickhouse.Exception
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*clickhouse.Exception](err); ok {
 		return slices.Contains(dataCodes, refused.Code)
 	}
 	var convert *proto.BlockError // the driver could not encode a value

@@ -61,7 +61,7 @@ var name = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
 func (c Config) Validate() error {
 	var errs []error
 	if scheme, _, ok := strings.Cut(c.DSN, ":"); !ok || !strings.Contains(" clickhouse http https embedded ", " "+scheme+" ") {
-		errs = append(errs, errors.New("store dsn: must begin with clickhouse://, http://, https:// or embedded:"))
+		errs = append(errs, errors.New("store dsn: must begin with clickhouse://, http://, https:// or embedded:<dir>"))
 	}
 	if !name.MatchString(c.Database) {
 		errs = append(errs, errors.New("store database: must be letters, digits and underscores"))

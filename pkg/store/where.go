@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -62,7 +63,7 @@ func indent(condition string) string { return strings.ReplaceAll(condition, "\n"
 
 // clone returns a copy to which more can be added.
 func (w *where) clone() *where {
-	return &where{clauses: w.clauses[:len(w.clauses):len(w.clauses)], args: w.args[:len(w.args):len(w.args)]}
+	return &where{clauses: slices.Clip(w.clauses), args: slices.Clip(w.args)}
 }
 
 // atParam is a moment that comes as a parameter, in milliseconds: text would

@@ -58,7 +58,7 @@ func TestAPI_RefusalsNameTheFieldAndTheCure(t *testing.T) {
 	f("GET", changes+"?cursor=abc&offset=5", "", bad, "invalid_offset", "offset", "cursor")
 	f("GET", changes+"?delivery_id=dlv_1", "", bad, "invalid_delivery_id", "delivery_id", "26 characters")
 	f("GET", changes+"?q=%21%21", "", bad, "invalid_q", "q", "letter")
-	f("GET", changes+"?enviroment=production", "", bad, "unknown_parameter", "enviroment", "environment")
+	f("GET", changes+"?environ=production", "", bad, "unknown_parameter", "environ", "environment")
 	f("GET", changes+"?"+strings.Repeat("x", 500)+"=1", "", bad, "unknown_parameter", strings.Repeat("x", 64)+"...", "no such parameter")
 	f("GET", changes+"/chg_1", "", http.StatusNotFound, "change_not_found", "", "no such change")
 	f("GET", changes+"/"+change.NewID(time.Now(), "a", "b", "c").String(), "", http.StatusNotFound, "change_not_found", "", "")
@@ -252,7 +252,7 @@ func TestAPI_KeysEnd(t *testing.T) {
 	}
 	eventually(t, func() error {
 		if _, err := s.client("key-that-will-expire").Services(t.Context()); problemOf(err).Status != http.StatusUnauthorized {
-			return fmt.Errorf("expired key: %v", err)
+			return fmt.Errorf("expired key: %w", err)
 		}
 		return nil
 	})

@@ -316,8 +316,7 @@ func jsonOf(t *testing.T, v any) string {
 
 // problemOf returns the refusal inside err, or an empty one.
 func problemOf(err error) *client.Problem {
-	var p *client.Problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*client.Problem](err); ok {
 		return p
 	}
 	return &client.Problem{}

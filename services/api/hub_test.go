@@ -121,7 +121,7 @@ func TestDocument_DescribesEveryFieldOfAChange(t *testing.T) {
 	for _, typ := range change.Types() {
 		all = append(all, string(typ))
 	}
-	for _, typ := range strings.Split(f.Tag.Get("enum"), ",") {
+	for typ := range strings.SplitSeq(f.Tag.Get("enum"), ",") {
 		if !strings.Contains(strings.Join(all, ","), typ) {
 			t.Errorf("%s is no type of change", typ)
 		}

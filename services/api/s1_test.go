@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -133,9 +134,7 @@ func TestS1_EveryFieldComesBack(t *testing.T) {
 		t.Fatalf("%d %s %s", got.Status, got.Header, got.Body)
 	}
 	want := map[string]any{"service_name": "Database"}
-	for k, v := range sent {
-		want[k] = v
-	}
+	maps.Copy(want, sent)
 	logged := got.json(t)["data"].(map[string]any)
 	if diff := cmp.Diff(want, pick(logged, want)); diff != "" {
 		t.Errorf("POST /changes (-want +got):\n%s", diff)

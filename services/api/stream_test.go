@@ -28,7 +28,7 @@ func (s *system) tail(query, key string) (events <-chan string, end func()) {
 		s.t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+key)
-	res, err := s.Client().Do(r)
+	res, err := s.Client().Do(r) //nolint:bodyclose // the goroutine below closes it
 	if err != nil {
 		s.t.Fatal(err)
 	}
