@@ -18,6 +18,9 @@ const Generic = "generic"
 // Set holds the normalizers by provider. Generic must be among them.
 type Set map[string]Normalizer
 
+// apiProvider is what the API's own requests come from.
+const apiProvider = "api"
+
 // Settings is what a source and its org's registry add to what the provider said.
 type Settings struct {
 	DefaultEnvironment string
@@ -206,7 +209,9 @@ func (f *finisher) key(r *Record, draft *Draft, nth int) string {
 func (f *finisher) setTime(c *change.Change) {
 	if c.OccurredAt.IsZero() {
 		c.OccurredAt = change.At(f.first)
-		c.RiskHints = addHint(c.RiskHints, HintTimeInferred)
+		if c.Provenance.Provider != apiProvider { // there, no time means now
+			c.RiskHints = addHint(c.RiskHints, HintTimeInferred)
+		}
 		return
 	}
 	earliest, latest := time.Unix(0, 0), f.first.Add(24*time.Hour)

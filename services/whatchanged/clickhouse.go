@@ -42,7 +42,7 @@ data directory.`,
 		cfg := httpserver.DefaultConfig()
 		cfg.Listen = *listen
 		cfg.ReadTimeout, cfg.WriteTimeout = time.Hour, 2*time.Hour // inserts and exports take as long as they take
-		cfg.MaxHeaderBytes = 2 << 20 // parameters come in the URL; ClickHouse itself takes 1 MiB (http_max_uri_size)
+		cfg.MaxHeaderBytes = 2 << 20                               // parameters come in the URL; ClickHouse itself takes 1 MiB (http_max_uri_size)
 		h, err := httpserver.New(cfg, engine.Handler(), log, telemetry.NewRegistry())
 		if err != nil {
 			return errors.Join(err, engine.Close())

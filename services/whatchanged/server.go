@@ -233,6 +233,8 @@ func (s *server) settings(org, sourceID string) normalizers.Settings {
 func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error {
 	var webhooks, rest http.Handler
 	if withReceiver {
+		// On a cluster the body's limit follows its max_payload.
+		s.cfg.Receiver.MaxBody = min(s.cfg.Receiver.MaxBody, s.bus.MaxRecord()-s.cfg.Receiver.MaxKeptHeaders)
 		r, err := receiver.New(receiver.Deps{
 			Registry: s.registry, Committer: s.fresh, Sealer: s.sealer, Log: s.log.With("part", "receiver"), Metrics: s.metrics,
 		}, s.cfg.Receiver)
