@@ -107,7 +107,11 @@ func (l load) run(ctx context.Context, progress func(accepted int64)) (loaded, e
 		// A server that falls behind must not slow the schedule down: there is
 		// room for ten seconds of it.
 		g.ticks = make(chan time.Time, int(l.Rate*10)+l.Connections)
-		work.Go(func() error { return g.schedule(workCtx, begin) })
+		work.Go(func() error {
+			ctx, cancel := context.WithDeadline(workCtx, g.end) // then nobody takes from it any more
+			defer cancel()
+			return g.schedule(ctx, begin)
+		})
 	}
 	watch, watchCtx := errgroup.WithContext(ctx)
 	var seen watched
@@ -205,8 +209,8 @@ func (g *generator) connection(ctx context.Context, i int) error {
 		intended := time.Now()
 		if g.ticks != nil {
 			due, ok := <-g.ticks
-			if !ok {
-				break
+			if !ok || time.Now().After(g.end) {
+				break // what was due and could not be sent by now is missing from the rate
 			}
 			intended = due
 		} else if !intended.Before(g.end) {
