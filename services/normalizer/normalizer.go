@@ -36,10 +36,10 @@ type Deps struct {
 	Metrics     prometheus.Registerer
 }
 
-// batch bounds what is normalized together: enough that one look-up of known
-// identities serves many frames, little enough that the first of them does not
-// wait long. There is no waiting: what is there is taken.
-var batch = bus.BatchLimit{Records: 1000, Bytes: 8 << 20}
+// batch bounds what is normalized together. Each batch costs a look-up of known
+// identities and an fsync, which the receiver's own have to wait for: waiting a
+// little makes them few.
+var batch = bus.BatchLimit{Records: 2000, Bytes: 8 << 20, Wait: 60 * time.Millisecond}
 
 // Service is the normalizer service of one lane.
 type Service struct {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,10 @@ import (
 // grace is how long each part may take to stop. The longest is a batch on its
 // way into ClickHouse.
 const grace = 15 * time.Second
+
+// memoryLimit is when the garbage collector works harder to stay below; the
+// engine's memory comes on top. GOMEMLIMIT overrides it.
+const memoryLimit = 768 << 20
 
 func newServe(env *Environment) *cobra.Command {
 	cmd := &cobra.Command{
@@ -106,6 +111,9 @@ func runServer(cmd *cobra.Command, env *Environment, flags *configFlags, service
 	log, err := telemetry.NewLogger(env.Stderr, cfg.Log)
 	if err != nil {
 		return err
+	}
+	if env.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
 	}
 	server, err := start(cmd.Context(), cfg, services, whole, log)
 	if err != nil {
