@@ -61,6 +61,8 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"address":    address,
+			"ready":      ready,
 			"serve":      serve,
 			"kill":       kill,
 			"stop":       stop,
@@ -91,6 +93,39 @@ func current(ts *testscript.TestScript) *server {
 	return s
 }
 
+// address sets a variable to an address on this machine that nobody listens on.
+func address(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: address NAME")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv(args[0], l.Addr().String())
+	ts.Check(l.Close())
+}
+
+// ready waits until a URL answers 200.
+func ready(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: ready URL")
+	}
+	wait(ts, args[0], func() error { return get(args[0]) })
+}
+
+// get returns an error that says what a URL answered, unless that was 200.
+func get(url string) error {
+	res, err := http.Get(url)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(res.Body)
+		return fmt.Errorf("%s: %s", res.Status, body)
+	}
+	return nil
+}
+
 // serve starts `whatchanged serve` on the script's data directory, with the
 // arguments given, and waits until it is ready. It sets WHATCHANGED_URL,
 // WHATCHANGED_KEY and WEBHOOK.
@@ -100,11 +135,8 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	listen := ts.Getenv("LISTEN")
 	if listen == "" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		ts.Check(err)
-		listen = l.Addr().String()
-		ts.Check(l.Close())
-		ts.Setenv("LISTEN", listen) // a script that starts it again gets the same address
+		address(ts, false, []string{"LISTEN"}) // a script that starts it again gets the same address
+		listen = ts.Getenv("LISTEN")
 	}
 	log, err := os.OpenFile(ts.MkAbs("server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	ts.Check(err)
@@ -130,16 +162,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("the server ended: %v\n%s", err, ts.ReadFile("server.log"))
 		default:
 		}
-		res, err := http.Get(url + "/readyz")
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			body, _ := io.ReadAll(res.Body)
-			return fmt.Errorf("%s: %s", res.Status, body)
-		}
-		return nil
+		return get(url + "/readyz")
 	})
 	var boot struct {
 		APIKey     string `json:"api_key"`
