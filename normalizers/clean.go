@@ -44,7 +44,7 @@ func clean(c *change.Change) {
 		c.Metadata = cleanMetadata(c, &secret)
 	}
 	if secret {
-		c.RiskHints = addHint(c.RiskHints, HintSecretMasked)
+		c.RiskHints = AddHints(c.RiskHints, HintSecretMasked)
 	}
 }
 
@@ -84,7 +84,7 @@ func cleanMetadata(c *change.Change, secret *bool) json.RawMessage {
 	*secret = *secret || found
 	if cut, truncated := cutMetadata(meta, change.MaxMetadata); truncated {
 		meta = cut
-		c.RiskHints = addHint(c.RiskHints, HintMetadataTruncated)
+		c.RiskHints = AddHints(c.RiskHints, HintMetadataTruncated)
 	}
 	if meta == string(c.Metadata) {
 		return c.Metadata

@@ -1,6 +1,10 @@
 package normalizers
 
-import "whatchanged/pkg/change"
+import (
+	"slices"
+
+	"whatchanged/pkg/change"
+)
 
 // Hints: why a change is riskier than it looks, and what was done to it on the
 // way in.
@@ -79,4 +83,14 @@ func RiskOf(hints []string) change.Risk {
 	default:
 		return change.Low
 	}
+}
+
+// AddHints returns hints with those of more that it does not have yet.
+func AddHints(hints []string, more ...string) []string {
+	for _, hint := range more {
+		if hint != "" && !slices.Contains(hints, hint) {
+			hints = append(hints, hint)
+		}
+	}
+	return hints
 }

@@ -210,7 +210,7 @@ func (f *finisher) setTime(c *change.Change) {
 	if c.OccurredAt.IsZero() {
 		c.OccurredAt = change.At(f.first)
 		if c.Provenance.Provider != apiProvider { // there, no time means now
-			c.RiskHints = addHint(c.RiskHints, HintTimeInferred)
+			c.RiskHints = AddHints(c.RiskHints, HintTimeInferred)
 		}
 		return
 	}
@@ -224,7 +224,7 @@ func (f *finisher) setTime(c *change.Change) {
 		c.OccurredAt = change.At(c.OccurredAt.Time)
 		return
 	}
-	c.RiskHints = addHint(c.RiskHints, HintTimeClamped)
+	c.RiskHints = AddHints(c.RiskHints, HintTimeClamped)
 }
 
 func (f *finisher) setService(c *change.Change) {
@@ -264,13 +264,6 @@ func (f *finisher) setEnvironment(c *change.Change) {
 	}
 	if env, ok := Environment(c.Resource.Name, c.Account, c.Branch); ok {
 		c.Environment = env
-		c.RiskHints = addHint(c.RiskHints, HintEnvInferred)
+		c.RiskHints = AddHints(c.RiskHints, HintEnvInferred)
 	}
-}
-
-func addHint(hints []string, hint string) []string {
-	if slices.Contains(hints, hint) {
-		return hints
-	}
-	return append(hints, hint)
 }

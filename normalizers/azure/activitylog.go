@@ -44,19 +44,19 @@ func administrative(e *event, m *normalizers.Meta) normalizers.Result {
 	c.Type = change.Other
 	if op := find(resource, verb); op != nil {
 		c.Type = op.typ
-		c.RiskHints = addHints(c.RiskHints, op.hint)
+		c.RiskHints = normalizers.AddHints(c.RiskHints, op.hint)
 		if op.look != nil {
 			closer, hint := op.look(e)
 			if closer != "" {
 				c.Type = closer
 			}
-			c.RiskHints = addHints(c.RiskHints, hint)
+			c.RiskHints = normalizers.AddHints(c.RiskHints, hint)
 		}
 	}
 	if verb == "delete" && c.Type == change.Infrastructure {
-		c.RiskHints = addHints(c.RiskHints, destructive)
+		c.RiskHints = normalizers.AddHints(c.RiskHints, destructive)
 	}
-	c.RiskHints = addHints(c.RiskHints, e.dangers()...)
+	c.RiskHints = normalizers.AddHints(c.RiskHints, e.dangers()...)
 	c.Summary = e.summary(c.ChangedBy, verb)
 	return normalizers.One(c, e.key())
 }
@@ -127,14 +127,14 @@ func (e *event) change(m *normalizers.Meta) change.Change {
 		c.Region = e.location
 	}
 	if c.Status == change.Failed {
-		c.RiskHints = addHints(c.RiskHints, normalizers.HintFailed)
+		c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintFailed)
 	}
 	if t, ok := normalizers.ParseTime(e.time); ok {
 		c.OccurredAt = change.At(t)
 	}
 	if env, ok := normalizers.Environment(c.Resource.Name, e.resourceGroup); ok {
 		c.Environment = env
-		c.RiskHints = addHints(c.RiskHints, normalizers.HintEnvInferred)
+		c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintEnvInferred)
 	}
 	c.Actor = e.actor()
 	c.ChangedBy = c.Actor.Name
@@ -325,22 +325,6 @@ func (e *event) propertiesKept() json.RawMessage {
 		return true
 	})
 	return m.JSON()
-}
-
-func addHints(to []string, hints ...string) []string {
-next:
-	for _, h := range hints {
-		if h == "" {
-			continue
-		}
-		for _, have := range to {
-			if have == h {
-				continue next
-			}
-		}
-		to = append(to, h)
-	}
-	return to
 }
 
 func first2(v gjson.Result, paths ...string) gjson.Result {

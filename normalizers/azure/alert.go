@@ -122,7 +122,7 @@ func (a alert) change(m *normalizers.Meta) change.Change {
 	}
 	if env, ok := normalizers.Environment(c.Resource.Name, segmentAfter(a.target, "resourcegroups")); ok {
 		c.Environment = env
-		c.RiskHints = addHints(c.RiskHints, normalizers.HintEnvInferred)
+		c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintEnvInferred)
 	}
 	c.Metadata = m.JSON()
 	return c

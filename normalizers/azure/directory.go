@@ -56,10 +56,10 @@ func fromDirectory(v gjson.Result) normalizers.Result {
 	case strings.Contains(op, "policy"):
 		c.Type = change.ConfigChange
 	case strings.Contains(op, "member to role"), strings.Contains(op, "consent"), strings.Contains(op, "owner"), strings.Contains(op, "credential"):
-		c.RiskHints = addHints(c.RiskHints, privilege)
+		c.RiskHints = normalizers.AddHints(c.RiskHints, privilege)
 	}
 	if strings.Contains(op, "delete") {
-		c.RiskHints = addHints(c.RiskHints, destructive)
+		c.RiskHints = normalizers.AddHints(c.RiskHints, destructive)
 	}
 	c.Summary = first(c.ChangedBy, "somebody") + ": " + e.operation
 	if c.Resource.Name != "" {

@@ -182,16 +182,16 @@ func (g *gridEvent) change(typ change.Type, kind string, m *normalizers.Meta) ch
 		c.Resource.Name = first(g.data.Get("ObjectName").String(), g.data.Get("objectName").String(), g.subject)
 		c.Version = first(g.data.Get("Version").String(), g.data.Get("version").String())
 		c.Summary = strings.TrimPrefix(kind, "KeyVault.") + ": " + c.Resource.Name + " in " + first(g.data.Get("VaultName").String(), where)
-		c.RiskHints = addHints(c.RiskHints, secrets)
+		c.RiskHints = normalizers.AddHints(c.RiskHints, secrets)
 	default:
 		c.Summary = kind + ": " + first(g.subject, where)
 	}
 	if strings.HasSuffix(kind, "Deleted") && c.Type == change.Infrastructure {
-		c.RiskHints = addHints(c.RiskHints, destructive)
+		c.RiskHints = normalizers.AddHints(c.RiskHints, destructive)
 	}
 	if env, ok := normalizers.Environment(c.Resource.Name, group); ok && c.Environment == "" {
 		c.Environment = env
-		c.RiskHints = addHints(c.RiskHints, normalizers.HintEnvInferred)
+		c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintEnvInferred)
 	}
 	return c
 }

@@ -218,20 +218,3 @@ func (r *record) fromMFALess() bool {
 	return r.fromConsole && r.identity.Get("sessionContext.attributes.mfaAuthenticated").String() == "false" &&
 		r.identity.Get("type").String() != "AssumedRole"
 }
-
-// addHints appends the hints that are not there yet.
-func addHints(to []string, hints ...string) []string {
-next:
-	for _, h := range hints {
-		if h == "" {
-			continue
-		}
-		for _, have := range to {
-			if have == h {
-				continue next
-			}
-		}
-		to = append(to, h)
-	}
-	return to
-}

@@ -52,7 +52,7 @@ func (n *Normalizer) Normalize(rec normalizers.Record) (normalizers.Result, erro
 	c.Type, c.RiskHints = n.classify(r)
 	actor, hints := r.actor()
 	c.Actor, c.ChangedBy = actor, actor.Name
-	c.RiskHints = addHints(c.RiskHints, hints...)
+	c.RiskHints = normalizers.AddHints(c.RiskHints, hints...)
 	c.Resource = r.resource()
 	c.Tags = r.tags()
 	c.Version, c.CommitSHA = r.version()
@@ -70,23 +70,23 @@ func (n *Normalizer) classify(r *record) (change.Type, []string) {
 	var hints []string
 	if op := n.operations.find(r.service, r.name); op != nil {
 		typ = op.typ
-		hints = addHints(hints, op.hint)
+		hints = normalizers.AddHints(hints, op.hint)
 		if op.look != nil {
 			closer, hint := op.look(r)
 			if closer != "" {
 				typ = closer
 			}
-			hints = addHints(hints, hint)
+			hints = normalizers.AddHints(hints, hint)
 		}
 	} else {
 		var hint string
 		typ, hint = byVerb(r.name)
-		hints = addHints(hints, hint)
+		hints = normalizers.AddHints(hints, hint)
 	}
 	if typ == change.Rollback {
-		hints = addHints(hints, rollback)
+		hints = normalizers.AddHints(hints, rollback)
 	}
-	return typ, addHints(hints, r.dangers()...)
+	return typ, normalizers.AddHints(hints, r.dangers()...)
 }
 
 // key is the record's own id. Records before version 1.01 have none: what they

@@ -67,7 +67,7 @@ func fromAuditLog(e *entry) normalizers.Result {
 	past := ""
 	c.Type, c.RiskHints, past = e.classify()
 	if c.Status == change.Failed {
-		c.RiskHints = addHints(c.RiskHints, normalizers.HintFailed)
+		c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintFailed)
 	}
 	if e.service == "k8s.io" && len(e.method) > 1 {
 		c.Resource.Type = "k8s." + e.method[len(e.method)-2]
@@ -78,7 +78,7 @@ func fromAuditLog(e *entry) normalizers.Result {
 	c.Summary = e.summary(&c, past)
 	if env, ok := normalizers.Environment(c.Resource.Name, after(e.resourceName, "namespaces/"), c.Account); ok {
 		c.Environment = env
-		c.RiskHints = addHints(c.RiskHints, normalizers.HintEnvInferred)
+		c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintEnvInferred)
 	}
 	if t, ok := normalizers.ParseTime(first(e.timestamp, e.received)); ok {
 		c.OccurredAt = change.At(t)
@@ -96,21 +96,21 @@ func (e *entry) classify() (typ change.Type, hints []string, past string) {
 	if r := find(e); r != nil {
 		typ = r.typ
 		deletes := hint == destructive && (typ == change.Infrastructure || e.service == "k8s.io")
-		hints = addHints(hints, r.hint)
+		hints = normalizers.AddHints(hints, r.hint)
 		if deletes {
-			hints = addHints(hints, destructive)
+			hints = normalizers.AddHints(hints, destructive)
 		}
 		if r.look != nil {
 			closer, hint := r.look(e)
 			if closer != "" {
 				typ = closer
 			}
-			hints = addHints(hints, hint)
+			hints = normalizers.AddHints(hints, hint)
 		}
 	} else {
-		hints = addHints(hints, hint)
+		hints = normalizers.AddHints(hints, hint)
 	}
-	return typ, addHints(hints, e.dangers()...), past
+	return typ, normalizers.AddHints(hints, e.dangers()...), past
 }
 
 // dangers are signs in the request, whatever the method.
@@ -122,19 +122,19 @@ func (e *entry) dangers() []string {
 			continue
 		}
 		if strongRole(g.role) {
-			hints = addHints(hints, privilege)
+			hints = normalizers.AddHints(hints, privilege)
 		}
 		if g.member == "allUsers" || g.member == "allAuthenticatedUsers" {
-			hints = addHints(hints, public)
+			hints = normalizers.AddHints(hints, public)
 		}
 	}
 	raw := e.request.Raw
 	if len(grants) == 0 && strings.Contains(strings.ToLower(e.verb()), "setiam") &&
 		(strings.Contains(raw, `"allUsers"`) || strings.Contains(raw, `"allAuthenticatedUsers"`)) {
-		hints = addHints(hints, public)
+		hints = normalizers.AddHints(hints, public)
 	}
 	if strings.Contains(e.methodName, "firewall") && !strings.HasSuffix(e.methodName, ".delete") && strings.Contains(raw, `"0.0.0.0/0"`) {
-		hints = addHints(hints, public)
+		hints = normalizers.AddHints(hints, public)
 	}
 	return hints
 }
@@ -318,20 +318,4 @@ func authentication(v gjson.Result) json.RawMessage {
 	}
 	m.Set("serviceAccountDelegationInfo", redact.JSON(v.Get("serviceAccountDelegationInfo")))
 	return m.JSON()
-}
-
-func addHints(to []string, hints ...string) []string {
-next:
-	for _, h := range hints {
-		if h == "" {
-			continue
-		}
-		for _, have := range to {
-			if have == h {
-				continue next
-			}
-		}
-		to = append(to, h)
-	}
-	return to
 }
