@@ -1,0 +1,103 @@
+// Package fields looks up many members of one JSON object by their paths. A
+// normalizer asks for some thirty members of a payload, and gjson goes through
+// the payload anew for each; here every object on the way is gone through once.
+package fields
+
+import (
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// Object is a JSON object whose members are found by name. It is not for
+// several goroutines at once.
+type Object struct {
+	members []member
+}
+
+type member struct {
+	name  string
+	raw   string
+	inner *Object // what raw holds, once somebody has asked for something in it
+}
+
+// Of returns the members of an object, and none of anything else. Where a name
+// stands twice, the first counts.
+func Of(v gjson.Result) *Object {
+	o := &Object{}
+	if !v.IsObject() {
+		return o
+	}
+	o.members = make([]member, 0, 24)
+	v.ForEach(func(key, value gjson.Result) bool {
+		o.members = append(o.members, member{name: key.Str, raw: value.Raw})
+		return true
+	})
+	return o
+}
+
+// Get returns what a path of names with dots between them leads to: through
+// objects only, and a name has no dot in it.
+func (o *Object) Get(path string) gjson.Result {
+	name, rest, nested := strings.Cut(path, ".")
+	m := o.member(name)
+	switch {
+	case m == nil:
+		return gjson.Result{}
+	case !nested:
+		return gjson.Parse(m.raw)
+	}
+	return m.object().Get(rest)
+}
+
+// Text returns the text of a string, number or boolean, and "" for all else.
+func (o *Object) Text(path string) string {
+	v := o.Get(path)
+	if v.Type == gjson.JSON {
+		return ""
+	}
+	return v.String()
+}
+
+// Bool reports whether a path leads to true.
+func (o *Object) Bool(path string) bool { return o.Get(path).Type == gjson.True }
+
+// Object returns the object that a path leads to; without members when there
+// is none.
+func (o *Object) Object(path string) *Object {
+	name, rest, nested := strings.Cut(path, ".")
+	m := o.member(name)
+	switch {
+	case m == nil:
+		return &Object{}
+	case nested:
+		return m.object().Object(rest)
+	}
+	return m.object()
+}
+
+// First returns the first text that is not empty.
+func (o *Object) First(paths ...string) string {
+	for _, path := range paths {
+		if text := o.Text(path); text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+func (o *Object) member(name string) *member {
+	for i := range o.members {
+		if o.members[i].name == name {
+			return &o.members[i]
+		}
+	}
+	return nil
+}
+
+func (m *member) object() *Object {
+	if m.inner == nil {
+		m.inner = Of(gjson.Parse(m.raw))
+	}
+	return m.inner
+}
