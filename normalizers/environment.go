@@ -1,6 +1,10 @@
 package normalizers
 
-import "strings"
+import (
+	"strings"
+
+	"whatchanged/pkg/change"
+)
 
 // Environments that the names of things can point to.
 const (
@@ -20,6 +24,14 @@ func Environment(names ...string) (env string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// hintProduction hints a change whose environment is production, as said,
+// inferred or taken from the source. Who calls the API says the risk as well.
+func hintProduction(c *change.Change) {
+	if c.Provenance.Provider != apiProvider && environmentOf(c.Environment) == Production {
+		c.RiskHints = AddHints(c.RiskHints, HintProduction)
+	}
 }
 
 func environmentOf(name string) string {

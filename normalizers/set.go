@@ -183,6 +183,7 @@ func (f *finisher) finish(r *Record, n Normalizer, draft *Draft, nth int) {
 	f.setTime(c)
 	f.setService(c)
 	f.setEnvironment(c)
+	hintProduction(c)
 	clean(c)
 	if c.Risk == "" {
 		c.Risk = RiskOf(c.RiskHints)
