@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"encoding/base64"
 	"strings"
 
 	"whatchanged/pkg/change"
@@ -104,14 +103,4 @@ func matchGlob(pattern, name string) bool {
 		name = name[i+len(part):]
 	}
 	return strings.HasSuffix(name, last)
-}
-
-// validSigningToken reports whether s is whsec_ and 24 to 64 bytes in base64.
-func validSigningToken(s string) bool {
-	text, ok := strings.CutPrefix(s, "whsec_")
-	if !ok {
-		return false
-	}
-	key, err := base64.StdEncoding.DecodeString(text)
-	return err == nil && len(key) >= 24 && len(key) <= 64
 }

@@ -250,7 +250,7 @@ func TestValidation_NamesTheField(t *testing.T) {
 	source("name", Source{Name: strings.Repeat("x", 201)})
 	source("auth", Source{Name: "x", Auth: "magic"})
 	source("secrets", Source{Name: "x", Auth: AuthGitHubHMAC})
-	source("auth", Source{Name: "x", Secrets: []auth.Sealed{{1}}})
+	source("auth", Source{Name: "x", Secrets: []SourceSecret{{Sealed: auth.Sealed{1}}}})
 	source("provider", Source{Name: "x", Provider: "Git Hub"})
 	source("secret_header", Source{Name: "x", SecretHeader: "X: y"})
 	source("default_service_id", Source{Name: "x", DefaultServiceID: "svc_none"})

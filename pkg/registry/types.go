@@ -27,34 +27,88 @@ type Org struct {
 
 // The ways in which a source can demand that a delivery proves its sender.
 const (
-	AuthNone          = "none"           // the token in the URL is all
-	AuthGitHubHMAC    = "github_hmac"    // X-Hub-Signature-256
-	AuthGitLabToken   = "gitlab_token"   // X-Gitlab-Token
-	AuthGitLabSigning = "gitlab_signing" // webhook-signature (Standard Webhooks)
+	AuthNone             = "none"              // the token in the URL is all
+	AuthGitHubHMAC       = "github_hmac"       // X-Hub-Signature-256
+	AuthGitLabToken      = "gitlab_token"      // X-Gitlab-Token
+	AuthGitLabSigning    = "gitlab_signing"    // webhook-signature, whsec_ (GitLab >= 19.0)
+	AuthStandardWebhooks = "standard_webhooks" // the same scheme from anyone
+	AuthHMAC             = "hmac"              // HMAC of the body, hex or base64; see Source.Signature
+	AuthToken            = "token"             // a secret in SecretHeader, or as Authorization: Bearer when that is empty
+	AuthBasic            = "basic"             // Authorization: Basic; a secret is "user:password"
+	AuthSNS              = "sns"               // Amazon SNS signs the message; Topics says which topics
+	AuthOIDC             = "oidc"              // Authorization: Bearer with a token of OIDC.Issuer (Pub/Sub push)
 )
 
 // Auths lists every way.
-func Auths() []string { return []string{AuthNone, AuthGitHubHMAC, AuthGitLabToken, AuthGitLabSigning} }
+func Auths() []string {
+	return []string{
+		AuthNone, AuthGitHubHMAC, AuthGitLabToken, AuthGitLabSigning, AuthStandardWebhooks,
+		AuthHMAC, AuthToken, AuthBasic, AuthSNS, AuthOIDC,
+	}
+}
 
 // Source is one configured entry point. The values that the registry hands
 // out are shared: they must not be changed.
 type Source struct {
-	ID                 string        `json:"id"`
-	Org                string        `json:"org"`
-	Name               string        `json:"name"`
-	TokenHash          auth.Digest   `json:"token_hash"`
-	OldTokenHash       auth.Digest   `json:"old_token_hash,omitzero"` // works until OldTokenUntil
-	OldTokenUntil      change.Time   `json:"old_token_until,omitzero"`
-	Provider           string        `json:"provider,omitempty"`      // pinned; empty or "auto": detected
-	Auth               string        `json:"auth"`                    // one of Auths
-	Secrets            []auth.Sealed `json:"secrets,omitempty"`       // any of them may have signed; see SetSecrets
-	SecretHeader       string        `json:"secret_header,omitempty"` // carries a secret, so it is never kept
-	DefaultEnvironment string        `json:"default_environment,omitempty"`
-	DefaultServiceID   string        `json:"default_service_id,omitempty"`
-	IgnoreEvents       []string      `json:"ignore_events,omitempty"` // "github.push", "github.*"
-	Disabled           bool          `json:"disabled,omitempty"`
-	CreatedAt          change.Time   `json:"created_at"`
-	RotatedAt          change.Time   `json:"rotated_at,omitzero"`
+	ID            string      `json:"id"`
+	Org           string      `json:"org"`
+	Name          string      `json:"name"`
+	TokenHash     auth.Digest `json:"token_hash"`
+	OldTokenHash  auth.Digest `json:"old_token_hash,omitzero"` // works until OldTokenUntil
+	OldTokenUntil change.Time `json:"old_token_until,omitzero"`
+	Provider      string      `json:"provider,omitempty"` // pinned; empty or "auto": detected
+
+	Auth               string         `json:"auth"`                          // one of Auths
+	Secrets            []SourceSecret `json:"secrets,omitempty"`             // any of them may have signed; see SetSecrets
+	SecretHeader       string         `json:"secret_header,omitempty"`       // carries a secret, so it is never kept
+	SignatureHeader    string         `json:"signature_header,omitempty"`    // hmac; empty: the pinned provider's own
+	SignatureAlgorithm string         `json:"signature_algorithm,omitempty"` // hmac: sha256 (default) or sha512
+	OIDC               *OIDC          `json:"oidc,omitempty"`
+	Topics             []string       `json:"topics,omitempty"`   // SNS topic ARNs, * allowed at the end; empty: any topic whose signature is good
+	Networks           []string       `json:"networks,omitempty"` // CIDRs a delivery may come from; empty: any
+
+	DefaultEnvironment string           `json:"default_environment,omitempty"`
+	DefaultServiceID   string           `json:"default_service_id,omitempty"`
+	IgnoreEvents       []string         `json:"ignore_events,omitempty"`   // "github.push", "github.*"
+	IgnoreBranches     []string         `json:"ignore_branches,omitempty"` // globs: "renovate/*"
+	Services           []ServiceMapping `json:"services,omitempty"`        // first match wins, before the org's own mapping
+	AWS                *AWS             `json:"aws,omitempty"`             // to fetch log files that a notice names
+
+	Disabled  bool        `json:"disabled,omitempty"`
+	CreatedAt change.Time `json:"created_at"`
+	RotatedAt change.Time `json:"rotated_at,omitzero"`
+}
+
+// SourceSecret is one of a source's secrets.
+type SourceSecret struct {
+	Sealed auth.Sealed `json:"sealed"`
+	SetAt  change.Time `json:"set_at,omitzero"`
+	Until  change.Time `json:"until,omitzero"` // from then on it is refused, and soon removed
+}
+
+// OIDC says whose tokens are taken, and made for what.
+type OIDC struct {
+	Issuer   string   `json:"issuer"` // default GoogleIssuer
+	Audience string   `json:"audience"`
+	Emails   []string `json:"emails,omitempty"` // of service accounts; empty: any
+}
+
+// GoogleIssuer makes the tokens that Pub/Sub sends with what it pushes.
+const GoogleIssuer = "https://accounts.google.com"
+
+// ServiceMapping says which service a source's changes are about: Match is a
+// glob over the repository, the resource's id and its name.
+type ServiceMapping struct {
+	Match     string `json:"match"`
+	ServiceID string `json:"service_id"`
+}
+
+// AWS is how log files are read from S3, or from what speaks like it.
+type AWS struct {
+	Region          string      `json:"region"`
+	AccessKeyID     string      `json:"access_key_id"`
+	Endpoint        string      `json:"endpoint,omitempty"` // empty: Amazon's
+	SecretAccessKey auth.Sealed `json:"secret_access_key"`
 }
 
 // Key is an API key.
@@ -99,78 +153,13 @@ const (
 	maxListEntries = 1000
 	maxSecrets     = 8
 	minSecret      = 8 // bytes; an empty or short secret authenticates nobody
+	maxSecretSize  = 1024
 )
 
 var (
-	orgForm      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	idForm       = regexp.MustCompile(`^(src|key|svc)_[A-Za-z0-9]{1,40}$`)
-	headerForm   = regexp.MustCompile(`^[A-Za-z0-9-]{1,100}$`)
-	providerForm = regexp.MustCompile(`^[a-z0-9_]{0,32}$`)
+	orgForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	idForm  = regexp.MustCompile(`^(src|key|svc)_[A-Za-z0-9]{1,40}$`)
 )
-
-// SetSecrets checks the secrets against s.Auth and seals them for s.Org, which
-// must be set before. Several are for rotation: any of them may have signed.
-func (s *Source) SetSecrets(sealer *auth.Sealer, secrets ...auth.Secret) error {
-	if len(secrets) > maxSecrets {
-		return problem.Invalid("secrets", fmt.Sprintf("at most %d secrets", maxSecrets))
-	}
-	sealed := make([]auth.Sealed, 0, len(secrets))
-	for _, secret := range secrets {
-		if len(secret) < minSecret {
-			return problem.Invalid("secrets", fmt.Sprintf("a secret has at least %d characters", minSecret))
-		}
-		if s.Auth == AuthGitLabSigning && !validSigningToken(secret.Reveal()) {
-			return problem.Invalid("secrets", "a signing token is whsec_ and 24 to 64 bytes in base64, as GitLab shows it once")
-		}
-		sealed = append(sealed, sealer.Seal(s.Org, secret))
-	}
-	s.Secrets = sealed
-	return nil
-}
-
-// OpenSecrets returns the secrets that SetSecrets sealed.
-func (s *Source) OpenSecrets(sealer *auth.Sealer) ([]auth.Secret, error) {
-	secrets := make([]auth.Secret, 0, len(s.Secrets))
-	for _, sealed := range s.Secrets {
-		secret, err := sealer.Open(s.Org, sealed)
-		if err != nil {
-			return nil, fmt.Errorf("source %s: %w", s.ID, err)
-		}
-		secrets = append(secrets, secret)
-	}
-	return secrets, nil
-}
-
-func (s *Source) normalize() {
-	if s.Provider == "auto" {
-		s.Provider = ""
-	}
-	if s.Auth == "" {
-		s.Auth = AuthNone
-	}
-}
-
-func (s *Source) validate() error {
-	switch {
-	case !slices.Contains(Auths(), s.Auth):
-		return problem.Invalid("auth", "one of "+strings.Join(Auths(), ", "))
-	case s.Auth != AuthNone && len(s.Secrets) == 0:
-		return problem.Invalid("secrets", "auth "+s.Auth+" needs a secret")
-	case s.Auth == AuthNone && len(s.Secrets) > 0:
-		return problem.Invalid("auth", "a secret was given, but auth is none: nothing would be checked")
-	case len(s.Secrets) > maxSecrets:
-		return problem.Invalid("secrets", fmt.Sprintf("at most %d secrets", maxSecrets))
-	case !providerForm.MatchString(s.Provider):
-		return problem.Invalid("provider", "auto, or a provider's name such as github")
-	case s.SecretHeader != "" && !headerForm.MatchString(s.SecretHeader):
-		return problem.Invalid("secret_header", "not the name of an HTTP header")
-	}
-	return firstFault(
-		line("name", s.Name, maxName, true),
-		line("default_environment", s.DefaultEnvironment, maxName, false),
-		lines("ignore_events", s.IgnoreEvents),
-	)
-}
 
 func (k *Key) normalize() {
 	if k.Role == "" {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,6 +55,7 @@ func (r *Registry) ImportSource(ctx context.Context, s Source, token string) (So
 	s.ID = newID(sourcePrefix)
 	s.TokenHash, s.OldTokenHash, s.OldTokenUntil = auth.Hash(token), auth.Digest{}, change.Time{}
 	s.CreatedAt, s.RotatedAt = change.At(r.now()), change.Time{}
+	s.stamp(nil, r.now())
 	if err := r.checkSource(&s); err != nil {
 		return Source{}, err
 	}
@@ -73,6 +75,7 @@ func (r *Registry) UpdateSource(ctx context.Context, org, id string, edit func(*
 		}
 		s.ID, s.Org, s.CreatedAt, s.RotatedAt = kept.ID, kept.Org, kept.CreatedAt, kept.RotatedAt
 		s.TokenHash, s.OldTokenHash, s.OldTokenUntil = kept.TokenHash, kept.OldTokenHash, kept.OldTokenUntil
+		s.stamp(kept.Secrets, r.now())
 		return r.checkSource(s)
 	})
 }
@@ -214,6 +217,11 @@ func (r *Registry) checkSource(s *Source) error {
 	if s.DefaultServiceID != "" {
 		if _, ok := r.Service(s.Org, s.DefaultServiceID); !ok {
 			return problem.Invalid("default_service_id", "there is no such service")
+		}
+	}
+	for _, m := range s.Services {
+		if _, ok := r.Service(s.Org, m.ServiceID); !ok {
+			return problem.Invalid("services", "there is no service "+strconv.Quote(m.ServiceID)+", to which "+strconv.Quote(m.Match)+" is mapped: create it first")
 		}
 	}
 	return nil
