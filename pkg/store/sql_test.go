@@ -85,6 +85,7 @@ func TestQueries_AreAsReviewed(t *testing.T) {
 	snapshot(t, "payload", payloadList.oneStatement(plain))
 	snapshot(t, "known_identities", knownStatement)
 	snapshot(t, "stored_frames", placesStatement)
+	snapshot(t, "history", historyStatement)
 
 	stats := StatsQuery{ChangeFilter: ChangeFilter{Org: "acme", Source: "s", Start: time.UnixMilli(1), End: time.UnixMilli(2)}, Bucket: time.Hour, By: Dimensions(), Top: 5}
 	text, _, err := stats.statement()
