@@ -34,6 +34,8 @@ var speakers = []struct {
 	{"Sentry-Hook-Resource", "sentry"},
 	{"X-Atlassian-Webhook-Identifier", "jira"},
 	{"X-Slack-Signature", "slack"},
+	{"X-Grafana-Alerting-Signature", "grafana"},
+	{"Gotk-Component", "flux"},
 }
 
 // carriers are the headers of those who carry other people's messages: what is
@@ -81,6 +83,8 @@ func detectHeader(h http.Header) (provider, by string, ok bool) {
 		return "gitlab", "header:User-Agent", true
 	case strings.HasPrefix(agent, "Bitbucket-Webhooks/"):
 		return "bitbucket", "header:User-Agent", true
+	case strings.HasPrefix(agent, "Alertmanager/"):
+		return "alertmanager", "header:User-Agent", true
 	}
 	return "", "", false
 }
@@ -129,10 +133,15 @@ var eventHeaders = map[string]string{
 }
 
 // families are the providers whose paths a pinned provider may take: what
-// AWS delivers is CloudTrail's as well as its own.
+// AWS delivers is CloudTrail's as well as its own, and who picked Azure from a
+// menu may have meant its DevOps.
 var families = [][]string{
 	{"aws", "cloudtrail"},
+	{"azure", "azure_devops"},
 	{"gitea", "forgejo", "gogs"},
+	{"github", "github_audit_log"},
+	{"cdevents", "cloudevents"},
+	{"grafana", "alertmanager"}, // Grafana's own Alertmanager speaks like the other one
 }
 
 // sameFamily reports whether a source pinned to one provider takes what
@@ -149,7 +158,7 @@ func sameFamily(pinned, provider string) bool {
 // cloudEventProvider says who speaks in a CloudEvent.
 func cloudEventProvider(kind, source string) string {
 	switch {
-	case strings.HasPrefix(kind, "dev.cdevents."):
+	case strings.HasPrefix(kind, "dev.cdevents"): // and dev.cdeventsx, for events of one's own
 		return "cdevents"
 	case strings.HasPrefix(kind, "google."):
 		return "gcp"

@@ -92,8 +92,10 @@ func (o *opener) pubSub(body []byte, v gjson.Result, w wrapping, kind shape) err
 func (o *opener) cloudEvent(body []byte, v gjson.Result, w wrapping, kind shape) error {
 	event := v.Get("type").String()
 	inner := w.in("cloudevents", kind.provider, kind.by()).at(v.Get("id").String(), v.Get("time").String())
-	if data := v.Get("data"); data.IsObject() && shapeOf(data) != unknown && inner.depth < maxWrapping {
-		return o.open([]byte(data.Raw), inner)
+	if data := v.Get("data"); data.IsObject() && inner.depth < maxWrapping {
+		if found := shapeOf(data); found != unknown && found.provider != Generic {
+			return o.open([]byte(data.Raw), inner)
+		}
 	}
 	if text := v.Get("data_base64"); text.Type == gjson.String && kind.provider != "cloudevents" {
 		data, err := o.decode(text.Str)

@@ -154,6 +154,10 @@ func eventOf(kind shape, v gjson.Result) string {
 		return "cloudtrail-notice"
 	case "cdevents":
 		return v.Get("context.type").String()
+	case "buildkite":
+		return v.Get("event").String()
+	case "circleci":
+		return v.Get("type").String()
 	case "pagerduty":
 		return v.Get("event.event_type").String()
 	case "harness":
@@ -214,13 +218,26 @@ func (o *opener) each(items gjson.Result, do func(gjson.Result) error) error {
 }
 
 // batch adds the items of a list that one provider made. An item that looks
-// like somebody else's is somebody else's.
+// like somebody else's is somebody else's, and an envelope is opened.
 func (o *opener) batch(v gjson.Result, w wrapping, kind shape) error {
-	w = w.in(kind.name, kind.provider, kind.by())
-	return o.each(v.Get(kind.items), func(item gjson.Result) error {
+	items := v.Get(kind.items)
+	if items.IsObject() { // one item, wrapped as such
+		return o.open([]byte(items.Raw), w.in(kind.name, kind.provider, kind.by()))
+	}
+	if kind.name == mixedList {
+		w = w.in(kind.name, "", "")
+	} else {
+		w = w.in(kind.name, kind.provider, kind.by())
+	}
+	return o.each(items, func(item gjson.Result) error {
 		inner := shapeOf(item)
-		if inner.name == "cloudevents" {
+		switch {
+		case kind.name == mixedList:
+			return o.open([]byte(item.Raw), w)
+		case inner.name == "cloudevents":
 			return o.cloudEvent([]byte(item.Raw), item, w, shape{inner.provider, kind.name, ""})
+		case inner != unknown && (inner.provider != kind.provider || isEnvelope(inner.name)):
+			return o.open([]byte(item.Raw), w)
 		}
 		event := ""
 		if inner.name == "eventgrid-event" {
@@ -228,6 +245,15 @@ func (o *opener) batch(v gjson.Result, w wrapping, kind shape) error {
 		}
 		return o.add([]byte(item.Raw), kind.provider, kind.by(), event, w)
 	})
+}
+
+// isEnvelope reports whether a shape is a message around another one.
+func isEnvelope(name string) bool {
+	switch name {
+	case "sns", "firehose", "eventbridge", "cloudwatch-logs", "awslogs", "sns-records", "pubsub", "cloudevents", mixedList:
+		return true
+	}
+	return false
 }
 
 // inside opens what an envelope held; when that is not JSON, the envelope
