@@ -17,6 +17,10 @@ type BatchLimit struct {
 	Bytes   int           // as on the stream, compressed
 	Records int           // deliveries, or changes
 	Wait    time.Duration // after the first frame, for more
+	// A batch that has Many records when Wait is over waits on until Longest is:
+	// what each batch costs however small it is then falls on more records.
+	Many    int
+	Longest time.Duration
 }
 
 // ConsumeDeliveryBatches hands batches of frames of a lane (empty: all) to h
@@ -122,13 +126,21 @@ func (c *batcher[F]) collect(ctx context.Context) (t batch[F], err error) {
 		return t, err
 	}
 	c.take(ctx, &t, first)
-	for end := time.Now().Add(c.limit.Wait); ; {
+	for start := time.Now(); ; {
 		c.takeAll(ctx, &t)
-		wait := min(time.Until(end), c.limit.Wait/looks)
+		wait := min(c.limit.wait(t.records)-time.Since(start), c.limit.Wait/looks)
 		if c.fit(&t) == 0 || wait <= 0 || pause(ctx, wait) != nil {
 			return t, nil
 		}
 	}
+}
+
+// wait is how long a batch with so many records waits for more.
+func (l BatchLimit) wait(records int) time.Duration {
+	if records >= l.Many {
+		return max(l.Wait, l.Longest)
+	}
+	return l.Wait
 }
 
 // looks is how often a consumer looks for more while it waits for it.

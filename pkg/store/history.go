@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/hex"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -46,6 +45,9 @@ var idle = []string{"inactive", "destroyed", "deleted", "removed", "waiting", "a
 // DeploymentOf returns what is to be compared of a change, and whether it is a
 // deployment, or a rollback, of which enough is known.
 func DeploymentOf(c *change.Change) (Deployment, bool) {
+	if c.Type != change.Deployment && c.Type != change.Rollback {
+		return Deployment{}, false
+	}
 	subject := ""
 	switch {
 	case c.ServiceID != "":
@@ -59,7 +61,7 @@ func DeploymentOf(c *change.Change) (Deployment, bool) {
 		ID: c.ID, Org: c.Org, Subject: subject, Environment: c.Environment, Version: c.Version, Commit: strings.ToLower(c.CommitSHA),
 		Operation: c.CorrelationID, Status: c.Status, OccurredAt: c.OccurredAt, CreatedAt: c.CreatedAt,
 	}
-	known := (c.Type == change.Deployment || c.Type == change.Rollback) && subject != "" && d.Version+d.Commit != "" && d.textSize() <= maxDeploymentText
+	known := subject != "" && d.Version+d.Commit != "" && d.textSize() <= maxDeploymentText
 	switch c.Status {
 	case change.Started, change.Succeeded:
 		return d, known
@@ -84,7 +86,15 @@ type Past struct {
 // unlike "main" or "production".
 const releaseForm = `^[vV]?[0-9]+(\.[0-9]+)+`
 
-var release = regexp.MustCompile(releaseForm)
+// isRelease is releaseForm by hand: a deployment is compared with many.
+func isRelease(version string) bool {
+	const digits = "0123456789"
+	if version != "" && (version[0] == 'v' || version[0] == 'V') {
+		version = version[1:]
+	}
+	rest := strings.TrimLeft(version, digits)
+	return len(rest) < len(version) && len(rest) > 1 && rest[0] == '.' && rest[1] >= '0' && rest[1] <= '9'
+}
 
 // The shortest part of a commit's hash that is taken for the whole.
 const shortCommit = 7
@@ -109,7 +119,7 @@ func likenessOf(equal bool) likeness {
 // historyStatement does the same.
 func (d *Deployment) like(e *Deployment) likeness {
 	switch {
-	case release.MatchString(d.Version) && release.MatchString(e.Version):
+	case isRelease(d.Version) && isRelease(e.Version):
 		return likenessOf(d.Version == e.Version)
 	case d.Commit != "" && e.Commit != "":
 		return likenessOf(d.Commit == e.Commit ||
@@ -152,7 +162,7 @@ func (p *Past) RolledBack(d *Deployment) (from string, ok bool) {
 	if !p.Before || p.Last.OccurredAt.IsZero() || d.like(&p.Last) != other {
 		return "", false
 	}
-	if release.MatchString(p.Last.Version) || p.Last.Commit == "" {
+	if isRelease(p.Last.Version) || p.Last.Commit == "" {
 		return p.Last.Version, true
 	}
 	return p.Last.Commit, true

@@ -83,7 +83,7 @@ func TestBefore_AgreesWithTheSameInMemory(t *testing.T) {
 		c.Repository = pick("repository", "", "acme/api", "acme/web")
 		c.Resource.ID = pick("resource", "", "acme/api")
 		c.Environment = pick("environment", "production", "")
-		c.Version = pick("version", "", "v1.0", "1.1", "main", "2.0-rc.1")
+		c.Version = pick("version", "", "v1.0", "1.1", "main", "2.0-rc.1", "v1.", "7", ".1")
 		c.CommitSHA = pick("commit", "", "abcdef0123", "ABCDEF0", "abc", "0123456789")
 		c.CorrelationID = pick("operation", "", "", "op_1", "op_2")
 		return c

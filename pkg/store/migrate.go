@@ -236,3 +236,8 @@ func (t templateData) Durable() string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+// Calm is the settings that make inserts and merges cheap.
+func (t templateData) Calm() string {
+	return "min_bytes_for_wide_part = 268435456, merge_selector_base = 10, auto_statistics_types = ''"
+}

@@ -18,9 +18,11 @@ import (
 	"whatchanged/pkg/store"
 )
 
-// Known looks up deliveries that are stored already by their identities.
+// Known looks up what is stored already: deliveries by their identities, and
+// what was deployed before.
 type Known interface {
 	KnownIdentities(context.Context, []store.Identity) (map[store.Identity]store.Known, error)
+	Before(context.Context, []store.Deployment) ([]store.Past, error)
 }
 
 // Settings returns what a source and its org's registry add to a delivery.
@@ -39,14 +41,17 @@ type Deps struct {
 // batch bounds what is normalized together. Each batch costs a look-up of known
 // identities and an fsync, which the receiver's own have to wait for: waiting a
 // little makes them few.
-var batch = bus.BatchLimit{Records: 2000, Bytes: 8 << 20, Wait: 60 * time.Millisecond}
+var batch = bus.BatchLimit{
+	Records: 2000, Bytes: 8 << 20, Wait: 60 * time.Millisecond, Many: 150, Longest: 200 * time.Millisecond,
+}
 
 // Service is the normalizer service of one lane.
 type Service struct {
 	Deps
-	lane    string
-	memory  *memory
-	metrics *metrics
+	lane     string
+	memory   *memory
+	deployed *deployed
+	metrics  *metrics
 }
 
 // New returns the service for a lane of the bus.
@@ -60,8 +65,9 @@ func New(lane string, deps Deps) (*Service, error) {
 	deps.Log = deps.Log.With("lane", lane)
 	return &Service{
 		Deps: deps, lane: lane,
-		memory:  newMemory(15*time.Minute, 400_000),
-		metrics: newMetrics(prometheus.WrapRegistererWith(prometheus.Labels{"lane": lane}, deps.Metrics)),
+		memory:   newMemory(15*time.Minute, 400_000),
+		deployed: newDeployed(),
+		metrics:  newMetrics(prometheus.WrapRegistererWith(prometheus.Labels{"lane": lane}, deps.Metrics)),
 	}, nil
 }
 
@@ -84,6 +90,9 @@ func (s *Service) Handle(ctx context.Context, frames []*bus.DeliveryFrame) error
 			return err
 		}
 		out[i] = &bus.ChangeFrame{Chain: f.Chain, Number: f.Number, Lane: f.Lane, Results: results}
+	}
+	if err := s.findRollbacks(ctx, out); err != nil {
+		return err
 	}
 	return s.Bus.PublishChanges(ctx, out...)
 }

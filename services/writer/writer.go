@@ -38,8 +38,12 @@ type Deps struct {
 // reader of changes may be kept waiting, and longer for payloads, which are
 // asked for by hand.
 var (
-	limit    = bus.BatchLimit{Records: 20_000, Bytes: 16 << 20, Wait: 300 * time.Millisecond}
-	limitRaw = bus.BatchLimit{Records: 20_000, Bytes: 16 << 20, Wait: 800 * time.Millisecond}
+	limit = bus.BatchLimit{
+		Records: 20_000, Bytes: 16 << 20, Wait: 300 * time.Millisecond, Many: 1000, Longest: 900 * time.Millisecond,
+	}
+	limitRaw = bus.BatchLimit{
+		Records: 20_000, Bytes: 16 << 20, Wait: 800 * time.Millisecond, Many: 1500, Longest: 1200 * time.Millisecond,
+	}
 )
 
 // Writer is the writer service.
