@@ -8,98 +8,143 @@ import (
 	"whatchanged/pkg/change"
 )
 
-// The functions here look into the parameters of calls whose name alone does
-// not tell the type. They belong to rows of operations.
+// look is a closer look into the parameters of calls whose name alone does not
+// tell. What at returns goes before what the row says; "" keeps it.
+type look struct {
+	says string // for the documents
+	at   func(*record) (change.Type, string)
+}
 
 // ecsUpdate tells a new task definition from a changed number of tasks.
-func ecsUpdate(r *record) (change.Type, string) {
+var ecsUpdate = look{"`scaling` when only `desiredCount` changes", func(r *record) (change.Type, string) {
 	if !r.has("taskDefinition") && !r.has("forceNewDeployment") && r.has("desiredCount") {
 		return change.Scaling, ""
 	}
 	return "", ""
-}
+}}
 
-func eksConfig(r *record) (change.Type, string) {
-	for _, log := range r.request.Get("logging.clusterLogging").Array() {
-		if enabled := log.Get("enabled"); enabled.IsBool() && !enabled.Bool() {
-			return "", noAudit
-		}
+var stoppedDeployment = look{"`rollback` unless `stopType` is `ABORT`", func(r *record) (change.Type, string) {
+	if r.request.Get("stopType").String() == "ABORT" {
+		return "", ""
 	}
-	return "", ""
-}
+	return change.Rollback, ""
+}}
+
+var eksConfig = look{"a log type switched off: `audit_logging_disabled`", func(r *record) (change.Type, string) {
+	off := false
+	r.request.Get("logging.clusterLogging").ForEach(func(_, log gjson.Result) bool {
+		off = isFalse(log.Get("enabled"))
+		return !off
+	})
+	return "", when(off, noAudit)
+}}
 
 // codeDeploy finds the deployments that CodeDeploy makes to go back.
-func codeDeploy(r *record) (change.Type, string) {
-	if r.request.Get("creator").String() == "codeDeployRollback" {
-		return change.Rollback, rollback
+var codeDeploy = look{"`rollback` when CodeDeploy made it to go back", func(r *record) (change.Type, string) {
+	if r.request.Get("creator").String() == "codeDeployRollback" || r.is("autoRollbackEnabled", true) && r.name == "StopDeployment" {
+		return change.Rollback, ""
 	}
 	return "", ""
-}
+}}
 
-func instanceAttribute(r *record) (change.Type, string) {
-	if r.has("instanceType") {
-		return change.Scaling, ""
+var beanstalk = look{"`config_change` without a new version", func(r *record) (change.Type, string) {
+	if !r.has("versionLabel") && (r.has("optionSettings") || r.has("optionsToRemove")) {
+		return change.ConfigChange, ""
 	}
 	return "", ""
-}
+}}
+
+var instanceAttribute = look{"`scaling` when the instance type changes, `config_change` for groups and user data", func(r *record) (change.Type, string) {
+	switch {
+	case r.has("instanceType"):
+		return change.Scaling, ""
+	case r.has("groupSet"), r.has("userData"), r.has("sourceDestCheck"):
+		return change.ConfigChange, when(!r.has("userData"), network)
+	}
+	return "", ""
+}}
 
 // weighted finds traffic moved between target groups: blue and green.
-func weighted(r *record) (change.Type, string) {
+var weighted = look{"`deployment` when it weighs target groups", func(r *record) (change.Type, string) {
 	if strings.Contains(r.request.Raw, `"weight"`) {
 		return change.Deployment, ""
 	}
 	return "", ""
-}
+}}
 
-func modifyDB(r *record) (change.Type, string) {
+var loadBalancer = look{"access logs off: `audit_logging_disabled`; deletion protection off: `deletion_protection_disabled`", func(r *record) (change.Type, string) {
 	hint := ""
-	if r.has("masterUserPassword") {
-		hint = secrets
-	}
+	r.request.Get("attributes").ForEach(func(_, a gjson.Result) bool {
+		if a.Get("value").String() == "false" {
+			switch a.Get("key").String() {
+			case "access_logs.s3.enabled":
+				hint = noAudit
+			case "deletion_protection.enabled":
+				hint = noProtect
+			}
+		}
+		return hint == ""
+	})
+	return "", hint
+}}
+
+var modifyDB = look{"`maintenance` for a new engine version, `scaling` for class and storage; a new master password: `secrets`", func(r *record) (change.Type, string) {
+	hint := when(r.has("masterUserPassword") || r.is("rotateMasterUserPassword", true), secrets)
 	switch {
 	case r.has("engineVersion"):
 		return change.Maintenance, hint
-	case r.has("dBInstanceClass"), r.has("allocatedStorage"):
+	case r.has("dBInstanceClass"), r.has("dBClusterInstanceClass"), r.has("allocatedStorage"), r.has("serverlessV2ScalingConfiguration"):
 		return change.Scaling, hint
 	}
 	return "", hint
-}
+}}
 
-func throughput(r *record) (change.Type, string) {
+var throughput = look{"`scaling` for throughput and billing mode", func(r *record) (change.Type, string) {
 	if r.has("provisionedThroughput") || r.has("billingMode") {
 		return change.Scaling, ""
 	}
 	return "", ""
-}
+}}
 
 // bucketLogging finds the call without a target, which is how logging is switched off.
-func bucketLogging(r *record) (change.Type, string) {
-	if r.has("BucketLoggingStatus") && !r.has("BucketLoggingStatus.LoggingEnabled") {
-		return "", noAudit
-	}
-	return "", ""
-}
+var bucketLogging = look{"without a target: `audit_logging_disabled`", func(r *record) (change.Type, string) {
+	return "", when(r.has("BucketLoggingStatus") && !r.has("BucketLoggingStatus.LoggingEnabled"), noAudit)
+}}
 
-func detector(r *record) (change.Type, string) {
-	if r.is("enable", false) {
-		return "", noAudit
-	}
-	return "", ""
-}
+var bucketVersioning = look{"suspended, or MFA delete off: `deletion_protection_disabled`", func(r *record) (change.Type, string) {
+	status := r.request.Get("VersioningConfiguration")
+	return "", when(status.Get("Status").String() == "Suspended" || status.Get("MfaDelete").String() == "Disabled", noProtect)
+}}
+
+var trail = look{"fewer regions or no management events any more: `audit_logging_disabled`", func(r *record) (change.Type, string) {
+	off := r.is("isMultiRegionTrail", false) || r.is("includeGlobalServiceEvents", false) || r.is("enableLogFileValidation", false)
+	r.request.Get("eventSelectors").ForEach(func(_, selector gjson.Result) bool {
+		off = off || isFalse(selector.Get("includeManagementEvents"))
+		return !off
+	})
+	return "", when(off, noAudit)
+}}
+
+var detector = look{"switched off: `audit_logging_disabled`", func(r *record) (change.Type, string) {
+	return "", when(r.is("enable", false), noAudit)
+}}
 
 // parameter takes a parameter for a feature flag when its name says so.
-func parameter(r *record) (change.Type, string) {
+var parameter = look{"`feature_flag` when the name says flag or feature; a `SecureString`: `secrets`", func(r *record) (change.Type, string) {
+	hint := when(r.request.Get("type").String() == "SecureString", secrets)
 	name := strings.ToLower(r.request.Get("name").String())
 	if strings.Contains(name, "flag") || strings.Contains(name, "feature") {
-		return change.FeatureFlag, ""
+		return change.FeatureFlag, hint
 	}
-	if r.request.Get("type").String() == "SecureString" {
-		return "", secrets
-	}
-	return "", ""
-}
+	return "", hint
+}}
 
-func alsoDestructive(*record) (change.Type, string) { return "", destructive }
+func when(is bool, hint string) string {
+	if is {
+		return hint
+	}
+	return ""
+}
 
 // has reports whether the request sets something.
 func (r *record) has(path string) bool {
@@ -123,98 +168,4 @@ func (r *record) is(path string, want bool) bool {
 	return false
 }
 
-// dangers are signs in the parameters, whatever the call.
-func (r *record) dangers() []string {
-	var hints []string
-	add := func(when bool, hint string) {
-		if when {
-			hints = append(hints, hint)
-		}
-	}
-	raw := r.request.Raw
-	granting := !strings.HasPrefix(r.name, "Revoke") && !strings.HasPrefix(r.name, "Remove") &&
-		!strings.HasPrefix(r.name, "Delete") && !strings.HasPrefix(r.name, "Detach")
-	if granting && raw != "" {
-		add(r.service == "ec2" && (strings.Contains(r.name, "SecurityGroup") || strings.Contains(r.name, "NetworkAclEntry")) &&
-			r.request.Get("ruleAction").String() != "deny" &&
-			(strings.Contains(raw, `"0.0.0.0/0"`) || strings.Contains(raw, `"::/0"`)), public)
-		add(r.service == "ec2" && strings.HasSuffix(r.name, "Attribute") && strings.Contains(raw, `"add"`) && strings.Contains(raw, `"all"`), public)
-		add(r.service == "rds" && strings.HasSuffix(r.name, "SnapshotAttribute") && strings.Contains(raw, `"all"`), public)
-		add(r.is("publiclyAccessible", true), public)
-		add(r.is("resourcesVpcConfig.endpointPublicAccess", true), public)
-		add(strings.Contains(raw, "AllUsers") || strings.Contains(raw, `"public-read`) || r.request.Get("principal").String() == "*", public)
-		add(r.is("PublicAccessBlockConfiguration.BlockPublicAcls", false) || r.is("PublicAccessBlockConfiguration.BlockPublicPolicy", false), public)
-		add(r.service == "lambda" && r.request.Get("authType").String() == "NONE", public)
-		add(r.policyAllows("Principal"), public)
-		add(strings.Contains(raw, "policy/AdministratorAccess") || strings.Contains(raw, "policy/PowerUserAccess") ||
-			strings.Contains(raw, "policy/IAMFullAccess") || r.policyAllows("Action"), privilege)
-	}
-	// What is new has not lost a protection that it never had.
-	fresh := strings.HasPrefix(r.name, "Create") || strings.HasPrefix(r.name, "Run") || strings.HasPrefix(r.name, "Restore")
-	add(!fresh && (r.is("deletionProtection", false) || r.is("disableApiTermination", false) || r.is("enableTerminationProtection", false)), noProtect)
-	add(r.is("skipFinalSnapshot", true) || r.is("forceDeleteWithoutRecovery", true), destructive)
-	add(r.fromMFALess(), noMFA)
-	return hints
-}
-
-// policyKeys are where requests have a policy.
-var policyKeys = []string{
-	"policyDocument", "policy", "policyInJson", "bucketPolicy", "resourcePolicy", "assumeRolePolicyDocument",
-	"attributes.Policy", "attributeValue",
-}
-
-// policyAllows reports whether a policy in the request allows everything
-// ("Action") or everybody ("Principal"), without a condition. Policies come as
-// JSON in a string, or as an object.
-func (r *record) policyAllows(member string) bool {
-	for _, key := range policyKeys {
-		policy := r.request.Get(key)
-		if policy.Type == gjson.String && strings.HasPrefix(strings.TrimSpace(policy.Str), "{") {
-			policy = gjson.Parse(policy.Str)
-		}
-		statements := policy.Get("Statement")
-		if statements.IsObject() && allows(statements, member) {
-			return true
-		}
-		found := false
-		statements.ForEach(func(_, statement gjson.Result) bool {
-			found = allows(statement, member)
-			return !found
-		})
-		if found {
-			return true
-		}
-	}
-	return false
-}
-
-// allows reports whether one statement of a policy does.
-func allows(statement gjson.Result, member string) bool {
-	if statement.Get("Effect").String() != "Allow" || statement.Get("Condition").Exists() {
-		return false
-	}
-	v := statement.Get(member)
-	return anything(v) || anything(v.Get("AWS"))
-}
-
-// anything reports whether a value, or one of a list, is a star.
-func anything(v gjson.Result) bool {
-	if v.Type == gjson.String {
-		return v.Str == "*" || v.Str == "*:*"
-	}
-	star := false
-	if v.IsArray() {
-		v.ForEach(func(_, item gjson.Result) bool {
-			star = item.Type == gjson.String && (item.Str == "*" || item.Str == "*:*")
-			return !star
-		})
-	}
-	return star
-}
-
-// fromMFALess reports whether a person in the console went without a second
-// factor; for keys and services the field says nothing.
-func (r *record) fromMFALess() bool {
-	return r.fromConsole && r.identity.Get("sessionContext.attributes.mfaAuthenticated").String() == "false" &&
-		r.identity.Get("type").String() != "AssumedRole"
-}
+func isFalse(v gjson.Result) bool { return v.Exists() && v.String() == "false" }

@@ -27,7 +27,7 @@ func New() *Normalizer { return &Normalizer{operations: newTable(operations)} }
 func (*Normalizer) Provider() string { return "cloudtrail" }
 
 // Version counts the changes of what this normalizer makes of the same record.
-func (*Normalizer) Version() int { return 1 }
+func (*Normalizer) Version() int { return 2 }
 
 // Normalize makes at most one change of a record.
 func (n *Normalizer) Normalize(rec normalizers.Record) (normalizers.Result, error) {
@@ -70,9 +70,11 @@ func (n *Normalizer) classify(r *record) (change.Type, []string) {
 	var hints []string
 	if op := n.operations.find(r.service, r.name); op != nil {
 		typ = op.typ
-		hints = normalizers.AddHints(hints, op.hint)
+		for hint := range strings.FieldsSeq(op.hints) {
+			hints = append(hints, hint)
+		}
 		if op.look != nil {
-			closer, hint := op.look(r)
+			closer, hint := op.look.at(r)
 			if closer != "" {
 				typ = closer
 			}
