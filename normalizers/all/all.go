@@ -6,6 +6,7 @@ import (
 	"whatchanged/normalizers/api"
 	"whatchanged/normalizers/aws"
 	"whatchanged/normalizers/azure"
+	"whatchanged/normalizers/azuredevops"
 	"whatchanged/normalizers/cloudtrail"
 	"whatchanged/normalizers/gcp"
 	"whatchanged/normalizers/generic"
@@ -20,6 +21,7 @@ func Set() normalizers.Set {
 		api.New(),
 		aws.New(),
 		azure.New(),
+		azuredevops.New(),
 		cloudtrail.New(),
 		gcp.New(),
 		generic.New(),

@@ -191,7 +191,7 @@ func summary(c *change.Change, r normalizers.Record, headline string) string {
 	headline = normalizers.FirstLine(headline)
 	_, known := providers[r.Provider]
 	headline = strings.TrimPrefix(strings.TrimPrefix(headline, "refs/heads/"), "refs/tags/")
-	if headline != "" && (!known || r.Provider == "azure_devops") {
+	if headline != "" && !known {
 		return headline
 	}
 	parts := make([]string, 0, 4)

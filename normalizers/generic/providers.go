@@ -52,34 +52,6 @@ var providers = map[string]provider{
 			pr: "pull_req.number", prURL: "pull_req.pr_url", resource: "repo.id", name: "repo.path", kind: "=repository",
 		},
 	},
-	"azure_devops": {
-		fallback: change.Other,
-		kinds: []kind{
-			{"git.", change.Code}, {"tfvc.", change.Code}, {"ms.vss-release.", change.Deployment}, {"ms.vss-pipelines.", change.Deployment},
-			{"ms.vss-pipelinechecks", change.Deployment}, {"build.", change.Deployment},
-		},
-		profile: profile{
-			key:  "id",
-			time: "resource.finishTime resource.run.finishedDate resource.date resource.closedDate resource.finishedDate createdDate",
-			actor: "resource.requestedFor.displayName resource.requests.0.requestedFor.displayName resource.pushedBy.displayName " +
-				"resource.closedBy.displayName resource.createdBy.displayName resource.deployment.requestedFor.displayName resource.author.displayName",
-			actorID: "resource.requestedFor.id resource.pushedBy.id resource.createdBy.id resource.deployment.requestedFor.id resource.requestedFor.uniqueName",
-			action:  "eventType", headline: "message.text detailedMessage.text", description: "detailedMessage.text",
-			status:      "resource.result resource.run.result resource.stage.result resource.environment.status resource.deployment.deploymentStatus resource.status",
-			environment: "resource.environment.name resource.stage.name",
-			version:     "resource.buildNumber resource.release.name resource.run.name",
-			commit:      "resource.lastMergeCommit.commitId resource.refUpdates.0.newObjectId resource.sourceVersion resource.run.resources.repositories.self.version",
-			repository:  "resource.repository.name resource.run.resources.repositories.self.name",
-			branch:      "resource.targetRefName resource.refUpdates.0.name resource.sourceBranch resource.run.resources.repositories.self.refName",
-			pipeline:    "resource._links.web.href resource.run._links.web.href",
-			pr:          "resource.pullRequestId", prURL: "resource._links.web.href",
-			service:  "resource.definition.name resource.pipeline.name",
-			resource: "resource.pullRequestId resource.pushId resource.id resource.run.id resource.release.id resource.changesetId resource.environment.id",
-			name:     "resource.title resource.definition.name resource.release.name resource.pipeline.name resource.repository.name",
-			kind:     "eventType", account: "resource.repository.project.name resource.project.name resourceContainers.project.id",
-			external: "id", correlation: "resource.pullRequestId resource.run.id resource.id", link: "resource.url",
-		},
-	},
 	"docker_hub": {
 		fallback: change.Deployment,
 		profile: profile{
