@@ -97,7 +97,7 @@ func (m *Meta) key(key string) bool {
 		return false
 	}
 	if m.buf == nil {
-		m.buf = make([]byte, 0, 1024)
+		m.buf, m.keys = make([]byte, 0, 1024), make([]string, 0, 32)
 	}
 	m.keys = append(m.keys, key)
 	m.buf = append(m.buf, "{,"[min(len(m.buf), 1)])

@@ -26,8 +26,10 @@ func ParseTime(s string) (time.Time, bool) {
 	if s == "" {
 		return time.Time{}, false
 	}
-	if n, ok := parseEpoch(s); ok {
-		return n, true
+	if len(s) < len("2006-01-02") || s[4] != '-' { // a date is no number
+		if n, ok := parseEpoch(s); ok {
+			return n, true
+		}
 	}
 	for _, layout := range timeLayouts {
 		if t, err := time.Parse(layout, s); err == nil {
