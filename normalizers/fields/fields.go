@@ -9,8 +9,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Object is a JSON object whose members are found by name. It is not for
-// several goroutines at once.
+// Object is a JSON object whose members are found by name; nil has none. It is
+// not for several goroutines at once.
 type Object struct {
 	members []member
 }
@@ -28,7 +28,7 @@ func Of(v gjson.Result) *Object {
 	if !v.IsObject() {
 		return o
 	}
-	o.members = make([]member, 0, 24)
+	o.members = make([]member, 0, min(max(len(v.Raw)/20, 4), 24))
 	v.ForEach(func(key, value gjson.Result) bool {
 		o.members = append(o.members, member{name: key.Str, raw: value.Raw})
 		return true
@@ -62,14 +62,14 @@ func (o *Object) Text(path string) string {
 // Bool reports whether a path leads to true.
 func (o *Object) Bool(path string) bool { return o.Get(path).Type == gjson.True }
 
-// Object returns the object that a path leads to; without members when there
-// is none.
+// Object returns the object that a path leads to, one without members when
+// there is none.
 func (o *Object) Object(path string) *Object {
 	name, rest, nested := strings.Cut(path, ".")
 	m := o.member(name)
 	switch {
 	case m == nil:
-		return &Object{}
+		return nil
 	case nested:
 		return m.object().Object(rest)
 	}
@@ -87,6 +87,9 @@ func (o *Object) First(paths ...string) string {
 }
 
 func (o *Object) member(name string) *member {
+	if o == nil {
+		return nil
+	}
 	for i := range o.members {
 		if o.members[i].name == name {
 			return &o.members[i]

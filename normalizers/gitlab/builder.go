@@ -13,7 +13,8 @@ import (
 type builder struct {
 	kind string
 	body *fields.Object
-	c    change.Change
+	made []normalizers.Draft // one
+	c    *change.Change      // in it
 	meta normalizers.Meta
 
 	project       string
@@ -27,21 +28,25 @@ type builder struct {
 
 // newBuilder starts with what most events have in common.
 func newBuilder(kind string, r normalizers.Record, body *fields.Object) *builder {
-	b := &builder{kind: kind, body: body}
-	b.project = body.Text("project.path_with_namespace")
-	b.projectID = body.First("project.id", "project_id")
-	b.projectURL = body.Text("project.web_url")
-	b.defaultBranch = body.Text("project.default_branch")
+	b := &builder{kind: kind, body: body, made: make([]normalizers.Draft, 1)}
+	b.c = &b.made[0].Change
+	project, user := body.Object("project"), body.Object("user")
+	b.project = project.Text("path_with_namespace")
+	b.projectID = first(project.Text("id"), body.Text("project_id"))
+	b.projectURL = project.Text("web_url")
+	b.defaultBranch = project.Text("default_branch")
 	b.c.Repository = b.project
 	b.c.Type = change.Other
 	b.resource("project", b.projectID, b.project, b.projectURL)
 
 	b.meta.Set("event", r.Event)
-	b.copy("object_kind", "event_name", "event_type", "action=object_attributes.action", "project_id", "project_id=project.id")
+	b.copy("object_kind", "event_name", "event_type", "action=object_attributes.action", "project_id")
+	project.Copy(&b.meta, "project_id=id")
 	b.meta.Set("repository_url", first(b.projectURL, body.Text("repository.homepage")))
 	b.meta.Set("default_branch", b.defaultBranch)
-	b.copy("user_username=user.username", "user_name=user.name", "user_email=user.email", "user_username", "user_name", "user_email")
-	b.actor(body.Text("user.id"), body.Text("user.username"), body.Text("user.name"))
+	user.Copy(&b.meta, "user_username=username", "user_name=name", "user_email=email")
+	b.copy("user_username", "user_name", "user_email")
+	b.actor(user.Text("id"), user.Text("username"), user.Text("name"))
 	return b
 }
 
@@ -132,7 +137,7 @@ func (b *builder) upgrade(t change.Type, texts ...string) {
 }
 
 // finish completes the change.
-func (b *builder) finish() change.Change {
+func (b *builder) finish(key string) normalizers.Result {
 	if b.c.Action == "" {
 		b.c.Action = dotted(first(b.kind, "gitlab"), b.get("object_attributes.action"))
 	}
@@ -140,7 +145,8 @@ func (b *builder) finish() change.Change {
 		b.c.Summary = strings.TrimSpace(b.c.ChangedBy+" "+words(first(b.kind, "gitlab event"))) + b.where()
 	}
 	b.c.Metadata = b.meta.JSON()
-	return b.c
+	b.made[0].Key = key
+	return normalizers.Result{Drafts: b.made}
 }
 
 // dotted joins a kind and what became of it, if that is said.

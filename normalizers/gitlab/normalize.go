@@ -47,7 +47,7 @@ func (normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
 	if b.ignored != "" {
 		return normalizers.Ignore(b.ignored), nil
 	}
-	return normalizers.One(b.finish(), b.key(r)), nil
+	return b.finish(b.key(r)), nil
 }
 
 // kindOf returns GitLab's word for the event: object_kind, or event_name for
