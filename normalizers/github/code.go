@@ -33,7 +33,6 @@ func (b *builder) push(p *github.PushEvent) {
 	deleted := p.GetDeleted() || after == zeros
 	created := p.GetCreated() || p.GetBefore() == zeros
 
-	b.c.Type = change.Code
 	if b.c.ChangedBy == "" {
 		b.c.ChangedBy = p.GetPusher().GetName()
 		b.c.Actor = change.Actor{Name: b.c.ChangedBy, Type: "user"}
@@ -60,7 +59,7 @@ func (b *builder) push(p *github.PushEvent) {
 	case deleted:
 		b.c.Action = refKind(isTag) + ".deleted"
 		b.c.Summary = fmt.Sprintf("%s deleted %s %s%s", b.actor(), refKind(isTag), name, b.where())
-		if !isTag && branch == b.defaultBranch {
+		if isTag || b.isLasting(branch) {
 			b.hint(normalizers.HintDestructive)
 		}
 		return
@@ -158,16 +157,21 @@ func pushTexts(p *github.PushEvent, branch string) []string {
 	return texts
 }
 
+func (b *builder) createRef(p *github.CreateEvent) {
+	b.meta.Set("master_branch", p.GetMasterBranch())
+	b.ref(p.GetRefType(), p.GetRef(), "created")
+}
+
+func (b *builder) deleteRef(p *github.DeleteEvent) { b.ref(p.GetRefType(), p.GetRef(), "deleted") }
+
 // ref says that a branch or tag was created or deleted.
-func (b *builder) ref(kind, name, action, master string) {
+func (b *builder) ref(kind, name, action string) {
 	if kind == "" {
 		kind = "ref"
 	}
-	b.c.Type = change.Code
 	b.c.Action = kind + "." + action
 	b.meta.Set("ref", name)
 	b.meta.Set("ref_type", kind)
-	b.meta.Set("master_branch", master)
 	switch kind {
 	case "branch":
 		b.c.Branch = name
@@ -181,9 +185,24 @@ func (b *builder) ref(kind, name, action, master string) {
 		return
 	}
 	b.resource(kind, name, name, "")
-	if action == "deleted" {
+	if action == "deleted" && (kind == "tag" || b.isLasting(name)) {
 		b.hint(normalizers.HintDestructive)
 	}
+}
+
+// isLasting tells the branches that releases come from; the others are deleted
+// every day, when they are merged.
+func (b *builder) isLasting(branch string) bool {
+	switch branch {
+	case b.defaultBranch, "main", "master", "develop", "production", "prod", "staging":
+		return true
+	}
+	return strings.HasPrefix(branch, "release/") || strings.HasPrefix(branch, "releases/")
+}
+
+func (b *builder) pullRequestEvent(p *github.PullRequestEvent) { b.pullRequest(p.GetPullRequest()) }
+func (b *builder) pullRequestTarget(p *github.PullRequestTargetEvent) {
+	b.pullRequest(p.GetPullRequest())
 }
 
 // pullRequest says what became of a pull request; merged is what counts.
@@ -196,7 +215,6 @@ func (b *builder) pullRequest(pr *github.PullRequest) {
 	base := pr.GetBase().GetRef()
 	isMerged := b.action == "closed" && pr.GetMerged()
 
-	b.c.Type = change.Code
 	b.c.Description = pr.GetBody()
 	b.c.Branch = base
 	b.c.PRURL = pr.GetHTMLURL()
@@ -221,6 +239,9 @@ func (b *builder) pullRequest(pr *github.PullRequest) {
 		b.c.CommitSHA = pr.GetHead().GetSHA()
 		b.c.Action = dotted("pull_request", b.action)
 		b.c.Summary = fmt.Sprintf("%s %s %s '%s'%s", b.actor(), pullRequestVerb(b.action), number, title, b.where())
+		if label := b.get("label.name").String(); label != "" {
+			b.c.Summary += " (" + normalizers.OneLine(label) + ")"
+		}
 		return
 	}
 	if login := pr.GetMergedBy().GetLogin(); login != "" {
@@ -233,9 +254,20 @@ func (b *builder) pullRequest(pr *github.PullRequest) {
 	b.c.Action = "pull_request.merged"
 	b.c.Status = change.Succeeded
 	b.c.Summary = fmt.Sprintf("%s merged %s '%s' into %s%s", b.actor(), number, title, base, b.where())
+	if unreviewed(pr) {
+		b.hint(normalizers.HintUnreviewedMerge)
+	}
 	if pr.GetChangedFiles() > manyFiles || pr.GetAdditions()+pr.GetDeletions() > manyLines {
 		b.hint(normalizers.HintLargeChange)
 	}
+}
+
+// unreviewed reports whether an author merged without waiting: those who were
+// asked for a review have not answered, or they would no longer be listed, and
+// nobody commented on the code. Whether anybody approved is not in the payload.
+func unreviewed(pr *github.PullRequest) bool {
+	return pr.GetMergedBy().GetLogin() != "" && pr.GetMergedBy().GetLogin() == pr.GetUser().GetLogin() &&
+		len(pr.RequestedReviewers)+len(pr.RequestedTeams) > 0 && pr.GetReviewComments() == 0
 }
 
 func (b *builder) pullRequestMeta(pr *github.PullRequest) {
@@ -252,7 +284,7 @@ func (b *builder) pullRequestMeta(pr *github.PullRequest) {
 	b.meta.Set("head_sha", pr.GetHead().GetSHA())
 	b.copy("changed_files=pull_request.changed_files", "additions=pull_request.additions",
 		"deletions=pull_request.deletions", "label=label.name")
-	b.changes()
+	b.changes("pull_request")
 }
 
 // pullRequestVerb writes an action so that a number can follow.
@@ -268,24 +300,46 @@ func pullRequestVerb(action string) string {
 		return "made a draft of"
 	case "ready_for_review":
 		return "asked for reviews of"
+	case "auto_merge_enabled":
+		return "turned on auto-merge of"
+	case "auto_merge_disabled":
+		return "turned off auto-merge of"
+	case "enqueued":
+		return "queued the merge of"
+	case "dequeued":
+		return "took out of the merge queue"
+	case "milestoned":
+		return "set the milestone of"
+	case "demilestoned":
+		return "removed the milestone of"
 	case "":
 		return "changed"
 	}
 	return words(action)
 }
 
+// mergeGroup says how far the merge queue has come with a group of pull
+// requests.
 func (b *builder) mergeGroup(p *github.MergeGroupEvent) {
 	g := p.GetMergeGroup()
-	b.c.Type = change.Code
 	b.c.CommitSHA = g.GetHeadSHA()
+	b.c.CorrelationID = b.correlation("commit", g.GetHeadSHA())
 	b.c.Branch = strings.TrimPrefix(g.GetBaseRef(), "refs/heads/")
-	b.c.Summary = fmt.Sprintf("merge queue of %s%s: %s", b.c.Branch, b.where(), words(b.action))
 	b.copy("head_ref=merge_group.head_ref", "base_ref=merge_group.base_ref", "base_sha=merge_group.base_sha", "reason=reason")
+	sha := normalizers.ShortSHA(g.GetHeadSHA())
+	switch reason := b.get("reason").String(); {
+	case b.action == "checks_requested":
+		b.c.Summary = fmt.Sprintf("merge queue of %s%s checks %s", b.c.Branch, b.where(), sha)
+	case reason != "":
+		b.c.Summary = fmt.Sprintf("merge queue of %s%s is done with %s: %s", b.c.Branch, b.where(), sha, reason)
+	default:
+		b.c.Summary = fmt.Sprintf("merge queue of %s%s: %s %s", b.c.Branch, b.where(), words(b.action), sha)
+	}
 }
 
 // release says what became of a release; a published one is a deployment.
-func (b *builder) release(r *github.RepositoryRelease) {
-	b.c.Type = change.Code
+func (b *builder) release(p *github.ReleaseEvent) {
+	r := p.GetRelease()
 	b.c.Version = r.GetTagName()
 	b.c.Description = r.GetBody()
 	b.c.ExternalID = idOf(r.GetID())
@@ -302,8 +356,8 @@ func (b *builder) release(r *github.RepositoryRelease) {
 	b.meta.Set("prerelease", r.GetPrerelease())
 	b.meta.Set("release_created_at", r.GetCreatedAt().Time)
 	b.meta.Set("published_at", r.GetPublishedAt().Time)
-	b.changes()
 	b.c.Summary = fmt.Sprintf("%s %s release %s%s", b.actor(), words(b.action), r.GetTagName(), b.where())
+	b.c.Summary += sentence(b.changes("release"))
 	switch b.action {
 	case "published", "released", "prereleased":
 		b.c.Type = normalizers.Upgrade(change.Deployment, r.GetName(), r.GetTagName())
@@ -332,9 +386,11 @@ func refKind(isTag bool) string {
 }
 
 // count writes a number of things.
-func count(n int, thing string) string {
+func count(n int, thing string) string { return counted(n, thing, thing+"s") }
+
+func counted(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + thing
+		return "1 " + one
 	}
-	return strconv.Itoa(n) + " " + thing + "s"
+	return strconv.Itoa(n) + " " + many
 }

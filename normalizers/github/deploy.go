@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-github/v60/github"
 
 	"whatchanged/normalizers"
+	"whatchanged/normalizers/redact"
 	"whatchanged/pkg/change"
 )
 
@@ -23,6 +24,9 @@ func (b *builder) deployment(p *github.DeploymentEvent) {
 	b.c.Action = dotted("deployment", b.action)
 	b.c.Status = change.Started
 	b.c.Summary = fmt.Sprintf("%s started deploying %s to %s", b.actor(), b.what(d.GetSHA()), d.GetEnvironment())
+	if b.c.Type == change.Rollback {
+		b.c.Summary = fmt.Sprintf("%s started rolling back %s to %s", b.actor(), b.inEnvironment(), normalizers.ShortSHA(d.GetSHA()))
+	}
 	b.runOfDeployment()
 }
 
@@ -50,25 +54,38 @@ func (b *builder) deploymentStatus(p *github.DeploymentStatusEvent) {
 	}
 	b.runOfDeployment()
 
-	what, env := b.what(d.GetSHA()), b.c.Environment
+	what := fmt.Sprintf("deployment of %s to %s", b.what(d.GetSHA()), b.c.Environment)
+	done := fmt.Sprintf("%s deployed %s to %s", b.actor(), b.what(d.GetSHA()), b.c.Environment)
+	if b.c.Type == change.Rollback {
+		what = fmt.Sprintf("rollback of %s to %s", b.inEnvironment(), normalizers.ShortSHA(d.GetSHA()))
+		done = fmt.Sprintf("%s rolled back %s to %s", b.actor(), b.inEnvironment(), normalizers.ShortSHA(d.GetSHA()))
+	}
 	switch state {
 	case "success":
 		b.c.Status, b.c.Action = change.Succeeded, "deployment.succeeded"
-		b.c.Summary = fmt.Sprintf("%s deployed to %s", what, env)
+		b.c.Summary = done
 	case "failure", "error":
 		b.c.Status, b.c.Action = change.Failed, "deployment.failed"
-		b.c.Summary = fmt.Sprintf("deployment of %s to %s failed", what, env)
+		b.c.Summary = what + " failed"
 		if text := normalizers.OneLine(s.GetDescription()); text != "" {
 			b.c.Summary += ": " + text
 		}
 		b.hint(normalizers.HintFailed)
 	case "queued", "waiting", "pending", "in_progress":
 		b.c.Status, b.c.Action = change.Started, "deployment."+state
-		b.c.Summary = fmt.Sprintf("deployment of %s to %s is %s", what, env, words(state))
+		b.c.Summary = what + " is " + words(state)
 	default:
 		b.c.Action = dotted("deployment", state)
-		b.c.Summary = fmt.Sprintf("deployment of %s to %s: %s", what, env, words(state))
+		b.c.Summary = what + ": " + words(state)
 	}
+}
+
+// inEnvironment names what is deployed where.
+func (b *builder) inEnvironment() string {
+	if b.c.Environment == "" {
+		return b.repo
+	}
+	return b.repo + " in " + b.c.Environment
 }
 
 // deploymentFacts keeps what the deployment itself says.
@@ -85,11 +102,8 @@ func (b *builder) deploymentFacts(d *github.Deployment) {
 	b.meta.Set("ref", d.GetRef())
 	b.meta.Set("deployment_creator", d.GetCreator().GetLogin())
 	b.meta.Set("deployment_created_at", d.GetCreatedAt().Time)
-	b.copy("original_environment=deployment.original_environment", "production_environment=deployment.production_environment",
-		"payload=deployment.payload")
-	if d.GetTask() == "rollback" {
-		b.c.Type = change.Rollback
-	}
+	b.copy("original_environment=deployment.original_environment", "production_environment=deployment.production_environment")
+	b.meta.Set("payload", redact.JSON(b.get("deployment.payload")))
 	if b.c.Type == change.Rollback {
 		b.hint(normalizers.HintRollback)
 	}
@@ -125,26 +139,42 @@ func (b *builder) deploymentProtection(p *github.DeploymentProtectionRuleEvent) 
 	if env := p.GetEnvironment(); env != "" {
 		b.c.Environment = env
 	}
+	b.c.Action = dotted(b.event, b.action)
 	b.c.Summary = fmt.Sprintf("deployment of %s to %s waits for a protection rule", b.what(p.GetDeployment().GetSHA()), b.c.Environment)
 }
 
+// deploymentReview says who let a workflow run go on to an environment, or not.
 func (b *builder) deploymentReview() {
-	b.c.Type = change.Deployment
-	b.c.Environment = b.get("environment").String()
-	if b.c.Environment == "" {
-		b.c.Environment = b.get("workflow_job_run.environment").String()
+	for _, path := range []string{"environment", "workflow_job_run.environment", "workflow_job_runs.0.environment"} {
+		if b.c.Environment == "" {
+			b.c.Environment = b.get(path).String()
+		}
 	}
-	if login := b.get("approver.login").String(); login != "" {
-		b.c.ChangedBy = login
-		b.c.Actor = change.Actor{ID: b.get("approver.id").String(), Name: login, Type: "user"}
+	for _, path := range []string{"approver", "requester", "requestor"} {
+		if login := b.get(path + ".login").String(); login != "" {
+			kind := b.get(path + ".type").String()
+			b.setActor(&github.User{Login: &login, ID: integer(b.get(path + ".id")), Type: &kind})
+			break
+		}
 	}
-	b.c.PipelineURL = b.get("workflow_run.html_url").String()
-	b.c.CommitSHA = b.get("workflow_run.head_sha").String()
-	b.c.Branch = b.get("workflow_run.head_branch").String()
-	b.c.CorrelationID = b.correlation("run", b.get("workflow_run.id").String())
+	run := b.get("workflow_run")
+	b.c.PipelineURL = run.Get("html_url").String()
+	b.c.CommitSHA = run.Get("head_sha").String()
+	b.c.Branch = run.Get("head_branch").String()
+	b.c.CorrelationID = b.correlation("run", run.Get("id").String())
 	b.atPath("since")
-	b.copy("comment=comment", "run_id=workflow_run.id")
-	b.c.Summary = fmt.Sprintf("%s %s the deployment to %s%s", b.actor(), words(b.action), b.c.Environment, b.where())
+	b.copy("comment=comment", "run_id=workflow_run.id", "run_name=workflow_run.name")
+	switch b.action {
+	case "requested":
+		b.c.Summary = fmt.Sprintf("deployment of %s to %s waits for a review", b.what(b.c.CommitSHA), b.c.Environment)
+		return
+	case "rejected":
+		b.c.Status = change.Cancelled
+	}
+	if isProduction(b.c.Environment) {
+		b.hint(normalizers.HintProduction)
+	}
+	b.c.Summary = fmt.Sprintf("%s %s the deployment of %s to %s", b.actor(), words(b.action), b.what(b.c.CommitSHA), b.c.Environment)
 }
 
 // workflowRun says how a run of GitHub Actions goes. By its names it may be a
@@ -160,6 +190,12 @@ func (b *builder) workflowRun(p *github.WorkflowRunEvent) {
 	}
 	path := p.GetWorkflow().GetPath()
 	b.c.Type = normalizers.Upgrade(runType(name, path), name, path)
+	if b.c.Type == change.Deployment && strings.HasPrefix(b.get("workflow_run.display_title").Str, `Revert "`) {
+		b.c.Type = change.Rollback
+	}
+	if b.c.Type == change.Rollback {
+		b.hint(normalizers.HintRollback)
+	}
 	b.meta.Set("sender", b.sender)
 	if u := run.GetTriggeringActor(); u.GetLogin() != "" {
 		b.setActor(u)
@@ -233,40 +269,51 @@ func statusOf(conclusion string) change.Status {
 	return "" // skipped, neutral, stale, action_required
 }
 
-func (b *builder) pageBuild(build *github.PagesBuild) {
-	b.c.Type = change.Deployment
+func (b *builder) pageBuild(p *github.PageBuildEvent) {
+	build := p.GetBuild()
 	b.c.Environment = "github-pages"
 	b.c.CommitSHA = build.GetCommit()
 	b.at(build.GetUpdatedAt())
 	b.setActor(build.GetPusher())
 	b.copy("build_status=build.status", "build_error=build.error.message")
+	b.c.Action = dotted("page_build", build.GetStatus())
+	b.c.Summary = fmt.Sprintf("GitHub Pages site of %s: %s", b.repo, build.GetStatus())
 	switch build.GetStatus() {
 	case "built":
 		b.c.Status = change.Succeeded
+		b.c.Summary = fmt.Sprintf("%s published the GitHub Pages site of %s", b.actor(), b.repo)
 	case "errored":
 		b.c.Status = change.Failed
 		b.hint(normalizers.HintFailed)
+		b.c.Summary = fmt.Sprintf("GitHub Pages site of %s failed to build%s", b.repo, b.because("build.error.message"))
 	case "building", "queued":
 		b.c.Status = change.Started
 	}
-	b.c.Action = dotted("page_build", build.GetStatus())
-	b.c.Summary = fmt.Sprintf("pages of %s: %s", b.repo, build.GetStatus())
 }
 
-// packageVersion says that a version of a package was published; the member's
-// name differs between the two events that say so.
-func (b *builder) packageVersion(member string) {
-	b.c.Type = change.Deployment
-	p := b.get(member)
+// packageVersion says that a version of a package was published; the member
+// has the event's name.
+func (b *builder) packageVersion() {
+	p := b.get(b.event)
 	name, number := p.Get("name").String(), p.Get("package_version.version").String()
 	b.c.Version = number
+	b.c.ExternalID = p.Get("package_version.id").String()
 	b.resource("package", p.Get("id").String(), name, p.Get("html_url").String())
-	b.atPath(member + ".package_version.created_at")
+	b.atPath(b.event + ".package_version.created_at")
 	if b.c.OccurredAt.IsZero() {
-		b.atPath(member + ".created_at")
+		b.atPath(b.event + ".created_at")
 	}
+	tag := p.Get("package_version.container_metadata.tag.name").String()
+	kind := strings.ToLower(p.Get("package_type").String())
 	b.meta.Set("package_type", p.Get("package_type").String())
-	b.c.Summary = fmt.Sprintf("%s %s package %s %s%s", b.actor(), words(b.action), name, number, b.where())
+	b.meta.Set("container_tag", tag)
+	if tag != "" {
+		number = tag // what people call it, rather than its digest
+	}
+	if kind != "" {
+		kind += " "
+	}
+	b.c.Summary = fmt.Sprintf("%s %s %spackage %s %s%s", b.actor(), words(b.action), kind, name, number, b.where())
 }
 
 // hasAny reports whether name has one of the words in it, in any case.

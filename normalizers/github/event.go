@@ -2,6 +2,7 @@ package github
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
@@ -78,15 +79,24 @@ var telling = []struct {
 
 // eventOf finds out which event a payload without its header is; "" when it
 // cannot be told.
-func eventOf(v gjson.Result) string {
-	has := func(path string) bool { return v.Get(path).Exists() }
+func eventOf(body []byte) string {
+	members := make(map[string]gjson.Result)
+	gjson.ParseBytes(body).ForEach(func(name, v gjson.Result) bool {
+		members[name.Str] = v
+		return len(members) < maxMembers
+	})
+	has := func(path string) bool {
+		name, inner, nested := strings.Cut(path, ".")
+		v, ok := members[name]
+		return ok && (!nested || v.Get(inner).Exists())
+	}
 	for _, t := range telling {
 		if !slices.ContainsFunc(t.members, func(path string) bool { return !has(path) }) {
 			return t.event
 		}
 	}
 	switch {
-	case has("repository") && v.Get("action").Str == "started":
+	case has("repository") && members["action"].Str == "started":
 		return "watch"
 	case has("repository") && has("action"):
 		return "repository"
@@ -97,3 +107,7 @@ func eventOf(v gjson.Result) string {
 	}
 	return ""
 }
+
+// maxMembers is how many members of a payload are looked at: GitHub sends
+// fewer than twenty.
+const maxMembers = 100

@@ -5,6 +5,7 @@ package github
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -17,7 +18,7 @@ import (
 
 const (
 	provider = "github"
-	version  = 1
+	version  = 2
 )
 
 // New returns the normalizer of GitHub's webhooks.
@@ -30,52 +31,36 @@ func (normalizer) Version() int     { return version }
 
 // Normalize turns one webhook into one change.
 func (normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
-	event := r.Event
-	if event == "" {
-		event = eventOf(gjson.ParseBytes(r.JSON))
+	if !isObject(r.JSON) {
+		return normalizers.Result{}, fmt.Errorf("%w: a GitHub payload is a JSON object", change.ErrMalformed)
 	}
-	if why, ok := noise[event]; ok && isObject(r.JSON) {
+	name := r.Event
+	if name == "" {
+		name = eventOf(r.JSON)
+	}
+	if why := events[name].ignored; why != "" {
 		return normalizers.Ignore(why), nil
 	}
-	payload, err := decode(event, r.JSON)
+	b, err := build(name, r.JSON, true)
 	if err != nil {
 		return normalizers.Result{}, err
 	}
-	b := newBuilder(event, r.JSON, payload)
-	b.describe(payload)
 	return normalizers.One(b.finish(), key(r)), nil
 }
 
-// noise are the events that record no change, with why.
-var noise = map[string]string{
-	"ping":                        "ping",
-	"pull_request_review":         "a review changes nothing yet",
-	"pull_request_review_comment": "comment",
-	"pull_request_review_thread":  "comment",
-	"commit_comment":              "comment",
-	"issue_comment":               "comment",
-	"discussion_comment":          "comment",
-	"workflow_job":                "part of a workflow run",
-	"check_run":                   "check of a commit",
-	"check_suite":                 "check of a commit",
-	"status":                      "check of a commit",
-	"issues":                      "issue tracking",
-	"label":                       "issue tracking",
-	"milestone":                   "issue tracking",
-	"sub_issues":                  "issue tracking",
-	"issue_dependencies":          "issue tracking",
-	"project":                     "issue tracking",
-	"project_card":                "issue tracking",
-	"project_column":              "issue tracking",
-	"projects_v2":                 "issue tracking",
-	"projects_v2_item":            "issue tracking",
-	"projects_v2_status_update":   "issue tracking",
-	"discussion":                  "discussion",
-	"star":                        "star",
-	"watch":                       "star",
-	"fork":                        "fork",
-	"gollum":                      "wiki",
-	"sponsorship":                 "sponsorship",
+// build makes the change of one event, of a payload that is an object.
+func build(name string, body []byte, pruned bool) (*builder, error) {
+	if name == "push" {
+		return newBuilder(name, body, decodePush(body)), nil
+	}
+	if pruned {
+		body = prune(body)
+	}
+	payload, err := decode(name, body)
+	if err != nil {
+		return nil, err
+	}
+	return newBuilder(name, body, payload), nil
 }
 
 // key names the fact: GitHub's delivery id is the same for every hook and
@@ -97,6 +82,8 @@ type builder struct {
 	meta   normalizers.Meta
 
 	sender        string
+	org           string
+	subject       string // what an event of a kind nobody knows is about
 	repo          string
 	repoID        int64
 	repoURL       string
@@ -133,10 +120,11 @@ func newBuilder(event string, body []byte, payload any) *builder {
 	}
 	switch p := payload.(type) {
 	case interface{ GetOrg() *github.Organization }:
-		b.meta.Set("organization", p.GetOrg().GetLogin())
+		b.org = p.GetOrg().GetLogin()
 	case interface{ GetOrganization() *github.Organization }:
-		b.meta.Set("organization", p.GetOrganization().GetLogin())
+		b.org = p.GetOrganization().GetLogin()
 	}
+	b.meta.Set("organization", b.org)
 	if p, ok := payload.(interface{ GetInstallation() *github.Installation }); ok && p.GetInstallation().GetID() != 0 {
 		b.meta.Set("installation_id", p.GetInstallation().GetID())
 	}
@@ -144,6 +132,7 @@ func newBuilder(event string, body []byte, payload any) *builder {
 		b.meta.Set("enterprise", b.get("enterprise.slug").String())
 	}
 	b.resource("repository", idOf(b.repoID), b.repo, b.repoURL)
+	b.describe(payload)
 	return b
 }
 
@@ -157,12 +146,20 @@ func (b *builder) setActor(u *github.User) {
 	if u.GetLogin() == "" {
 		return
 	}
-	kind := "user"
-	if u.GetType() == "Bot" || strings.HasSuffix(u.GetLogin(), "[bot]") {
-		kind = "bot"
-	}
-	b.c.Actor = change.Actor{ID: idOf(u.GetID()), Name: u.GetLogin(), Type: kind}
+	b.c.Actor = change.Actor{ID: idOf(u.GetID()), Name: u.GetLogin(), Type: actorType(u)}
 	b.c.ChangedBy = u.GetLogin()
+}
+
+// actorType tells people from machines: an app, and GitHub itself, which sends
+// what nobody did in the name of an organization.
+func actorType(u *github.User) string {
+	switch {
+	case u.GetType() == "Bot", strings.HasSuffix(u.GetLogin(), "[bot]"):
+		return "bot"
+	case u.GetType() == "Organization":
+		return "system"
+	}
+	return "user"
 }
 
 // actor returns who did it, for summaries.
@@ -180,7 +177,9 @@ func (b *builder) resource(kind, id, name, url string) {
 	}
 }
 
-func (b *builder) hint(hints ...string) { b.c.RiskHints = append(b.c.RiskHints, hints...) }
+func (b *builder) hint(hints ...string) {
+	b.c.RiskHints = normalizers.AddHints(b.c.RiskHints, hints...)
+}
 
 // at sets when it happened; a time that is not there leaves it open.
 func (b *builder) at(t github.Timestamp) {
@@ -214,32 +213,36 @@ func (b *builder) copy(members ...string) {
 	}
 }
 
-// changes keeps the old values that GitHub gives when something is edited.
-func (b *builder) changes() {
-	if v := b.get("changes"); v.IsObject() {
-		b.meta.SetRaw("changes", v.Raw)
-	}
-}
-
 // finish completes the change.
 func (b *builder) finish() change.Change {
 	if b.c.Action == "" {
 		b.c.Action = dotted(b.event, b.action)
 	}
 	if b.c.Summary == "" {
-		b.c.Summary = b.actor() + ": " + strings.ReplaceAll(b.event, "_", " ") + " " + words(b.action) + b.where()
+		b.c.Summary = strings.TrimSpace(b.actor() + ": " + words(b.event) + " " + words(b.action))
+		if b.subject != "" {
+			b.c.Summary += " '" + b.subject + "'"
+		}
+		b.c.Summary += b.where()
 	}
 	b.c.Metadata = b.meta.JSON()
 	return b.c
 }
 
-// where names the repository at the end of a summary.
+// where names the repository, or else the organization, at the end of a
+// summary.
 func (b *builder) where() string {
-	if b.repo == "" {
-		return ""
+	switch {
+	case b.repo != "":
+		return " in " + b.repo
+	case b.org != "":
+		return " in organization " + b.org
 	}
-	return " in " + b.repo
+	return ""
 }
+
+// of names it as the owner of what stands before.
+func (b *builder) of() string { return strings.Replace(b.where(), " in ", " of ", 1) }
 
 func dotted(event, action string) string {
 	switch {

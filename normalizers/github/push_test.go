@@ -29,9 +29,7 @@ func TestDecodePush_ReadsWhatGoGitHubReads(t *testing.T) {
 				t.Fatal(err)
 			}
 			make := func(p *github.PushEvent) any {
-				b := newBuilder("push", f.Data, p)
-				b.describe(p)
-				return b.finish()
+				return newBuilder("push", f.Data, p).finish()
 			}
 			if diff := cmp.Diff(make(theirs), make(decodePush(f.Data))); diff != "" {
 				t.Errorf("%s (-go-github +ours):\n%s", file, diff)

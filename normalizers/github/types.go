@@ -28,14 +28,8 @@ func (e *unknownEvent) GetSender() *github.User               { return e.Sender 
 func (e *unknownEvent) GetInstallation() *github.Installation { return e.Installation }
 
 // decode decodes a payload into go-github's type for the event. A field that
-// is not as go-github expects stays empty; only what is no object fails.
+// is not as go-github expects stays empty.
 func decode(event string, body []byte) (any, error) {
-	if !isObject(body) {
-		return nil, fmt.Errorf("%w: a GitHub payload is a JSON object", change.ErrMalformed)
-	}
-	if event == "push" {
-		return decodePush(body), nil
-	}
 	into, err := fill(event, body)
 	if err == nil {
 		return into, nil

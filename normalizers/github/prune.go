@@ -1,0 +1,203 @@
+package github
+
+import (
+	"bytes"
+	"strings"
+)
+
+// maxPruneDepth is how deep prune looks; what lies deeper stays as it is.
+const maxPruneDepth = 32
+
+// prune returns a payload without what nobody reads, so that less has to be
+// decoded: four fifths of what GitHub sends are links to its own API, and the
+// repository again and again. It copies; the payload must be valid JSON. What
+// it drops must not change what comes out: TestPrune_ChangesNothing sees to it.
+func prune(body []byte) []byte {
+	p := pruner{in: body, out: make([]byte, 0, len(body)/2)}
+	p.space()
+	p.value(everything, 0)
+	return p.out
+}
+
+// pruner reads in at i and writes what stays.
+type pruner struct {
+	in  []byte
+	i   int
+	out []byte
+}
+
+// part says what to do with the members of an object.
+type part int
+
+const (
+	everything part = iota // less what is never read
+	repository             // few members only
+	verbatim               // the sender's own words: as they are
+	dropped
+)
+
+// partOf says what to do with a member, by its name and how deep it lies.
+func partOf(name []byte, depth int) part {
+	switch string(name) {
+	case "html_url", "target_url", "log_url", "environment_url", "deployment_callback_url":
+		return everything
+	case "url", "node_id", "gravatar_id", "_links", "reactions", "performed_via_github_app",
+		"repo", "head_repository", "check_run", "check_suite", "body_html", "body_text":
+		return dropped
+	case "repository":
+		if depth == 0 {
+			return repository
+		}
+		return dropped
+	case "changes", "client_payload", "inputs", "payload", "definition", "new_property_values", "old_property_values",
+		"exemption_request", "repository_ruleset", "marketplace_purchase", "previous_marketplace_purchase":
+		return verbatim
+	}
+	if bytes.HasSuffix(name, []byte("_url")) {
+		return dropped
+	}
+	return everything
+}
+
+// partOfRepository does so inside the payload's repository.
+func partOfRepository(name []byte) part {
+	switch string(name) {
+	case "id", "name", "full_name", "html_url", "default_branch", "private", "visibility", "updated_at", "owner",
+		"description", "homepage", "topics", "archived", "fork", "security_and_analysis", "permissions":
+		return everything
+	}
+	return dropped
+}
+
+// value copies the value at i.
+func (p *pruner) value(of part, depth int) {
+	switch {
+	case of == verbatim || depth > maxPruneDepth:
+		from := p.i
+		p.skip()
+		p.out = append(p.out, p.in[from:p.i]...)
+	case p.in[p.i] == '{':
+		p.object(of, depth)
+	case p.in[p.i] == '[':
+		p.array(depth)
+	default:
+		p.value(verbatim, depth)
+	}
+}
+
+func (p *pruner) object(of part, depth int) {
+	p.out = append(p.out, '{')
+	p.i++
+	first := true
+	for {
+		p.space()
+		switch p.in[p.i] {
+		case '}':
+			p.i++
+			p.out = append(p.out, '}')
+			return
+		case ',':
+			p.i++
+			continue
+		}
+		from := p.i
+		p.skip()
+		name := p.in[from:p.i] // with its quotes
+		p.space()
+		p.i++ // the colon
+		p.space()
+		what := everything
+		if of == repository {
+			what = partOfRepository(name[1 : len(name)-1])
+		}
+		if what == everything {
+			what = partOf(name[1:len(name)-1], depth)
+		}
+		if what == dropped {
+			p.skip()
+			continue
+		}
+		if !first {
+			p.out = append(p.out, ',')
+		}
+		first = false
+		p.out = append(p.out, name...)
+		p.out = append(p.out, ':')
+		p.value(what, depth+1)
+	}
+}
+
+func (p *pruner) array(depth int) {
+	p.out = append(p.out, '[')
+	p.i++
+	for {
+		p.space()
+		switch p.in[p.i] {
+		case ']':
+			p.i++
+			p.out = append(p.out, ']')
+			return
+		case ',':
+			p.i++
+			p.out = append(p.out, ',')
+		default:
+			p.value(everything, depth+1)
+		}
+	}
+}
+
+// space goes on to the next token.
+func (p *pruner) space() {
+	for p.i < len(p.in) && strings.IndexByte(" \t\r\n", p.in[p.i]) >= 0 {
+		p.i++
+	}
+}
+
+// skip goes behind the value at i.
+func (p *pruner) skip() {
+	open := 0
+	for ; p.i < len(p.in); p.i++ {
+		switch p.in[p.i] {
+		case '"':
+			p.text()
+			if open == 0 {
+				return
+			}
+			p.i--
+		case '{', '[':
+			open++
+		case '}', ']':
+			if open == 0 {
+				return // behind a number or a word
+			}
+			if open--; open == 0 {
+				p.i++
+				return
+			}
+		case ',', ' ', '\t', '\r', '\n':
+			if open == 0 {
+				return
+			}
+		}
+	}
+}
+
+// text goes behind the string at i.
+func (p *pruner) text() {
+	for p.i++; ; p.i++ {
+		end := bytes.IndexByte(p.in[p.i:], '"')
+		if end < 0 {
+			p.i = len(p.in)
+			return
+		}
+		p.i += end
+		escapes := 0
+		for p.in[p.i-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			p.i++
+			return
+		}
+	}
+}
