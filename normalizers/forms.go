@@ -83,9 +83,9 @@ var azure = []form{
 	{shape{"azure", "azure-alert", ""}, []string{"schemaId"}, func(m members) bool {
 		return m.str("schemaId") == "Microsoft.Insights/activityLogs" || m.str("schemaId") == "AzureMonitorMetricAlert"
 	}, "an alert of before the common schema", nil},
-	{shape{"azure_devops", "azure-devops", ""}, []string{"publisherId", "eventType", "resource", "resourceContainers"}, func(m members) bool {
-		return m.str("publisherId") != "" && m.str("eventType") != ""
-	}, "", nil},
+	{shape{"azure_devops", "azure-devops", ""}, []string{"publisherId", "eventType", "resource"}, func(m members) bool {
+		return m.str("publisherId") != "" && m.str("eventType") != "" && (m.has("resourceContainers") || m.has("message", "createdDate"))
+	}, "resourceContainers, or message and createdDate", nil},
 	{shape{"azure", "azure-records", "records"}, []string{"records"}, func(m members) bool { return isAzureRecord(membersOf(firstItem(m["records"]))) }, "records[] as below", nil},
 	{shape{"azure", "azure-record", ""}, []string{"operationName", "time"}, isAzureRecord, "resourceId, or category and properties", nil},
 	{shape{"azure", "azure-activity", ""}, []string{"eventTimestamp", "operationName"}, func(m members) bool { return m.hasOne("eventDataId", "resourceId") }, "eventDataId or resourceId", nil},
@@ -105,6 +105,13 @@ var google = []form{
 		return isSubscription(m.str("subscription")) && (m.at("message", "messageId").Exists() || m.at("message", "message_id").Exists())
 	}, "message.messageId and projects/.../subscriptions/...", nil},
 	{shape{"gcp", "scc-finding", ""}, []string{"notificationConfigName", "finding"}, func(m members) bool { return m.object("finding") }, "", nil},
+	{shape{"gcp", "gcp-incident", ""}, []string{"incident"}, func(m members) bool {
+		return m.at("incident", "incident_id").Exists() && m.at("incident", "policy_name").Exists()
+	}, "incident.incident_id and incident.policy_name", nil},
+	{shape{"gcp", "gcp-asset", ""}, []string{"asset", "window"}, func(m members) bool { return m.at("asset", "assetType").Exists() }, "asset.assetType", nil},
+	{shape{"gcp", "cloud-build", ""}, []string{"id", "projectId", "status"}, func(m members) bool {
+		return m.has("buildTriggerId") || m.has("logUrl", "steps")
+	}, "buildTriggerId, or logUrl and steps", nil},
 }
 
 func isLogEntry(m members) bool {
