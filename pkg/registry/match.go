@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/glob"
 )
 
 // matcher finds the service that a change is about, by the mappings of one
@@ -67,7 +68,7 @@ func (p *patterns) find(name string) *Service {
 	}
 	var best claim
 	for _, c := range p.globs {
-		if len(c.pattern) > len(best.pattern) && matchGlob(c.pattern, name) {
+		if len(c.pattern) > len(best.pattern) && glob.Match(c.pattern, name) {
 			best = c
 		}
 	}
@@ -86,21 +87,87 @@ func (m *matcher) find(repository string, res change.Resource) *Service {
 	return nil
 }
 
-// matchGlob reports whether name matches pattern, in which each * stands for
-// any characters. It takes time in proportion to both, whatever they are.
-func matchGlob(pattern, name string) bool {
-	parts := strings.Split(pattern, "*")
-	if !strings.HasPrefix(name, parts[0]) {
-		return false
-	}
-	name = name[len(parts[0]):]
-	last := parts[len(parts)-1]
-	for _, part := range parts[1 : len(parts)-1] {
-		i := strings.Index(name, part)
-		if i < 0 {
-			return false
+// mapping finds the service that a source's own settings give a change to.
+type mapping struct {
+	source *Source        // whose it is, at this version
+	exact  map[string]int // what is matched, to its place in source.Services
+	globs  []placed       // in the order of source.Services
+}
+
+type placed struct {
+	pattern string
+	place   int
+}
+
+func newMapping(s *Source) *mapping {
+	m := &mapping{source: s, exact: map[string]int{}}
+	for i, entry := range s.Services {
+		pattern := strings.ToLower(entry.Match)
+		if strings.Contains(pattern, "*") {
+			m.globs = append(m.globs, placed{pattern, i})
+		} else if _, known := m.exact[pattern]; !known {
+			m.exact[pattern] = i
 		}
-		name = name[i+len(part):]
 	}
-	return strings.HasSuffix(name, last)
+	return m
+}
+
+// find returns the service of the first entry that one of the names matches,
+// or "".
+func (m *mapping) find(names ...string) (serviceID string) {
+	entries := m.source.Services
+	best := len(entries)
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		name = strings.ToLower(name)
+		if i, ok := m.exact[name]; ok {
+			best = min(best, i)
+		}
+		for _, g := range m.globs {
+			if g.place >= best {
+				break
+			}
+			if glob.Match(g.pattern, name) {
+				best = g.place
+			}
+		}
+	}
+	if best == len(entries) {
+		return ""
+	}
+	return entries[best].ServiceID
+}
+
+// FindService returns the service that a change is about, by the mappings of
+// the org's services: the repository exactly, then by glob ("owner/*"), then
+// the resource's id and name in the same way. The longest glob wins, then the
+// older service. Case does not matter.
+func (r *Registry) FindService(org, repository string, res change.Resource) (change.Service, bool) {
+	m := r.view.Load().matchers[org]
+	if m == nil {
+		return change.Service{}, false
+	}
+	s := m.find(repository, res)
+	if s == nil {
+		return change.Service{}, false
+	}
+	return change.Service{ID: s.ID, Name: s.Name}, true
+}
+
+// FindMapped returns the service that a source's own settings give a change
+// to: that of the first of its Services that matches the repository, or the
+// resource's id or name. Case does not matter. They come before FindService.
+func (r *Registry) FindMapped(org, sourceID, repository string, res change.Resource) (change.Service, bool) {
+	v := r.view.Load()
+	m := v.mappings[place{org, sourceID}]
+	if m == nil {
+		return change.Service{}, false
+	}
+	s, ok := v.services.get(org, m.find(repository, res.ID, res.Name))
+	if !ok {
+		return change.Service{}, false
+	}
+	return change.Service{ID: s.ID, Name: s.Name}, true
 }

@@ -23,8 +23,9 @@ const (
 	heartbeatEvery = time.Second     // so that silence means something
 	stalledAfter   = 5 * time.Second // no news: watch anew
 	staleAfter     = 30 * time.Second
-	reloadEvery    = 5 * time.Minute // a watch may skip a damaged record: compare
-	usesEvery      = time.Minute     // a key's LastUsed is written at most so often
+	reloadEvery    = 5 * time.Minute  // a watch may skip a damaged record: compare
+	usesEvery      = time.Minute      // a key's LastUsed is written at most so often
+	secretsEvery   = 15 * time.Second // secrets that have ended are looked for
 	loadTimeout    = 15 * time.Second
 	writeTimeout   = 5 * time.Second
 	maxBackoff     = 30 * time.Second
@@ -70,6 +71,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { r.every(ctx, heartbeatEvery, r.beat) })
 	wg.Go(func() { r.every(ctx, usesEvery, r.writeUses) })
+	wg.Go(func() { r.every(ctx, secretsEvery, r.endSecrets) })
 	r.follow(ctx)
 	cancel()
 	wg.Wait()
@@ -376,20 +378,4 @@ func (r *Registry) ServiceByName(org, name string) (*Service, bool) {
 	}
 	s, ok := m.byName[strings.ToLower(name)]
 	return s, ok
-}
-
-// FindService returns the service that a change is about, by the mappings of
-// the org's services: the repository exactly, then by glob ("owner/*"), then
-// the resource's id and name in the same way. The longest glob wins, then the
-// older service. Case does not matter.
-func (r *Registry) FindService(org, repository string, res change.Resource) (change.Service, bool) {
-	m := r.view.Load().matchers[org]
-	if m == nil {
-		return change.Service{}, false
-	}
-	s := m.find(repository, res)
-	if s == nil {
-		return change.Service{}, false
-	}
-	return change.Service{ID: s.ID, Name: s.Name}, true
 }

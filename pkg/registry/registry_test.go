@@ -470,23 +470,6 @@ func TestFindService(t *testing.T) {
 	}
 }
 
-func TestMatchGlob(t *testing.T) {
-	f := func(pattern, name string, want bool) {
-		t.Helper()
-		if got := matchGlob(pattern, name); got != want {
-			t.Errorf("matchGlob(%q, %q) = %v", pattern, name, got)
-		}
-	}
-	f("*", "", true)
-	f("*", "x", true)
-	f("a*b", "ab", true)
-	f("ab*b", "ab", false)
-	f("a*b*c", "axxbyyc", true)
-	f("a*b*c", "acb", false)
-	f("**", "x", true)
-	f(strings.Repeat("a*", 100)+"b", strings.Repeat("a", 10000), false)
-}
-
 func TestView_LeavesOutWhatItCannotRead(t *testing.T) {
 	kv, _ := startBucket(t)
 	r := open(t, kv)

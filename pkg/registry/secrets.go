@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -192,4 +193,23 @@ func (s *Source) stamp(before []SourceSecret, now time.Time) {
 		kept = append(kept, secret)
 	}
 	s.Secrets = kept
+}
+
+// endSecrets writes a new version of the sources that have a secret whose
+// overlap is over, so that whoever holds the old version opened lets go of it.
+func (r *Registry) endSecrets(ctx context.Context) {
+	now := r.now()
+	for _, row := range r.view.Load().sources.rows {
+		s := row.value
+		if !slices.ContainsFunc(s.Secrets, func(secret SourceSecret) bool { return secret.expired(now) }) {
+			continue
+		}
+		_, err := update(ctx, r, kindSource, s.Org, s.ID, sourcesOf, func(s *Source) error {
+			s.stamp(s.Secrets, now)
+			return nil
+		})
+		if err != nil && problem.KindOf(err) != problem.NotFound && ctx.Err() == nil {
+			r.log.Warn("secret that ended not removed yet", "source", s.ID, "error", err)
+		}
+	}
 }

@@ -113,6 +113,8 @@ func (s *Source) checkAuth() error {
 		return problem.Invalid("auth", "one of "+strings.Join(Auths(), ", "))
 	case NeedsSecret(s.Auth) && len(s.Secrets) == 0:
 		return problem.Invalid("secrets", "auth "+s.Auth+" needs a secret")
+	case NeedsSecret(s.Auth) && !slices.ContainsFunc(s.Secrets, func(known SourceSecret) bool { return known.Until.IsZero() }):
+		return problem.Invalid("secrets", "all secrets that are left would end: add another first")
 	case s.Auth == AuthNone && len(s.Secrets) > 0:
 		return problem.Invalid("auth", "a secret was given, but auth is none: nothing would be checked")
 	case !NeedsSecret(s.Auth) && len(s.Secrets) > 0:
@@ -125,6 +127,12 @@ func (s *Source) checkAuth() error {
 		return problem.Invalid("secret_header", "not the name of an HTTP header")
 	}
 	return nil
+}
+
+// names reports whether the source gives changes to the service of that id.
+func (s *Source) names(serviceID string) bool {
+	return s.DefaultServiceID == serviceID ||
+		slices.ContainsFunc(s.Services, func(m ServiceMapping) bool { return m.ServiceID == serviceID })
 }
 
 func (s *Source) checkSignature() error {

@@ -32,6 +32,7 @@ type view struct {
 	services table[Service]
 
 	tokens    map[auth.Digest]*Source
+	mappings  map[place]*mapping // of the sources that have their own
 	keyHashes map[auth.Digest]*Key
 	matchers  map[string]*matcher // by org
 }
@@ -122,8 +123,15 @@ func (v *view) freeze() {
 	v.next = make(chan struct{})
 	v.orgs.freeze(func(o *Org) (change.Time, string) { return o.CreatedAt, o.ID })
 	if v.sources.freeze(func(s *Source) (change.Time, string) { return s.CreatedAt, s.ID }) {
+		known := v.mappings
 		v.tokens = make(map[auth.Digest]*Source, len(v.sources.rows))
-		for _, r := range v.sources.rows {
+		v.mappings = map[place]*mapping{}
+		for at, r := range v.sources.rows {
+			if m := known[at]; m != nil && m.source == r.value {
+				v.mappings[at] = m
+			} else if len(r.value.Services) > 0 {
+				v.mappings[at] = newMapping(r.value)
+			}
 			v.tokens[r.value.TokenHash] = r.value
 			if !r.value.OldTokenHash.IsZero() {
 				v.tokens[r.value.OldTokenHash] = r.value

@@ -197,8 +197,16 @@ func (r *Registry) UpdateService(ctx context.Context, org, id string, edit func(
 	})
 }
 
-// DeleteService removes a service. Changes keep its name.
+// DeleteService removes a service; changes keep its name. While a source names
+// it, it stays: what the source delivers would silently belong to nothing, or
+// to another service.
 func (r *Registry) DeleteService(ctx context.Context, org, id string) error {
+	for _, s := range r.Sources(org) {
+		if s.names(id) {
+			return problem.New(problem.Conflict, "service_in_use",
+				"source "+s.ID+" gives changes to this service: change its default_service_id or services first")
+		}
+	}
 	return remove(ctx, r, kindService, org, id, servicesOf)
 }
 
