@@ -9,6 +9,7 @@ import (
 type metrics struct {
 	deliveries *prometheus.CounterVec
 	changes    prometheus.Counter
+	rollbacks  prometheus.Counter
 	lag        prometheus.Histogram
 }
 
@@ -22,13 +23,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "whatchanged_normalizer_changes_total",
 			Help: "Changes made from deliveries.",
 		}),
+		rollbacks: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "whatchanged_normalizer_rollbacks_found_total",
+			Help: "Deployments that history shows to be rollbacks.",
+		}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "whatchanged_normalizer_lag_seconds",
 			Help:    "Time from receiving a delivery to normalizing it.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),
 		}),
 	}
-	reg.MustRegister(m.deliveries, m.changes, m.lag)
+	reg.MustRegister(m.deliveries, m.changes, m.rollbacks, m.lag)
 	for _, outcome := range change.Outcomes() {
 		m.deliveries.WithLabelValues(string(outcome))
 	}
