@@ -21,6 +21,9 @@ type Config struct {
 	// FailureRate is how many requests a second with an unknown token or a
 	// wrong signature one address may send before it is told to slow down.
 	FailureRate int
+	// TrustedProxies are the networks, as 10.0.0.0/8, of the proxies in front: what they say
+	// in X-Forwarded-For or Forwarded about who called is believed. Nobody else's word is.
+	TrustedProxies []string
 }
 
 // DefaultConfig returns limits that no honest sender meets.
@@ -54,6 +57,9 @@ func (c Config) Validate() error {
 	}
 	if c.SourceBytes < c.MaxBody {
 		faults = append(faults, errors.New("source_bytes: must be at least max_body"))
+	}
+	if _, err := parseNetworks(c.TrustedProxies); err != nil {
+		faults = append(faults, fmt.Errorf("trusted_proxies: %w", err))
 	}
 	return errors.Join(faults...)
 }

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync"
@@ -23,28 +24,41 @@ const maxGates = 16_384
 type gate struct {
 	requests *rate.Limiter
 	bytes    *rate.Limiter
+	networks networks // empty: from anywhere
 	verify   verifier // nil: the token in the URL is all
 	err      error    // why there is no telling who sent what
 }
 
-// check returns nil when the request proves what the source demands. Nothing
-// in the request can lower that.
-func (g *gate) check(h http.Header, body []byte, now time.Time) error {
+// admit returns nil when the request comes from where the source allows.
+func (g *gate) admit(r *http.Request, proxies networks) error {
 	if g.err != nil {
 		// Ours to repair, and a sender must not give up over it.
 		return problem.BusyFor(30*time.Second, "secret_unreadable", "the server cannot check signatures at the moment", g.err)
 	}
+	if len(g.networks) == 0 {
+		return nil
+	}
+	if addr, ok := proxies.caller(r); !ok || !g.networks.contains(addr) {
+		return problem.New(problem.Forbidden, "network_not_allowed", "this source takes deliveries from its networks only: add the sender's, and trust the proxy in front")
+	}
+	return nil
+}
+
+// check returns nil when the request proves what the source demands. Nothing
+// in the request can lower that.
+func (g *gate) check(ctx context.Context, in incoming) error {
 	if g.verify == nil {
 		return nil
 	}
-	return g.verify(h, body, now)
+	return g.verify(ctx, in)
 }
 
 // gates keeps the gates by the version of their source. Looking one up takes
 // no lock.
 type gates struct {
-	sealer *auth.Sealer
-	cfg    Config
+	sealer    *auth.Sealer
+	verifiers *verifiers
+	cfg       Config
 
 	ready sync.Map // *registry.Source to *gate
 	size  atomic.Int64
@@ -57,8 +71,8 @@ type place struct{ org, id string }
 
 type limits struct{ requests, bytes *rate.Limiter }
 
-func newGates(sealer *auth.Sealer, cfg Config) *gates {
-	return &gates{sealer: sealer, cfg: cfg, limits: generations[place, limits]{max: maxGates}}
+func newGates(sealer *auth.Sealer, v *verifiers, cfg Config) *gates {
+	return &gates{sealer: sealer, verifiers: v, cfg: cfg, limits: generations[place, limits]{max: maxGates}}
 }
 
 func (g *gates) of(source *registry.Source) *gate {
@@ -89,7 +103,10 @@ func (g *gates) build(source *registry.Source) *gate {
 	made := &gate{requests: l.requests, bytes: l.bytes}
 	secrets, err := source.OpenSecrets(g.sealer)
 	if err == nil {
-		made.verify, err = newVerifier(source.Auth, secrets)
+		made.verify, err = g.verifiers.of(source, secrets)
+	}
+	if err == nil {
+		made.networks, err = parseNetworks(source.Networks)
 	}
 	if err != nil {
 		made.err = fmt.Errorf("source %s: %w", source.ID, err)

@@ -59,12 +59,8 @@ func newFailures(perSecond int) *failures {
 
 // allow counts a failure, and reports whether the address has had no more
 // than it may.
-func (f *failures) allow(remoteAddr string, now time.Time) bool {
-	peer, err := netip.ParseAddrPort(remoteAddr)
-	if err != nil {
-		return true // not TCP: nobody else can be there
-	}
-	addr := httpserver.Network(peer.Addr())
+func (f *failures) allow(addr netip.Addr, now time.Time) bool {
+	addr = httpserver.Network(addr)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	l, ok := f.addresses.get(addr)

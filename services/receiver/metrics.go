@@ -12,6 +12,7 @@ type metrics struct {
 	duplicates prometheus.Counter
 	bytes      prometheus.Counter
 	refusals   *prometheus.CounterVec
+	handshakes *prometheus.CounterVec
 	inFlight   prometheus.Gauge
 	duration   prometheus.Histogram
 }
@@ -37,6 +38,10 @@ func newMetrics(reg prometheus.Registerer, memory *atomic.Int64) *metrics {
 			Name: "whatchanged_receiver_refusals_total",
 			Help: "Requests answered with an error, by its reason.",
 		}, []string{"reason"}),
+		handshakes: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "whatchanged_receiver_handshakes_total",
+			Help: "Handshakes of senders that were answered, by their kind.",
+		}, []string{"kind"}),
 		inFlight: f.NewGauge(prometheus.GaugeOpts{
 			Name: "whatchanged_receiver_requests_in_flight",
 			Help: "Requests being answered.",

@@ -38,13 +38,17 @@ type Committer interface {
 	Commit(ctx context.Context, d *change.Delivery) (bus.Position, error)
 }
 
-// Deps is what a receiver needs; all of it is required, but Metrics may be nil.
+// Deps is what a receiver needs; all of it is required, but Metrics and Client
+// may be nil.
 type Deps struct {
 	Registry  *registry.Registry
 	Committer Committer
 	Sealer    *auth.Sealer
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
+	// Client fetches certificates and keys, and confirms subscriptions. Nil is
+	// one that follows no redirect, uses no proxy and waits no longer than 3 s.
+	Client *http.Client
 }
 
 // Receiver is the handler of one path. It does its own routing: a ServeMux
@@ -56,6 +60,9 @@ type Receiver struct {
 	log       *slog.Logger
 	warn      rate.Sometimes // errors that can repeat
 	metrics   *metrics
+
+	certificates *snsCertificates
+	proxies      networks
 
 	gates    *gates
 	failures *failures
@@ -72,12 +79,20 @@ func New(deps Deps, cfg Config) (*Receiver, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	proxies, err := parseNetworks(cfg.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	o := newOutside(deps.Client)
+	v := &verifiers{certificates: newSNSCertificates(o), issuers: newIssuers(o)}
 	rc := &Receiver{
 		cfg: cfg, registry: deps.Registry, committer: deps.Committer, log: deps.Log,
-		warn:     rate.Sometimes{Interval: time.Second},
-		gates:    newGates(deps.Sealer, cfg),
-		failures: newFailures(cfg.FailureRate),
-		recent:   newRecent(),
+		warn:         rate.Sometimes{Interval: time.Second},
+		certificates: v.certificates,
+		proxies:      proxies,
+		gates:        newGates(deps.Sealer, v, cfg),
+		failures:     newFailures(cfg.FailureRate),
+		recent:       newRecent(),
 	}
 	rc.metrics = newMetrics(deps.Metrics, &rc.memory)
 	rc.scratch.New = func() any { return &scratch{header: make(http.Header)} }
@@ -101,16 +116,17 @@ func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rc.metrics.inFlight.Inc()
 	defer rc.metrics.inFlight.Dec()
 	s := rc.scratch.Get().(*scratch)
-	duplicate, err := rc.receive(r, s, start)
-	if err != nil {
+	err := rc.receive(r, s, start)
+	switch {
+	case err != nil:
 		rc.refuse(w, r, err)
-	} else {
-		s.answer = appendAccepted(s.answer[:0], s.delivery.ID, duplicate)
+	case r.Method == http.MethodOptions:
+		rc.consent(w, r)
+	default:
 		h := w.Header()
 		h["Content-Type"] = jsonType
 		h["Cache-Control"] = noStore
 		w.Write(s.answer) // an error means that the client left; the delivery stays
-		rc.metrics.accepted(duplicate, len(s.body))
 	}
 	rc.metrics.duration.Observe(time.Since(start).Seconds())
 	rc.memory.Add(-int64(cap(s.body)))
@@ -129,46 +145,88 @@ var (
 )
 
 // receive does the work, in the order in which a stranger costs us least:
-// what needs no look-up first, what needs no body before the body.
-func (rc *Receiver) receive(r *http.Request, s *scratch, now time.Time) (duplicate bool, err error) {
+// what needs no look-up first, what needs no body before the body. The answer
+// is in s then.
+func (rc *Receiver) receive(r *http.Request, s *scratch, now time.Time) error {
 	rc.memory.Add(int64(cap(s.body)))
 	token, err := route(r)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if err := rc.registry.Fresh(); err != nil {
-		return false, err
+		return err
 	}
 	source, ok := rc.lookup(token)
 	if !ok {
-		return false, rc.failed(r, now, problem.New(problem.NotFound, "unknown_token", "no source has this URL"))
+		return rc.failed(r, now, problem.New(problem.NotFound, "unknown_token", "no source has this URL"))
 	}
 	gate := rc.gates.of(source)
+	if err := gate.admit(r, rc.proxies); err != nil {
+		return err
+	}
 	if !gate.requests.AllowN(now, 1) {
-		return false, tooMany(r, "rate_limited", "this source sends too many requests a second")
+		return tooMany(r, "rate_limited", "this source sends too many requests a second")
+	}
+	if r.Method == http.MethodOptions {
+		return nil // the handshake of CloudEvents: all of it is in the headers
 	}
 	if err := rc.readBody(r, s); err != nil {
-		return false, err
+		return err
 	}
 	if !gate.bytes.AllowN(now, len(s.body)) {
-		return false, tooMany(r, "bytes_limited", "this source sends too many bytes a second")
+		return tooMany(r, "bytes_limited", "this source sends too many bytes a second")
 	}
-	if err := gate.check(r.Header, s.body, now); err != nil {
-		if problem.KindOf(err) == problem.Unauthenticated {
-			err = rc.failed(r, now, err)
+	in := incoming{header: r.Header, body: s.body, now: now}
+	if err := gate.check(r.Context(), in); err != nil {
+		if problem.KindOf(err) != problem.Unauthenticated {
+			return err
 		}
-		return false, err
+		if rc.validate(source, in, s) {
+			return nil // answered, but not recorded: whoever asked has proved nothing
+		}
+		return rc.failed(r, now, err)
 	}
 	if err := checkContent(r.Header, s.body, rc.cfg.MaxBody); err != nil {
-		return false, err
+		return err
+	}
+	return rc.take(r, s, source, token, in)
+}
+
+// take makes a delivery durable that was proved to be the source's, and
+// answers it as its sender expects.
+func (rc *Receiver) take(r *http.Request, s *scratch, source *registry.Source, token string, in incoming) error {
+	subscription, err := rc.subscription(r.Context(), source, in)
+	if err != nil {
+		return err
 	}
 	keepHeader(s.header, r.Header, source.SecretHeader, token, rc.cfg.MaxKeptHeaders)
+	if source.Auth == registry.AuthSNS {
+		onlySigned(s.header)
+	}
 	s.delivery = change.Delivery{
-		ID: change.NewDeliveryID(now), Org: source.Org, SourceID: source.ID, ReceivedAt: change.At(now),
+		ID: change.NewDeliveryID(in.now), Org: source.Org, SourceID: source.ID, ReceivedAt: change.At(in.now),
 		Header: s.header, Body: s.body,
 		Identity: normalizers.Identity(r.Header), Provider: source.Provider,
 	}
-	return rc.commit(r.Context(), &s.delivery)
+	duplicate, err := rc.commit(r.Context(), &s.delivery)
+	if err != nil {
+		return err
+	}
+	rc.metrics.accepted(duplicate, len(s.body))
+	if subscription != nil {
+		if err := rc.certificates.confirm(r.Context(), subscription); err != nil {
+			return err
+		}
+		rc.metrics.handshakes.WithLabelValues("sns").Inc()
+	}
+	switch id, ok := firehoseRequest(r.Header); {
+	case ok:
+		s.answer = appendFirehose(s.answer[:0], id, in.now, "")
+	case rc.validate(source, in, s):
+	default:
+		s.answer = appendAccepted(s.answer[:0], s.delivery.ID, duplicate)
+	}
+	return nil
 }
 
 // commit makes the delivery durable, and says whether this process saw its
@@ -193,7 +251,7 @@ func route(r *http.Request) (token string, err error) {
 	if !ok {
 		return "", problem.New(problem.NotFound, "unknown_path", "nothing is here")
 	}
-	if r.Method != http.MethodPost {
+	if r.Method != http.MethodPost && !asksConsent(r) {
 		return "", problem.New(problem.MethodNotAllowed, "method_not_allowed", "send a POST")
 	}
 	return token, nil
@@ -210,9 +268,13 @@ func (rc *Receiver) lookup(token string) (*registry.Source, bool) {
 
 // failed counts a failure against the client's address, and answers 429 in
 // place of err once there were too many. Good requests from the same address
-// are served all the while. Addresses that proxies claim are not believed.
+// are served all the while.
 func (rc *Receiver) failed(r *http.Request, now time.Time, err error) error {
-	if rc.failures.allow(r.RemoteAddr, now) {
+	addr, ok := rc.proxies.caller(r)
+	if !ok {
+		addr, ok = networks(nil).caller(r) // what the proxy says is no use: its own
+	}
+	if !ok || rc.failures.allow(addr, now) { // not ok: not TCP, nobody else can be there
 		return err
 	}
 	return tooMany(r, "failures_limited", "too many requests with an unknown token or a wrong signature")
@@ -221,7 +283,7 @@ func (rc *Receiver) failed(r *http.Request, now time.Time, err error) error {
 // tooMany is 429, but for SNS, which gives up at any 4xx, it is 503.
 func tooMany(r *http.Request, reason, message string) error {
 	kind := problem.RateLimited
-	if r.Header.Get("X-Amz-Sns-Message-Type") != "" {
+	if r.Header.Get(snsTypeHeader) != "" {
 		kind = problem.Busy
 	}
 	return &problem.Error{Kind: kind, Reason: reason, Message: message, RetryAfter: time.Second}

@@ -46,6 +46,10 @@ func (rc *Receiver) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	} else if rc.log.Enabled(r.Context(), level) {
 		report()
 	}
+	if id, ok := firehoseRequest(r.Header); ok {
+		writeFirehose(w, id, &e)
+		return
+	}
 	problem.Write(w, &e)
 }
 
