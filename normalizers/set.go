@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/glob"
 )
 
 // Generic is the provider of what nobody recognised, and its normalizer takes
@@ -29,6 +30,8 @@ type Settings struct {
 	// event or the change's action: "github.push", "gitlab.pipeline" with all
 	// its states, "github.pull_request.opened", "github.*".
 	IgnoreEvents []string
+	// IgnoreBranches are globs over the change's branch: "renovate/*".
+	IgnoreBranches []string
 	// FindService returns the service that a repository or resource belongs to.
 	FindService func(repository string, res change.Resource) (change.Service, bool)
 }
@@ -79,8 +82,8 @@ func (s Set) Process(d *change.Delivery, src Settings, first, now time.Time) cha
 			n := s.of(r.Provider)
 			for j := range made.Drafts {
 				draft := &made.Drafts[j]
-				if src.ignores(r, draft) {
-					ignored = "the source ignores " + kind(r, draft)
+				if why, ok := src.ignores(r, draft); ok {
+					ignored = why
 					continue
 				}
 				f.finish(r, n, draft, j)
@@ -125,18 +128,34 @@ func (s Set) normalize(r *Record) (made Result, err error) {
 	return made, err
 }
 
-// ignores reports whether the source does not want this draft.
-func (src *Settings) ignores(r *Record, d *Draft) bool {
-	if len(src.IgnoreEvents) == 0 {
-		return false
-	}
-	event, action := kind(r, d), r.Provider+"."+d.Action
-	return slices.ContainsFunc(src.IgnoreEvents, func(pattern string) bool {
-		if start, ok := strings.CutSuffix(pattern, "*"); ok {
-			return strings.HasPrefix(event, start) || strings.HasPrefix(action, start)
+// ignores reports whether the source does not want this draft, and which of
+// its settings says so.
+func (src *Settings) ignores(r *Record, d *Draft) (why string, ok bool) {
+	if len(src.IgnoreEvents) > 0 {
+		event, action := kind(r, d), r.Provider+"."+d.Action
+		for _, pattern := range src.IgnoreEvents {
+			if ignoresEvent(pattern, event, action) {
+				return "the source ignores " + event + " (ignore_events: " + pattern + ")", true
+			}
 		}
-		return pattern == event || pattern == action || strings.HasPrefix(action, pattern+".")
-	})
+	}
+	if d.Branch == "" {
+		return "", false
+	}
+	for _, pattern := range src.IgnoreBranches {
+		if glob.Match(pattern, d.Branch) {
+			return "the source ignores branch " + Truncate(OneLine(d.Branch), 200) + " (ignore_branches: " + pattern + ")", true
+		}
+	}
+	return "", false
+}
+
+func ignoresEvent(pattern, event, action string) bool {
+	if start, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(event, start) || strings.HasPrefix(action, start)
+	}
+	states, ok := strings.CutPrefix(action, pattern)
+	return pattern == event || ok && (states == "" || states[0] == '.')
 }
 
 // kind names what a source can ignore: the provider and its word for the event.

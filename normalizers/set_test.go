@@ -194,8 +194,9 @@ func TestProcess_IgnoresWhatTheSourceDoesNotWant(t *testing.T) {
 			return normalizers.One(change.Change{Summary: "s", Action: "pull_request.opened"}, "k"), nil
 		})
 		d := change.Delivery{Header: header("X-GitHub-Event", "pull_request")}
-		if res := process(n, d, normalizers.Settings{IgnoreEvents: []string{pattern}}); res.Outcome != want {
-			t.Errorf("%s: %s, want %s", pattern, res.Outcome, want)
+		if res := process(n, d, normalizers.Settings{IgnoreEvents: []string{pattern}}); res.Outcome != want ||
+			want == change.Ignored && res.Reason != "the source ignores github.pull_request (ignore_events: "+pattern+")" {
+			t.Errorf("%s: %s %q, want %s", pattern, res.Outcome, res.Reason, want)
 		}
 	}
 	f("github.pull_request", change.Ignored)
@@ -205,6 +206,24 @@ func TestProcess_IgnoresWhatTheSourceDoesNotWant(t *testing.T) {
 	f("github.push", change.Stored)
 	f("gitlab.*", change.Stored)
 	f("github.pull_request.merged", change.Stored)
+}
+
+func TestProcess_IgnoresTheBranchesThatTheSourceDoesNotWant(t *testing.T) {
+	f := func(branch, pattern, reason string) {
+		t.Helper()
+		n := draft(change.Change{Summary: "s", Action: "push", Branch: branch}, "k")
+		res := process(n, change.Delivery{Header: header("X-GitHub-Event", "push")}, normalizers.Settings{
+			IgnoreEvents: []string{"github.release"}, IgnoreBranches: []string{"gh-pages", pattern},
+		})
+		if (res.Outcome == change.Ignored) != (reason != "") || res.Reason != reason {
+			t.Errorf("%s with %s: %s %q, want %q", branch, pattern, res.Outcome, res.Reason, reason)
+		}
+	}
+	f("renovate/lodash-4.x", "renovate/*", "the source ignores branch renovate/lodash-4.x (ignore_branches: renovate/*)")
+	f("gh-pages", "renovate/*", "the source ignores branch gh-pages (ignore_branches: gh-pages)")
+	f("main", "renovate/*", "")
+	f("Renovate/x", "renovate/*", "")
+	f("", "*", "")
 }
 
 func TestProcess_CleansText(t *testing.T) {
