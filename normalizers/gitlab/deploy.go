@@ -3,70 +3,61 @@ package gitlab
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
 
 	"whatchanged/normalizers"
+	"whatchanged/normalizers/forge"
 	"whatchanged/pkg/change"
 )
 
 // deployment says how far a deployment has come. The same one comes as a job
 // and in a pipeline, too; this is the one to go by.
 func (b *builder) deployment() {
-	env, sha, status := b.get("environment"), b.get("short_sha"), b.get("status")
-	id := b.id("deployment_id")
-	b.c.Environment = env
-	b.c.Branch = b.get("ref")
-	b.c.CommitSHA = sha
-	if full := path.Base(b.get("commit_url")); sha != "" && strings.HasPrefix(full, sha) {
-		b.c.CommitSHA = full // the payload has it nowhere else
+	env, sha, status := b.Text("environment"), b.Text("short_sha"), b.Text("status")
+	id := b.ID("deployment_id")
+	b.Change.Environment = env
+	b.Change.Branch = b.Text("ref")
+	b.Change.CommitSHA = sha
+	if full := path.Base(b.Text("commit_url")); sha != "" && strings.HasPrefix(full, sha) {
+		b.Change.CommitSHA = full // the payload has it nowhere else
 	}
-	b.c.CommitMessage = b.get("commit_title")
-	b.c.PipelineURL = b.get("deployable_url")
-	b.c.ExternalID = id
-	b.c.CorrelationID = b.correlation("deployment", id)
-	if job := b.id("deployable_id"); job != "" {
-		b.c.CorrelationID = b.correlation("job", job) // which says the same deployment in its own event
+	b.Change.CommitMessage = b.Text("commit_title")
+	b.Change.PipelineURL = b.Text("deployable_url")
+	b.Change.ExternalID = id
+	b.Change.CorrelationID = b.correlation("deployment", id)
+	if job := b.ID("deployable_id"); job != "" {
+		b.Change.CorrelationID = b.correlation("job", job) // which says the same deployment in its own event
 	}
-	b.at("status_changed_at")
+	b.At("status_changed_at")
 	if id != "" {
-		b.fact = fmt.Sprintf("deployment %s %s %s", id, status, b.get("status_changed_at"))
+		b.fact = fmt.Sprintf("deployment %s %s %s", id, status, b.Text("status_changed_at"))
 	}
-	b.resource("environment", b.body.First("environment_slug", "environment"), env, b.get("environment_external_url"))
-	b.copy("status", "status_changed_at", "deployment_id", "short_sha", "ref", "commit_url", "commit_title", "deployable_id", "environment_tier",
+	b.Resource("environment", b.Body.First("environment_slug", "environment"), env, b.Text("environment_external_url"))
+	b.Copy("status", "status_changed_at", "deployment_id", "short_sha", "ref", "commit_url", "commit_title", "deployable_id", "environment_tier",
 		"environment_external_url", "environment_slug")
-	b.upgrade(change.Deployment, b.c.CommitMessage)
-	b.production(b.get("environment_tier"), env)
+	b.Upgrade(change.Deployment, b.Change.CommitMessage)
+	b.Production(b.Text("environment_tier"), env)
 
-	what := strings.TrimSpace(b.project + " " + sha)
-	b.c.Status = statusOf(status)
-	switch b.c.Status {
+	what := strings.TrimSpace(b.Project + " " + sha)
+	b.Status(statusOf(status))
+	switch b.Change.Status {
 	case change.Succeeded:
-		b.c.Action = "deployment.succeeded"
-		b.c.Summary = fmt.Sprintf("%s deployed to %s", what, env)
-		if b.c.ChangedBy != "" {
-			b.c.Summary = fmt.Sprintf("%s deployed %s to %s", b.c.ChangedBy, what, env)
+		b.Change.Action = "deployment.succeeded"
+		b.Change.Summary = fmt.Sprintf("%s deployed to %s", what, env)
+		if b.Change.ChangedBy != "" {
+			b.Change.Summary = fmt.Sprintf("%s deployed %s to %s", b.Change.ChangedBy, what, env)
 		}
 	case change.Failed:
-		b.c.Action = "deployment.failed"
-		b.c.Summary = fmt.Sprintf("deployment of %s to %s failed", what, env)
-		b.hint(normalizers.HintFailed)
+		b.Change.Action = "deployment.failed"
+		b.Change.Summary = fmt.Sprintf("deployment of %s to %s failed", what, env)
 	case change.Started:
-		b.c.Action = "deployment.started"
-		b.c.Summary = fmt.Sprintf("%s started deploying %s to %s", b.who(), what, env)
+		b.Change.Action = "deployment.started"
+		b.Change.Summary = fmt.Sprintf("%s started deploying %s to %s", b.Who(), what, env)
 	default:
-		b.c.Action = dotted("deployment", status)
-		b.c.Summary = fmt.Sprintf("deployment of %s to %s is %s", what, env, words(status))
-	}
-}
-
-// production hints that an environment is, by its tier or else by its name.
-func (b *builder) production(tier, environment string) {
-	env, ok := normalizers.Environment(environment)
-	if tier == "production" || tier == "" && ok && env == normalizers.Production {
-		b.hint(normalizers.HintProduction)
+		b.Change.Action = forge.Dotted("deployment", status)
+		b.Change.Summary = fmt.Sprintf("deployment of %s to %s is %s", what, env, forge.Words(status))
 	}
 }
 
@@ -74,44 +65,44 @@ func (b *builder) production(tier, environment string) {
 // environment, or which is named so, deploys.
 func (b *builder) pipeline() {
 	const a = "object_attributes."
-	id, ref, name := b.id(a+"id"), b.get(a+"ref"), b.get(a+"name")
+	id, ref, name := b.ID(a+"id"), b.Text(a+"ref"), b.Text(a+"name")
 	kind := change.Other
 	jobs := b.jobs()
 	if jobs.environment != "" {
 		kind = change.Deployment
-		b.c.Environment = jobs.environment
-		b.production(jobs.tier, jobs.environment)
+		b.Change.Environment = jobs.environment
+		b.Production(jobs.tier, jobs.environment)
 	}
-	if deploys(name) || deploys(ref) {
+	if forge.Deploys(name) || forge.Deploys(ref) {
 		kind = change.Deployment
 	}
-	b.upgrade(kind, name, ref)
-	b.c.CommitSHA = b.get(a + "sha")
-	b.c.CommitMessage = b.get("commit.message")
-	if b.body.Bool(a + "tag") {
-		b.c.Version = ref
+	b.Upgrade(kind, name, ref)
+	b.Change.CommitSHA = b.Text(a + "sha")
+	b.Change.CommitMessage = b.Text("commit.message")
+	if b.Body.Bool(a + "tag") {
+		b.Change.Version = ref
 	} else {
-		b.c.Branch = ref
+		b.Change.Branch = ref
 	}
-	b.c.PRNumber = b.id("merge_request.iid")
-	b.c.PRURL = b.get("merge_request.url")
-	b.c.PipelineURL = b.get(a + "url")
-	if b.c.PipelineURL == "" && b.projectURL != "" {
-		b.c.PipelineURL = b.projectURL + "/-/pipelines/" + id
+	b.Change.PRNumber = b.ID("merge_request.iid")
+	b.Change.PRURL = b.Text("merge_request.url")
+	b.Change.PipelineURL = b.Text(a + "url")
+	if b.Change.PipelineURL == "" && b.projectURL != "" {
+		b.Change.PipelineURL = b.projectURL + "/-/pipelines/" + id
 	}
-	b.c.ExternalID = id
-	b.c.CorrelationID = b.correlation("pipeline", id)
-	b.resource("pipeline", id, "#"+id, b.c.PipelineURL)
-	b.at(a+"finished_at", a+"created_at")
-	b.copy("pipeline_iid=object_attributes.iid", "pipeline_name=object_attributes.name", "status=object_attributes.status",
+	b.Change.ExternalID = id
+	b.Change.CorrelationID = b.correlation("pipeline", id)
+	b.Resource("pipeline", id, "#"+id, b.Change.PipelineURL)
+	b.At(a+"finished_at", a+"created_at")
+	b.Copy("pipeline_iid=object_attributes.iid", "pipeline_name=object_attributes.name", "status=object_attributes.status",
 		"detailed_status=object_attributes.detailed_status", "ref=object_attributes.ref", "tag=object_attributes.tag",
 		"source=object_attributes.source", "created_at=object_attributes.created_at", "finished_at=object_attributes.finished_at",
 		"duration=object_attributes.duration", "commit_id=commit.id", "commit_timestamp=commit.timestamp",
 		"pipeline_url=object_attributes.url", "parent_pipeline_id=source_pipeline.pipeline_id")
-	b.meta.Set("failed_jobs", jobs.failed)
-	b.state("pipeline", "pipeline #"+id, b.get(a+"status"), ref)
-	if len(jobs.failed) > 0 && b.c.Status == change.Failed {
-		b.c.Summary += " (" + strings.Join(jobs.failed[:min(len(jobs.failed), 3)], ", ") + ")"
+	b.Meta.Set("failed_jobs", jobs.failed)
+	b.state("pipeline", "pipeline #"+id, b.Text(a+"status"), ref)
+	if len(jobs.failed) > 0 && b.Change.Status == change.Failed {
+		b.Change.Summary += " (" + strings.Join(jobs.failed[:min(len(jobs.failed), 3)], ", ") + ")"
 	}
 }
 
@@ -124,7 +115,7 @@ type jobs struct {
 const maxFailed = 20
 
 func (b *builder) jobs() (j jobs) {
-	b.body.Get("builds").ForEach(func(_, build gjson.Result) bool {
+	b.Body.Get("builds").ForEach(func(_, build gjson.Result) bool {
 		var name, status, environment string
 		may := false
 		build.ForEach(func(key, value gjson.Result) bool {
@@ -153,77 +144,74 @@ func (b *builder) jobs() (j jobs) {
 
 // state says how far a pipeline or job has come.
 func (b *builder) state(kind, name, status, ref string) {
-	b.c.Status = statusOf(status)
-	if b.c.Status != "" {
-		status = string(b.c.Status)
+	b.Status(statusOf(status))
+	if b.Change.Status != "" {
+		status = string(b.Change.Status)
 	}
-	b.c.Action = dotted(kind, status)
-	b.c.Summary = fmt.Sprintf("%s %s on %s%s", name, words(status), ref, b.where())
-	if b.c.Status == change.Failed {
-		b.hint(normalizers.HintFailed)
-	}
+	b.Change.Action = forge.Dotted(kind, status)
+	b.Change.Summary = fmt.Sprintf("%s %s on %s%s", name, forge.Words(status), ref, b.Where())
 }
 
 // job says how far a job of an environment has come. All other jobs are told
 // by their pipeline.
 func (b *builder) job() {
-	env := b.get("environment.name")
+	env := b.Text("environment.name")
 	if env == "" {
-		b.ignored = "part of a pipeline"
+		b.Ignored = "part of a pipeline"
 		return
 	}
-	if b.project == "" {
-		b.project = strings.ReplaceAll(b.get("project_name"), " / ", "/")
-		b.c.Repository = strings.ReplaceAll(b.project, " ", "-")
+	if b.Project == "" {
+		b.Project = strings.ReplaceAll(b.Text("project_name"), " / ", "/")
+		b.Change.Repository = strings.ReplaceAll(b.Project, " ", "-")
 	}
-	name, id := b.get("build_name"), b.id("build_id")
-	b.upgrade(change.Deployment, name)
-	b.c.Environment = env
-	b.c.CommitSHA = b.get("sha")
-	b.c.CommitMessage = b.get("commit.message")
-	b.c.Branch = b.get("ref")
-	if b.body.Bool("tag") {
-		b.c.Branch, b.c.Version = "", b.c.Branch
+	name, id := b.Text("build_name"), b.ID("build_id")
+	b.Upgrade(change.Deployment, name)
+	b.Change.Environment = env
+	b.Change.CommitSHA = b.Text("sha")
+	b.Change.CommitMessage = b.Text("commit.message")
+	b.Change.Branch = b.Text("ref")
+	if b.Body.Bool("tag") {
+		b.Change.Branch, b.Change.Version = "", b.Change.Branch
 	}
-	b.c.ExternalID = id
-	b.c.CorrelationID = b.correlation("job", id)
+	b.Change.ExternalID = id
+	b.Change.CorrelationID = b.correlation("job", id)
 	url := ""
 	if b.projectURL != "" {
 		url = b.projectURL + "/-/jobs/" + id
-		if pipeline := b.id("pipeline_id"); pipeline != "" {
-			b.c.PipelineURL = b.projectURL + "/-/pipelines/" + pipeline
+		if pipeline := b.ID("pipeline_id"); pipeline != "" {
+			b.Change.PipelineURL = b.projectURL + "/-/pipelines/" + pipeline
 		}
 	}
-	b.resource("job", id, name, url)
-	b.at("build_finished_at", "build_started_at", "build_created_at")
-	b.copy("build_status", "build_stage", "build_started_at", "build_finished_at", "build_failure_reason", "retries_count", "ref", "tag",
+	b.Resource("job", id, name, url)
+	b.At("build_finished_at", "build_started_at", "build_created_at")
+	b.Copy("build_status", "build_stage", "build_started_at", "build_finished_at", "build_failure_reason", "retries_count", "ref", "tag",
 		"pipeline_id", "repository_name=repository.name", "environment_action=environment.action", "deployment_tier=environment.deployment_tier")
-	b.state("job", "job "+name, b.get("build_status"), b.get("ref"))
-	b.c.Summary += " for " + env
-	if b.get("environment.action") == "stop" {
-		b.hint(normalizers.HintDestructive)
+	b.state("job", "job "+name, b.Text("build_status"), b.Text("ref"))
+	b.Change.Summary += " for " + env
+	if b.Text("environment.action") == "stop" {
+		b.Hint(normalizers.HintDestructive)
 	}
-	b.production(b.get("environment.deployment_tier"), env)
+	b.Production(b.Text("environment.deployment_tier"), env)
 }
 
 // featureFlag says that a flag was turned on or off. The payload has no time.
 func (b *builder) featureFlag() {
-	id, name := b.id("object_attributes.id"), b.get("object_attributes.name")
-	b.c.Type = change.FeatureFlag
-	b.c.Description = b.get("object_attributes.description")
-	b.c.ExternalID = id
+	id, name := b.ID("object_attributes.id"), b.Text("object_attributes.name")
+	b.Change.Type = change.FeatureFlag
+	b.Change.Description = b.Text("object_attributes.description")
+	b.Change.ExternalID = id
 	url := ""
 	if b.projectURL != "" {
 		url = b.projectURL + "/-/feature_flags"
 	}
-	b.resource("feature flag", id, name, url)
-	b.copy("active=object_attributes.active")
+	b.Resource("feature flag", id, name, url)
+	b.Copy("active=object_attributes.active")
 	state := "off"
-	if b.body.Bool("object_attributes.active") {
+	if b.Body.Bool("object_attributes.active") {
 		state = "on"
 	}
-	b.c.Action = "feature_flag." + state
-	b.c.Summary = fmt.Sprintf("%s turned feature flag %s %s%s", b.who(), name, state, b.where())
+	b.Change.Action = "feature_flag." + state
+	b.Change.Summary = fmt.Sprintf("%s turned feature flag %s %s%s", b.Who(), name, state, b.Where())
 }
 
 func statusOf(status string) change.Status {
@@ -238,12 +226,4 @@ func statusOf(status string) change.Status {
 		return change.Cancelled
 	}
 	return ""
-}
-
-// deploys reports whether a name is one of a deployment.
-func deploys(name string) bool {
-	name = strings.ToLower(name)
-	return slices.ContainsFunc([]string{"deploy", "release", "rollout", "publish", "promote"}, func(word string) bool {
-		return strings.Contains(name, word)
-	})
 }

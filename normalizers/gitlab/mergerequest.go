@@ -7,55 +7,56 @@ import (
 
 	"whatchanged/normalizers"
 	"whatchanged/normalizers/fields"
+	"whatchanged/normalizers/forge"
 	"whatchanged/pkg/change"
 )
 
 // mergeRequest says what became of a merge request; merged is what counts.
 func (b *builder) mergeRequest() {
-	mr := b.body.Object("object_attributes")
-	number, action := b.id("object_attributes.iid"), mr.Text("action")
+	mr := b.Body.Object("object_attributes")
+	number, action := b.ID("object_attributes.iid"), mr.Text("action")
 	title := normalizers.OneLine(mr.Text("title"))
-	b.c.Description = mr.Text("description")
-	b.c.Branch = mr.Text("target_branch")
-	b.c.PRURL = mr.Text("url")
-	b.c.PRNumber = number
-	b.c.ExternalID = b.id("object_attributes.id")
-	b.c.CommitSHA = mr.Text("last_commit.id")
-	b.c.CommitMessage = mr.Text("last_commit.message")
-	b.at("object_attributes.updated_at", "object_attributes.created_at")
-	b.copy("mr_title=object_attributes.title", "mr_state=object_attributes.state", "merge_status=object_attributes.merge_status",
+	b.Change.Description = mr.Text("description")
+	b.Change.Branch = mr.Text("target_branch")
+	b.Change.PRURL = mr.Text("url")
+	b.Change.PRNumber = number
+	b.Change.ExternalID = b.ID("object_attributes.id")
+	b.Change.CommitSHA = mr.Text("last_commit.id")
+	b.Change.CommitMessage = mr.Text("last_commit.message")
+	b.At("object_attributes.updated_at", "object_attributes.created_at")
+	b.Copy("mr_title=object_attributes.title", "mr_state=object_attributes.state", "merge_status=object_attributes.merge_status",
 		"detailed_merge_status=object_attributes.detailed_merge_status", "source_branch=object_attributes.source_branch",
 		"target_branch=object_attributes.target_branch", "created_at=object_attributes.created_at",
 		"updated_at=object_attributes.updated_at", "merge_commit_sha=object_attributes.merge_commit_sha",
 		"last_commit_id=object_attributes.last_commit.id", "target_repository=object_attributes.target.path_with_namespace",
 		"draft=object_attributes.draft", "oldrev=object_attributes.oldrev", "system_action=object_attributes.system_action", "changes")
-	if b.c.ExternalID != "" {
-		changes := b.body.Get("changes").Raw
-		b.fact = fmt.Sprintf("merge_request %s %s %s %s %s", b.c.ExternalID, action, mr.Text("updated_at"), b.c.CommitSHA, hash([]byte(changes))[:16])
+	if b.Change.ExternalID != "" {
+		changes := b.Body.Get("changes").Raw
+		b.fact = fmt.Sprintf("merge_request %s %s %s %s %s", b.Change.ExternalID, action, mr.Text("updated_at"), b.Change.CommitSHA, hash([]byte(changes))[:16])
 	}
 
 	texts := []string{mr.Text("title"), mr.Text("source_branch")}
-	b.body.Get("labels").ForEach(func(_, l gjson.Result) bool {
+	b.Body.Get("labels").ForEach(func(_, l gjson.Result) bool {
 		if label := l.Get("title"); label.Type == gjson.String && label.Str != "" {
-			b.c.Tags = append(b.c.Tags, label.Str)
+			b.Change.Tags = append(b.Change.Tags, label.Str)
 			texts = append(texts, label.Str)
 		}
 		return true
 	})
-	b.upgrade(change.Code, texts...)
-	b.c.Action = dotted("merge_request", action)
+	b.Upgrade(change.Code, texts...)
+	b.Change.Action = forge.Dotted("merge_request", action)
 	request := fmt.Sprintf("!%s '%s'", number, title)
 	if action != "merge" {
-		b.c.Summary = b.who() + " " + b.became(mr, action, request) + b.where()
+		b.Change.Summary = b.Who() + " " + b.became(mr, action, request) + b.Where()
 		return
 	}
-	b.c.CommitSHA = mr.First("merge_commit_sha", "squash_commit_sha", "last_commit.id")
-	b.c.CorrelationID = b.correlation("commit", b.c.CommitSHA)
-	b.c.Action = "merge_request.merged"
-	b.c.Status = change.Succeeded
-	b.c.Summary = fmt.Sprintf("%s merged %s into %s%s", b.who(), request, mr.Text("target_branch"), b.where())
+	b.Change.CommitSHA = mr.First("merge_commit_sha", "squash_commit_sha", "last_commit.id")
+	b.Change.CorrelationID = b.correlation("commit", b.Change.CommitSHA)
+	b.Change.Action = "merge_request.merged"
+	b.Change.Status = change.Succeeded
+	b.Change.Summary = fmt.Sprintf("%s merged %s into %s%s", b.Who(), request, mr.Text("target_branch"), b.Where())
 	if mr.Text("detailed_merge_status") == "not_approved" {
-		b.hint(normalizers.HintUnreviewedMerge)
+		b.Hint(normalizers.HintUnreviewedMerge)
 	}
 }
 
@@ -81,7 +82,7 @@ func (b *builder) became(mr *fields.Object, action, request string) string {
 
 // updated tells the update by what it changed, the most telling first.
 func (b *builder) updated(mr *fields.Object, request string) string {
-	changes := b.body.Object("changes")
+	changes := b.Body.Object("changes")
 	was := func(what string) string { return normalizers.OneLine(changes.Text(what + ".previous")) }
 	is := func(what string) string { return normalizers.OneLine(changes.Text(what + ".current")) }
 	switch {

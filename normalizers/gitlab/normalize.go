@@ -12,6 +12,7 @@ import (
 
 	"whatchanged/normalizers"
 	"whatchanged/normalizers/fields"
+	"whatchanged/normalizers/forge"
 	"whatchanged/pkg/change"
 )
 
@@ -37,17 +38,14 @@ func (normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
 	body := fields.Of(payload)
 	kind := kindOf(body, r.Event)
 	e := eventOf(kind)
-	if e.ignored != "" {
-		return normalizers.Ignore(e.ignored), nil
+	if e.Ignored != "" {
+		return normalizers.Ignore(e.Ignored), nil
 	}
 	b := newBuilder(kind, r, body)
-	if e.fill != nil {
-		e.fill(b)
+	if e.Fill != nil {
+		e.Fill(b)
 	}
-	if b.ignored != "" {
-		return normalizers.Ignore(b.ignored), nil
-	}
-	return b.finish(b.key(r)), nil
+	return b.Result(b.key(r), forge.Dotted(forge.First(kind, "event"), b.Text("object_attributes.action"))), nil
 }
 
 // kindOf returns GitLab's word for the event: object_kind, or event_name for

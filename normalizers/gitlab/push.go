@@ -7,72 +7,65 @@ import (
 	"github.com/tidwall/gjson"
 
 	"whatchanged/normalizers"
+	"whatchanged/normalizers/forge"
 	"whatchanged/pkg/change"
-)
-
-// zeros stand for no commit: before a ref is created and after it is deleted.
-const zeros = "0000000000000000000000000000000000000000"
-
-const (
-	manyCommits = 20
-	maxPaths    = 64
 )
 
 // push says what was pushed; tags come in the same form. GitLab gives no time
 // for it, and the newest commit's is when it was written.
 func (b *builder) push() {
-	ref, after := b.get("ref"), b.get("after")
+	ref, after := b.Text("ref"), b.Text("after")
 	branch, isBranch := strings.CutPrefix(ref, "refs/heads/")
 	tag, isTag := strings.CutPrefix(ref, "refs/tags/")
-	deleted, created := after == zeros, b.get("before") == zeros
-	b.c.Type = change.Code
-	b.actor(b.id("user_id"), b.get("user_username"), b.get("user_name"))
-	b.copy("ref", "before", "after", "checkout_sha", "ref_protected", "total_commits_count", "message")
+	deleted, created := forge.IsZeros(after), forge.IsZeros(b.Text("before"))
+	b.Change.Type = change.Code
+	b.actor(b.ID("user_id"), b.Text("user_username"), b.Text("user_name"))
+	b.Copy("ref", "before", "after", "checkout_sha", "ref_protected", "total_commits_count", "message")
 	head, paths := b.commits(after)
 	if !deleted {
-		b.c.CommitSHA = first(b.get("checkout_sha"), after)
-		b.c.CorrelationID = b.correlation("commit", b.c.CommitSHA)
+		b.Change.CommitSHA = forge.First(b.Text("checkout_sha"), after)
+		b.Change.CorrelationID = b.correlation("commit", b.Change.CommitSHA)
 	}
 	name, kind := branch, "branch"
 	switch {
 	case isTag:
 		name, kind = tag, "tag"
-		b.c.Version = tag
-		b.resource("tag", ref, tag, "")
+		b.Change.Version = tag
+		b.Resource("tag", ref, tag, "")
 	case isBranch:
-		b.c.Branch = branch
+		b.Change.Branch = branch
 	default:
 		name = ref
 	}
-	total := b.body.Get("total_commits_count").Int()
+	total := b.Body.Get("total_commits_count").Int()
 	switch {
 	case deleted:
-		b.c.Action = kind + ".deleted"
-		b.c.Summary = fmt.Sprintf("%s deleted %s %s%s", b.who(), kind, name, b.where())
-		if isTag || b.body.Bool("ref_protected") || branch == b.defaultBranch {
-			b.hint(normalizers.HintDestructive)
+		b.Change.Action = kind + ".deleted"
+		b.Change.Summary = fmt.Sprintf("%s deleted %s %s%s", b.Who(), kind, name, b.Where())
+		if isTag || b.Body.Bool("ref_protected") || branch == b.defaultBranch {
+			b.Hint(normalizers.HintDestructive)
 		}
 		return
 	case isTag:
-		b.c.Action = "tag.created"
-		b.c.Summary = fmt.Sprintf("%s pushed tag %s%s", b.who(), tag, b.where())
+		b.Change.Action = "tag.created"
+		b.Change.Summary = fmt.Sprintf("%s pushed tag %s%s", b.Who(), tag, b.Where())
 	case created:
-		b.c.Action = "branch.created"
-		b.c.Summary = fmt.Sprintf("%s created branch %s%s", b.who(), name, b.where())
+		b.Change.Action = "branch.created"
+		b.Change.Summary = fmt.Sprintf("%s created branch %s%s", b.Who(), name, b.Where())
 	default:
-		b.c.Action = "push"
-		b.c.Summary = fmt.Sprintf("%s pushed %sto %s%s", b.who(), commits(total), name, b.where())
+		b.Change.Action = "push"
+		b.Change.Summary = fmt.Sprintf("%s pushed %sto %s%s", b.Who(), forge.Commits(total), name, b.Where())
 		if head.title != "" {
-			b.c.Summary += ": " + head.title
+			b.Change.Summary += ": " + head.title
 		}
 	}
 	if isBranch && branch == b.defaultBranch && !head.merges() {
-		b.hint(normalizers.HintDirectPush)
+		b.Hint(normalizers.HintDirectPush)
 	}
-	if total > manyCommits {
-		b.hint(normalizers.HintLargeChange)
+	if total > forge.ManyCommits {
+		b.Hint(normalizers.HintLargeChange)
 	}
-	b.upgrade(change.Code, append(paths, name, head.title)...)
+	b.Upgrade(change.Code, append(paths, name, head.title)...)
 }
 
 // commit is one of those that were pushed.
@@ -91,7 +84,7 @@ func (c commit) merges() bool {
 // paths that were changed. The list is the oldest first, and may not have it.
 func (b *builder) commits(after string) (head commit, paths []string) {
 	n := int64(0)
-	b.body.Get("commits").ForEach(func(_, item gjson.Result) bool {
+	b.Body.Get("commits").ForEach(func(_, item gjson.Result) bool {
 		n++
 		if !item.IsObject() {
 			return true
@@ -103,14 +96,14 @@ func (b *builder) commits(after string) (head commit, paths []string) {
 		}
 		return true
 	})
-	b.meta.Set("commit_count", max(b.body.Get("total_commits_count").Int(), n)) // the list has the newest 20
-	b.c.CommitMessage = head.message
-	b.meta.Set("last_commit_id", head.id)
-	b.meta.Set("last_commit_author", gjson.Get(head.author, "name").String())
+	b.Meta.Set("commit_count", max(b.Body.Get("total_commits_count").Int(), n)) // the list has the newest 20
+	b.Change.CommitMessage = head.message
+	b.Meta.Set("last_commit_id", head.id)
+	b.Meta.Set("last_commit_author", gjson.Get(head.author, "name").String())
 	if t, ok := normalizers.ParseTime(head.timestamp); ok {
-		b.meta.Set("last_commit_timestamp", t)
+		b.Meta.Set("last_commit_timestamp", t)
 	}
-	head.title = normalizers.FirstLine(first(head.title, head.message))
+	head.title = normalizers.FirstLine(forge.First(head.title, head.message))
 	return head, paths
 }
 
@@ -130,10 +123,10 @@ func readCommit(item gjson.Result, paths []string) (commit, []string) {
 		case "author":
 			c.author = value.Raw
 		case "added", "modified", "removed":
-			if len(paths) < maxPaths {
+			if len(paths) < forge.MaxPaths {
 				value.ForEach(func(_, path gjson.Result) bool {
 					paths = append(paths, path.Str)
-					return len(paths) < maxPaths
+					return len(paths) < forge.MaxPaths
 				})
 			}
 		}
@@ -142,29 +135,21 @@ func readCommit(item gjson.Result, paths []string) (commit, []string) {
 	return c, paths
 }
 
-// commits writes how many commits there are, where that is said.
-func commits(n int64) string {
-	if n <= 0 {
-		return ""
-	}
-	return count(n, "commit") + " "
-}
-
 // repositoryUpdate is what a system hook says about a push of many refs.
 func (b *builder) repositoryUpdate() {
-	b.c.Type = change.Code
-	b.actor(b.id("user_id"), b.get("user_username"), b.get("user_name"))
-	b.copy("changes", "refs")
-	b.c.Action = "repository.updated"
+	b.Change.Type = change.Code
+	b.actor(b.ID("user_id"), b.Text("user_username"), b.Text("user_name"))
+	b.Copy("changes", "refs")
+	b.Change.Action = "repository.updated"
 	refs, n := "", int64(0)
-	b.body.Get("refs").ForEach(func(_, ref gjson.Result) bool {
+	b.Body.Get("refs").ForEach(func(_, ref gjson.Result) bool {
 		n++
 		refs = ref.Str
 		return true
 	})
 	refs = strings.TrimPrefix(strings.TrimPrefix(refs, "refs/heads/"), "refs/tags/")
 	if n != 1 || refs == "" {
-		refs = count(n, "ref")
+		refs = forge.Count(n, "ref")
 	}
-	b.c.Summary = fmt.Sprintf("%s pushed to %s%s", b.who(), refs, b.where())
+	b.Change.Summary = fmt.Sprintf("%s pushed to %s%s", b.Who(), refs, b.Where())
 }

@@ -5,34 +5,35 @@ import (
 	"strings"
 
 	"whatchanged/normalizers"
+	"whatchanged/normalizers/forge"
 	"whatchanged/pkg/change"
 )
 
 // release says what became of a release; a new one is a deployment.
 func (b *builder) release() {
-	action, tag := b.get("action"), b.get("tag")
-	b.c.Type = change.Code
-	b.c.Version = tag
-	b.c.Description = b.get("description")
-	b.c.CommitSHA = b.get("commit.id")
-	b.c.CommitMessage = b.get("commit.message")
-	b.c.ExternalID = b.id("id")
-	b.c.CorrelationID = b.correlation("commit", b.c.CommitSHA)
+	action, tag := b.Text("action"), b.Text("tag")
+	b.Change.Type = change.Code
+	b.Change.Version = tag
+	b.Change.Description = b.Text("description")
+	b.Change.CommitSHA = b.Text("commit.id")
+	b.Change.CommitMessage = b.Text("commit.message")
+	b.Change.ExternalID = b.ID("id")
+	b.Change.CorrelationID = b.correlation("commit", b.Change.CommitSHA)
 	if action == "create" {
-		b.at("released_at", "created_at")
+		b.At("released_at", "created_at")
 	} else {
-		b.at("created_at", "released_at")
+		b.At("created_at", "released_at")
 	}
-	b.resource("release", b.id("id"), tag, b.get("url"))
-	b.copy("action", "release_name=name", "created_at", "released_at")
-	b.c.Action = "release." + past(action)
-	b.c.Summary = fmt.Sprintf("release %s %s%s", tag, past(action), b.where())
+	b.Resource("release", b.ID("id"), tag, b.Text("url"))
+	b.Copy("action", "release_name=name", "created_at", "released_at")
+	b.Change.Action = "release." + past(action)
+	b.Change.Summary = fmt.Sprintf("release %s %s%s", tag, past(action), b.Where())
 	switch action {
 	case "create":
-		b.upgrade(change.Deployment, b.get("name"), tag)
-		b.c.Status = change.Succeeded
+		b.Upgrade(change.Deployment, b.Text("name"), tag)
+		b.Change.Status = change.Succeeded
 	case "delete":
-		b.hint(normalizers.HintDestructive)
+		b.Hint(normalizers.HintDestructive)
 	}
 }
 
@@ -41,5 +42,5 @@ func past(action string) string {
 	if strings.HasSuffix(action, "e") {
 		return action + "d"
 	}
-	return first(action, "changed")
+	return forge.First(action, "changed")
 }
