@@ -35,11 +35,14 @@ func (r *record) actor() (change.Actor, []string) {
 		if a.Name == "" {
 			a.Name = id.Get("sessionContext.sessionIssuer.userName").String()
 		}
-		if machineSession(a.Name) {
-			a.Type = "service"
-			if role := id.Get("sessionContext.sessionIssuer.userName").String(); role != "" {
-				a.Name = role
-			}
+		role := id.Get("sessionContext.sessionIssuer.userName").String()
+		switch {
+		case strings.Contains(id.Get("sessionContext.webIdFederationData.federatedProvider").String(), "token.actions.githubusercontent.com"),
+			strings.Contains(id.Get("sessionContext.webIdFederationData.federatedProvider").String(), "gitlab"),
+			a.Name == "GitHubActions":
+			a.Name, a.Type = first(role, a.Name), "ci_system"
+		case machineSession(a.Name), strings.HasPrefix(role, "AWSServiceRole"), id.Get("inScopeOf").Exists():
+			a.Name, a.Type = first(role, a.Name), "service"
 		}
 	case "IdentityCenterUser":
 		a.Name = first(id.Get("userName").String(), id.Get("onBehalfOf.userId").String())
@@ -49,6 +52,9 @@ func (r *record) actor() (change.Actor, []string) {
 		a.Name, a.Type = id.Get("accountId").String(), "service"
 	default: // FederatedUser, SAMLUser, WebIdentityUser, Directory, Unknown, and none at all
 		a.Name = first(id.Get("userName").String(), afterLast(id.Get("principalId").String(), ':'))
+		if id.Get("type").String() == "WebIdentityUser" && strings.Contains(id.Get("identityProvider").String(), "token.actions.githubusercontent.com") {
+			a.Type = "ci_system"
+		}
 	}
 	if a.Name == "" || strings.HasPrefix(a.Name, "HIDDEN_DUE") {
 		a.Name = first(afterLast(afterLast(arn, '/'), ':'), id.Get("invokedBy").String(), afterLast(id.Get("principalId").String(), ':'))
@@ -70,6 +76,8 @@ func machineSession(name string) bool {
 	case strings.HasPrefix(name, "i-") && len(name) >= 10,
 		strings.HasPrefix(name, "AWS"),
 		strings.HasPrefix(name, "aws-"),
+		strings.HasPrefix(name, "eks-"),
+		strings.HasPrefix(name, "terraform-run-"),
 		strings.HasPrefix(name, "botocore-session-"):
 		return true
 	}

@@ -99,7 +99,32 @@ func (r *record) privileges() bool {
 	if r.name == "AddUserToGroup" && strings.Contains(strings.ToLower(r.request.Get("groupName").String()), "admin") {
 		return true
 	}
+	if r.name == "UpdateAssumeRolePolicy" || r.name == "CreateRole" {
+		return r.policy(r.trustsOthers)
+	}
 	return r.policy(everything)
+}
+
+// trustsOthers reports whether a statement is about somebody in another account.
+func (r *record) trustsOthers(statement gjson.Result) bool {
+	if r.account == "" {
+		return false
+	}
+	others := false
+	check := func(_, who gjson.Result) bool {
+		account := who.Str
+		if parts := strings.SplitN(account, ":", 6); len(parts) == 6 {
+			account = parts[4]
+		}
+		others = len(account) == 12 && digits(account) == 12 && account != r.account
+		return !others
+	}
+	if who := statement.Get("Principal.AWS"); who.IsArray() {
+		who.ForEach(check)
+	} else {
+		check(who, who)
+	}
+	return others
 }
 
 // unencrypted reports whether the call leaves data without encryption.

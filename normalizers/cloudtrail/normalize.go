@@ -91,21 +91,25 @@ func (n *Normalizer) classify(r *record) (change.Type, []string) {
 	return typ, normalizers.AddHints(hints, r.dangers()...)
 }
 
-// key is the record's own id. Records before version 1.01 have none: what they
+// key is the record's own id. A record that corrects an earlier one is the same
+// fact, so it has that one's. Records before version 1.01 have none: what they
 // say then stands in for it.
 func (r *record) key() string {
-	if r.eventID != "" {
-		return r.eventID
+	if id := first(r.originalEventID, r.eventID); id != "" {
+		return id
 	}
 	h := sha256.New()
 	for _, part := range []string{
 		r.eventTime, r.eventSource, r.eventName, r.region, r.requestID, r.sourceIP,
-		r.identity.Get("arn").String(), r.resource().ID,
+		r.identity.Get("arn").String(), r.resource().Name,
 	} {
 		fmt.Fprintf(h, "%d:%s,", len(part), part)
 	}
 	return "sha256:" + hex.EncodeToString(h.Sum(nil)[:16])
 }
+
+// latest is Lambda's name for code that has no version of its own.
+const latest = "$LATEST"
 
 // version is what a deployment brought: an image's tag, a function's version,
 // a task definition's revision.
@@ -121,7 +125,9 @@ func (r *record) version() (version, commit string) {
 	case "ecs.RegisterTaskDefinition":
 		version = afterLast(r.response.Get("taskDefinition.taskDefinitionArn").String(), '/')
 	case "lambda.PublishVersion", "lambda.UpdateFunctionCode":
-		version = r.response.Get("version").String()
+		if v := r.response.Get("version").String(); v != latest {
+			version = v
+		}
 	case "lambda.UpdateAlias", "lambda.CreateAlias":
 		version = r.request.Get("functionVersion").String()
 	case "elasticbeanstalk.UpdateEnvironment", "elasticbeanstalk.CreateApplicationVersion":
@@ -158,6 +164,10 @@ func (r *record) metadata(rec normalizers.Record) []byte {
 	if r.sharedEventID != "" { // else it is the correlation id
 		m.Set("requestID", r.requestID)
 	}
+	old, now := r.values()
+	m.SetRaw("old_value", string(old))
+	m.SetRaw("new_value", string(now))
+	m.Set("addendum", r.addendumReason)
 	m.Set("userIdentity", redact.JSON(r.identity))
 	m.Set("requestParameters", redact.JSON(r.request))
 	m.Set("serviceEventDetails", redact.JSON(r.serviceDetails))

@@ -16,7 +16,7 @@ var idKeys = map[string][]string{
 		"instancesSet.items.#.instanceId", "groupId", "groupName", "routeTableId", "networkAclId", "snapshotId", "volumeId", "imageId",
 		"natGatewayId", "internetGatewayId", "networkInterfaceId", "allocationId", "publicIp", "associationId", "subnetId",
 		"vpcPeeringConnectionId", "transitGatewayId", "vpcEndpointId", "launchTemplateId", "launchTemplateName", "keyName",
-		"securityGroupRuleIds", "vpcId", "instanceId", "resourcesSet.items.#.resourceId",
+		"securityGroupRuleIds", "DeleteFlowLogsRequest.FlowLogId.content", "vpcId", "instanceId", "resourcesSet.items.#.resourceId",
 	},
 	"iam": {
 		"userName", "instanceProfileName", "roleName", "groupName", "policyArn", "policyName", "accessKeyId",
@@ -56,6 +56,9 @@ var idKeys = map[string][]string{
 	"organizations":           {"targetId", "policyId", "accountId"},
 	"dms":                     {"replicationTaskArn", "replicationTaskIdentifier"},
 	"appconfig":               {"applicationId"},
+	"monitoring":              {"alarmName", "alarmNames", "dashboardName"},
+	"kinesis":                 {"streamARN", "streamName"},
+	"elasticache":             {"replicationGroupId", "cacheClusterId"},
 }
 
 // createdKeys are where the answer of a call that makes something names it.
@@ -66,11 +69,15 @@ var createdKeys = map[string][]string{
 		"CreateNatGatewayResponse.natGateway.natGatewayId", "networkAcl.networkAclId", "allocationId", "keyPairId",
 		"CreateLaunchTemplateResponse.launchTemplate.launchTemplateId", "CreateFlowLogsResponse.flowLogIdSet.item",
 	},
-	"route53":    {"hostedZone.id"},
-	"cloudfront": {"distribution.id"},
-	"apigateway": {"id"},
-	"kms":        {"keyMetadata.keyId"},
-	"iam":        {"policy.arn"},
+	"route53":              {"hostedZone.id"},
+	"cloudfront":           {"distribution.id"},
+	"apigateway":           {"id"},
+	"kms":                  {"keyMetadata.keyId"},
+	"iam":                  {"policy.arn", "role.arn", "user.arn", "group.arn", "instanceProfile.arn"},
+	"rds":                  {"dBInstanceArn", "dBClusterArn", "dBSnapshotArn", "dBClusterSnapshotArn"},
+	"sns":                  {"topicArn"},
+	"cloudformation":       {"stackId"},
+	"elasticloadbalancing": {"loadBalancers.0.loadBalancerArn", "targetGroups.0.targetGroupArn", "listeners.0.listenerArn", "rules.0.ruleArn"},
 }
 
 // resource says what the call was about: the ARNs that the record lists where
@@ -126,12 +133,19 @@ func (r *record) named(id string) change.Resource {
 	if id == "" {
 		return change.Resource{Type: r.service}
 	}
-	return change.Resource{ID: id, Name: arnName(id), Type: r.resourceType()}
+	kind := r.resourceType(id)
+	return change.Resource{ID: r.arn(kind, id), Name: arnName(id), Type: kind}
 }
 
 // resourceType is the service and the noun of the call: AttachRolePolicy of
-// iam is about an "iam.role".
-func (r *record) resourceType() string {
+// iam is about an "iam.role". EC2's ids say by themselves what they are.
+func (r *record) resourceType(id string) string {
+	if r.service == "ec2" {
+		prefix, _, _ := strings.Cut(id, "-")
+		if noun := ec2Prefixes[prefix]; noun != "" {
+			return "ec2." + noun
+		}
+	}
 	for _, row := range nouns {
 		if row.service == r.service && strings.Contains(r.name, row.in) {
 			return r.service + "." + row.noun
@@ -152,13 +166,17 @@ var nouns = []struct{ service, in, noun string }{
 	{"iam", "InstanceProfile", "instance_profile"}, {"iam", "Role", "role"}, {"iam", "AccessKey", "user"},
 	{"iam", "LoginProfile", "user"}, {"iam", "MFADevice", "user"}, {"iam", "User", "user"}, {"iam", "Group", "group"},
 	{"iam", "Policy", "policy"},
-	{"rds", "RestoreDBInstance", "db_instance"}, {"rds", "RestoreDBCluster", "db_cluster"}, {"rds", "Snapshot", "snapshot"}, {"rds", "DBInstance", "db_instance"}, {"rds", "DBCluster", "db_cluster"},
-	{"rds", "ParameterGroup", "parameter_group"},
+	{"rds", "RestoreDBInstance", "db_instance"}, {"rds", "RestoreDBCluster", "db_cluster"}, {"rds", "ClusterSnapshot", "cluster_snapshot"}, {"rds", "Snapshot", "snapshot"}, {"rds", "DBInstance", "db_instance"}, {"rds", "DBCluster", "db_cluster"},
+	{"rds", "ClusterParameterGroup", "cluster_parameter_group"}, {"rds", "ParameterGroup", "parameter_group"},
 	{"s3", "", "bucket"}, {"lambda", "", "function"}, {"ecs", "Cluster", "cluster"}, {"ecs", "TaskDefinition", "task_definition"},
 	{"ecs", "", "service"}, {"eks", "Nodegroup", "nodegroup"}, {"eks", "", "cluster"}, {"ecr", "", "repository"},
 	{"ssm", "Parameter", "parameter"}, {"ssm", "Command", "command"}, {"secretsmanager", "", "secret"},
 	{"cloudformation", "", "stack"}, {"kms", "", "key"}, {"autoscaling", "", "group"}, {"dynamodb", "", "table"},
 	{"cloudtrail", "", "trail"}, {"logs", "LogGroup", "log_group"}, {"sns", "", "topic"}, {"sqs", "", "queue"},
+	{"codepipeline", "", "pipeline"}, {"codebuild", "Project", "project"}, {"cloudfront", "Distribution", "distribution"},
+	{"cloudfront", "Invalidation", "distribution"}, {"route53", "", "hosted_zone"}, {"guardduty", "Detector", "detector"},
+	{"monitoring", "Alarm", "alarm"}, {"codedeploy", "", "application"},
+	{"elasticloadbalancing", "TargetGroup", "target_group"}, {"elasticloadbalancing", "Listener", "listener"}, {"elasticloadbalancing", "LoadBalancer", "load_balancer"},
 }
 
 // ecsService joins cluster and service, since service names repeat.
@@ -171,7 +189,7 @@ func (r *record) ecsService(request gjson.Result) (change.Resource, bool) {
 	if strings.HasPrefix(service, "arn:") {
 		return change.Resource{ID: service, Name: arnName(service), Type: "ecs.service"}, true
 	}
-	return change.Resource{ID: cluster + "/" + service, Name: service, Type: "ecs.service"}, true
+	return change.Resource{ID: r.arn("ecs.service", cluster+"/"+service), Name: service, Type: "ecs.service"}, true
 }
 
 // unnest goes one level down where a call holds everything in one member named
@@ -288,6 +306,18 @@ func arnName(arn string) string {
 	case "lambda", "secretsmanager", "rds":
 		if _, name, ok := strings.Cut(res, ":"); ok {
 			return name
+		}
+	case "cloudformation": // stack/shop/8a1c...: the name is in the middle
+		if parts := strings.Split(res, "/"); len(parts) > 2 {
+			return parts[1]
+		}
+	case "elasticloadbalancing": // loadbalancer/app/shop/50dc..., targetgroup/shop/73e2..., listener/app/shop/50dc.../f2f7...
+		parts := strings.Split(res, "/")
+		if len(parts) > 3 && (parts[1] == "app" || parts[1] == "net" || parts[1] == "gwy") {
+			return parts[2]
+		}
+		if len(parts) > 2 {
+			return parts[1]
 		}
 	case "logs":
 		return strings.TrimSuffix(strings.TrimPrefix(res, "log-group:"), ":*")

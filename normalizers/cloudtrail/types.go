@@ -11,6 +11,7 @@ import (
 type record struct {
 	eventVersion, eventTime, eventSource, eventName, eventType, eventCategory string
 	eventID, sharedEventID, requestID                                         string
+	originalEventID, addendumReason                                           string // of a correction
 	region, account, sourceIP, userAgent, vpcEndpoint                         string
 	errorCode                                                                 string
 	fromConsole                                                               bool
@@ -19,6 +20,7 @@ type record struct {
 	identity                          gjson.Result
 	request, response, serviceDetails gjson.Result
 	resources                         gjson.Result
+	context                           gjson.Result // tags of the caller and the resource, where the trail adds them
 
 	service string // eventSource less ".amazonaws.com"
 	name    string // eventName less the API date it may end with
@@ -44,6 +46,10 @@ func parse(json []byte) *record {
 			r.eventID = v.String()
 		case "sharedEventID":
 			r.sharedEventID = v.String()
+		case "addendum":
+			r.originalEventID, r.addendumReason = v.Get("originalEventID").String(), v.Get("reason").String()
+		case "eventContext":
+			r.context = v
 		case "requestID", "requestId":
 			r.requestID = v.String()
 		case "awsRegion":
