@@ -147,7 +147,7 @@ func (b *builder) team(t *github.Team, action string) {
 		b.c.Summary = fmt.Sprintf("%s gave team %s access to %s (%s)", b.actor(), name, b.repo, t.GetPermission())
 		b.grant(t.GetPermission(), "")
 	case "removed_from_repository":
-		b.c.Summary = fmt.Sprintf("%s took team %s's access to %s away", b.actor(), name, b.repo)
+		b.c.Summary = fmt.Sprintf("%s took access to %s away from team %s", b.actor(), b.repo, name)
 	case "deleted":
 		b.c.Summary = fmt.Sprintf("%s deleted team %s", b.actor(), name)
 		b.inOrganization()
@@ -170,7 +170,7 @@ func (b *builder) teamEdited(name string, edits []edit) {
 	before, now := b.strongest("changes.repository.permissions.from."), b.strongest("repository.permissions.")
 	b.meta.Set("permission_from", before)
 	b.meta.Set("permission_to", now)
-	b.c.Summary = fmt.Sprintf("%s changed team %s's access to %s%s", b.actor(), name, b.repo, sentence([]edit{{"permission", before, now}}))
+	b.c.Summary = fmt.Sprintf("%s changed the access of team %s to %s%s", b.actor(), name, b.repo, sentence([]edit{{"permission", before, now}}))
 	b.grant(now, before)
 }
 
@@ -239,10 +239,10 @@ func (b *builder) installation() {
 func (b *builder) installationRepositories() {
 	app, account := b.app()
 	if b.action == "removed" {
-		b.c.Summary = fmt.Sprintf("%s took %s's access to %s of %s away", b.actor(), app, b.repositories("repositories_removed"), account)
+		b.c.Summary = fmt.Sprintf("%s took access to %s away from %s on %s", b.actor(), b.repositories("repositories_removed"), app, account)
 		return
 	}
-	b.c.Summary = fmt.Sprintf("%s gave %s access to %s of %s", b.actor(), app, b.repositories("repositories_added"), account)
+	b.c.Summary = fmt.Sprintf("%s gave %s on %s access to %s", b.actor(), app, account, b.repositories("repositories_added"))
 	b.hint(normalizers.HintPrivilegeGrant)
 }
 
@@ -347,14 +347,15 @@ func (b *builder) exemption() {
 	b.resource("exemption request", b.c.ExternalID, "#"+b.get(path+"number").String(), b.get(path+"html_url").String())
 	b.copy("request_type="+path+"request_type", "request_status="+path+"status", "requester="+path+"requester_login",
 		"requester_comment="+path+"requester_comment", "expires_at="+path+"expires_at", "resource_identifier="+path+"resource_identifier")
-	if b.action == "created" {
+	switch {
+	case b.action == "created":
 		b.atPath(path + "created_at")
 		b.c.Summary = fmt.Sprintf("%s asked to %s%s", who, what, b.where())
 		return
-	}
-	b.c.Summary = fmt.Sprintf("%s's request to %s%s: %s", who, what, b.where(), words(b.action))
-	if status != "" {
-		b.c.Summary += " (" + status + ")"
+	case b.action == "response_submitted" && status != "":
+		b.c.Summary = fmt.Sprintf("%s answered %s's request to %s%s: %s", b.actor(), who, what, b.where(), status)
+	default:
+		b.c.Summary = fmt.Sprintf("%s's request to %s%s: %s", who, what, b.where(), words(b.action))
 	}
 	if slices.Contains([]string{"approved", "completed"}, status) {
 		b.hint(normalizers.HintBreakGlass, hint)

@@ -360,6 +360,9 @@ func (b *builder) release(p *github.ReleaseEvent) {
 	b.c.Summary += sentence(b.changes("release"))
 	switch b.action {
 	case "published", "released", "prereleased":
+		if b.action != "published" {
+			b.c.Summary = fmt.Sprintf("%s marked %s as a %s%s", b.actor(), r.GetTagName(), strings.TrimSuffix(b.action, "d"), b.where())
+		}
 		b.c.Type = normalizers.Upgrade(change.Deployment, r.GetName(), r.GetTagName())
 		b.at(r.GetPublishedAt())
 		b.c.Status = change.Succeeded

@@ -239,7 +239,11 @@ func (b *builder) workflowRun(p *github.WorkflowRunEvent) {
 	if b.c.OccurredAt.IsZero() {
 		b.at(run.GetCreatedAt())
 	}
-	b.c.Summary = fmt.Sprintf("workflow %s #%d %s on %s%s", name, run.GetRunNumber(), state, run.GetHeadBranch(), b.where())
+	by := ""
+	if b.c.ChangedBy != "" {
+		by = " by " + b.c.ChangedBy
+	}
+	b.c.Summary = fmt.Sprintf("workflow %s #%d%s %s on %s%s", name, run.GetRunNumber(), by, state, run.GetHeadBranch(), b.where())
 }
 
 // runType tells a deployment from other runs by name.

@@ -97,11 +97,13 @@ func sentence(edits []edit) string {
 		}
 		from, to := short(e.from), short(e.to)
 		part := words(e.name)
-		if from != "" {
-			part += " from " + from
-		}
-		if to != "" {
+		switch {
+		case from != "" && to != "":
+			part += " from " + from + " to " + to
+		case to != "":
 			part += " to " + to
+		case from != "":
+			part += " was " + from
 		}
 		parts = append(parts, part)
 	}

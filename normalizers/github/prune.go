@@ -49,7 +49,7 @@ func partOf(name []byte, depth int) part {
 			return repository
 		}
 		return dropped
-	case "changes", "client_payload", "inputs", "payload", "definition", "new_property_values", "old_property_values",
+	case "changes", "permissions", "permissions_added", "permissions_upgraded", "client_payload", "inputs", "payload", "definition", "new_property_values", "old_property_values",
 		"exemption_request", "repository_ruleset", "marketplace_purchase", "previous_marketplace_purchase":
 		return verbatim
 	}

@@ -115,7 +115,11 @@ func (b *builder) repositoryImport(p *github.RepositoryImportEvent) {
 	b.c.Action = dotted("repository_import", p.GetStatus())
 	b.c.Status = statusOf(p.GetStatus())
 	b.meta.Set("import_status", p.GetStatus())
-	b.c.Summary = fmt.Sprintf("%s's import of repository %s: %s", b.actor(), b.repo, p.GetStatus())
+	outcome := p.GetStatus()
+	if b.c.Status != "" {
+		outcome = string(b.c.Status)
+	}
+	b.c.Summary = fmt.Sprintf("%s's import of repository %s: %s", b.actor(), b.repo, outcome)
 	if b.c.Status == change.Failed {
 		b.hint(normalizers.HintFailed)
 	}
