@@ -376,7 +376,7 @@ func TestStatus_TellsWhatIsInForce(t *testing.T) {
 	}
 	want := map[string]int64{ // 60, 25, 5 and 5 percent
 		bus.Deliveries: 1 << 30, bus.Changes: (1 << 30) / 60 * 25, bus.Audit: (1 << 30) / 60 * 5, bus.Dead: (1 << 30) / 60 * 5,
-		bus.Advisory: 16 << 20,
+		bus.Fetch: 32 << 20, bus.Advisory: 16 << 20,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("(-want +got)\n%s", diff)

@@ -14,7 +14,7 @@ const (
 	duplicateWindow = time.Minute
 	deadAge         = 30 * 24 * time.Hour
 
-	// smallStreams is room in the budget for the buckets and advisories.
+	// smallStreams is room in the budget for the buckets, log files to fetch and advisories.
 	smallStreams     = 128 << 20
 	advisoryMaxBytes = 16 << 20
 
@@ -59,6 +59,7 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 		kept(Changes, "changes.*", whole/60*25),
 		kept(Audit, "audit.*", whole/60*5),
 		dead,
+		fetchStream(),
 		advisory,
 	}
 }
