@@ -50,8 +50,8 @@ var otherConformance = conformance{
 		"specversion": "metadata.specversion", "datacontenttype": "metadata.datacontenttype", "data": "metadata.data",
 		"comexampleextension1": "metadata.comexampleextension1",
 
-		"gitea/pr_merged": "metadata.pull_request.merged", "gitea/pr_title": "metadata.pull_request.title",
-		"gogs/pr_title": "metadata.pull_request.title",
+		"gitea/pr_merged": "metadata.pr_merged", "gitea/pr_title": "metadata.pr_title",
+		"gogs/pr_title": "metadata.pr_title",
 
 		"github-audit-log/action": "action", "_document_id": "external_id", "created_at": "occurred_at", "org": "account",
 		"repo": "repository", "user": "metadata.user",

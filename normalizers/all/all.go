@@ -10,6 +10,7 @@ import (
 	"whatchanged/normalizers/cloudtrail"
 	"whatchanged/normalizers/gcp"
 	"whatchanged/normalizers/generic"
+	"whatchanged/normalizers/gitea"
 	"whatchanged/normalizers/github"
 	"whatchanged/normalizers/gitlab"
 )
@@ -25,6 +26,9 @@ func Set() normalizers.Set {
 		cloudtrail.New(),
 		gcp.New(),
 		generic.New(),
+		gitea.New(),
+		gitea.NewForgejo(),
+		gitea.NewGogs(),
 		github.New(),
 		gitlab.New(),
 	} {
