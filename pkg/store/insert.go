@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/proto"
 
 	"whatchanged/pkg/change"
@@ -45,7 +46,13 @@ func week(t time.Time) int {
 // InsertChanges stores the changes of all results. When it returns nil they
 // are on disk; else any part of them may be, and sending all again is harmless.
 func (s *Store) InsertChanges(ctx context.Context, batches []Batch) error {
-	var rows []changeRow
+	count := 0
+	for i := range batches {
+		for j := range batches[i].Results {
+			count += len(batches[i].Results[j].Changes)
+		}
+	}
+	rows := make([]changeRow, 0, count)
 	for i := range batches {
 		b := &batches[i]
 		for j := range b.Results {
@@ -61,7 +68,11 @@ func (s *Store) InsertChanges(ctx context.Context, batches []Batch) error {
 // InsertDeliveries stores what became of each delivery. It comes after
 // InsertChanges: a row here says that the changes are stored.
 func (s *Store) InsertDeliveries(ctx context.Context, batches []Batch) error {
-	var rows []deliveryRow
+	count := 0
+	for i := range batches {
+		count += len(batches[i].Results)
+	}
+	rows := make([]deliveryRow, 0, count)
 	now := change.At(s.now()).Time
 	for i := range batches {
 		b := &batches[i]
@@ -103,7 +114,16 @@ func insert[T any](ctx context.Context, s *Store, t table[T], rows []T) error {
 
 // split orders rows by partition and cuts them into statements.
 func split[T any](rows []T, partition func(*T) int, partitions, limit int) [][]T {
-	slices.SortStableFunc(rows, func(a, b T) int { return cmp.Compare(partition(&a), partition(&b)) })
+	if len(rows) == 0 {
+		return nil
+	}
+	sorted := true // as they are nearly always: rows are large to compare
+	for i := range rows[1:] {
+		sorted = sorted && partition(&rows[i]) <= partition(&rows[i+1])
+	}
+	if !sorted {
+		slices.SortStableFunc(rows, func(a, b T) int { return cmp.Compare(partition(&a), partition(&b)) })
+	}
 	var parts [][]T
 	start, seen := 0, 0
 	for i := range rows {
@@ -121,7 +141,7 @@ func split[T any](rows []T, partition func(*T) int, partitions, limit int) [][]T
 	return parts
 }
 
-func send[T any](ctx context.Context, s *Store, name string, rows []T) error {
+func send[T any](ctx context.Context, s *Store, name string, rows []T) (err error) {
 	settings := clickhouse.Settings{
 		// On by default, it answers before the rows are on disk.
 		"async_insert": 0,
@@ -133,18 +153,105 @@ func send[T any](ctx context.Context, s *Store, name string, rows []T) error {
 		settings["insert_quorum"] = "auto"
 		settings["distributed_foreground_insert"] = 1
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings))
-	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO "+name+" ("+strings.Join(columns[T](), ", ")+")")
+	opts := []clickhouse.QueryOption{clickhouse.WithSettings(settings)}
+	if known, ok := s.types.Load(name); ok { // else the driver asks for them
+		opts = append(opts, clickhouse.WithColumnNamesAndTypes(known.([]clickhouse.ColumnNameAndType)))
+	}
+	defer func() {
+		if err != nil {
+			s.types.Delete(name) // the table may have changed
+		}
+	}()
+	batch, err := s.conn.PrepareBatch(clickhouse.Context(ctx, opts...), "INSERT INTO "+name+" ("+strings.Join(columns[T](), ", ")+")")
 	if err != nil {
 		return err
 	}
 	defer batch.Close()
+	if err := reserve(s, batch, rows); err != nil {
+		return err
+	}
+	if err := appendRows(batch, rows); err != nil {
+		return err
+	}
+	types := typesOf(batch)
+	if err := batch.Send(); err != nil {
+		return err
+	}
+	s.types.Store(name, types)
+	return nil
+}
+
+// appendRows is AppendStruct for many rows of one type, whose fields are in the
+// order of the columns: nothing is looked up by name, and a field is handed
+// over as it lies in its row.
+func appendRows[T any](batch driver.Batch, rows []T) error {
+	cols := batch.Columns()
+	byValue := make([]bool, len(cols)) // their columns compare, or know no pointers
+	for i, col := range cols {
+		kind := string(col.Type())
+		byValue[i] = strings.HasPrefix(kind, "LowCardinality") || strings.HasPrefix(kind, "Array") ||
+			reflect.TypeFor[T]().Field(i).Type.Kind() == reflect.Bool
+	}
+	values := make([]any, len(cols))
 	for i := range rows {
-		if err := batch.AppendStruct(&rows[i]); err != nil {
+		row := reflect.ValueOf(&rows[i]).Elem()
+		for j := range values {
+			if byValue[j] {
+				values[j] = row.Field(j).Interface()
+			} else {
+				values[j] = row.Field(j).Addr().Interface()
+			}
+		}
+		if err := batch.Append(values...); err != nil {
 			return err
 		}
 	}
-	return batch.Send()
+	return nil
+}
+
+// typesOf returns the columns of a batch.
+func typesOf(batch driver.Batch) []clickhouse.ColumnNameAndType {
+	var types []clickhouse.ColumnNameAndType
+	for _, c := range batch.Columns() {
+		types = append(types, clickhouse.ColumnNameAndType{Name: c.Name(), Type: string(c.Type())})
+	}
+	return types
+}
+
+const reserveFrom = 256 << 10 // bytes
+
+// reserve makes room for the large columns of a batch at once. Row by row they
+// would grow by a quarter each time: five times the memory, all of it new to
+// the process and copied. The driver has no word for it but to append and to
+// reset. What is appended is never written to, so it takes no memory.
+func reserve[T any](s *Store, batch driver.Batch, rows []T) error {
+	for i, col := range batch.Columns() {
+		if col.Type() != "String" {
+			continue
+		}
+		size := 0
+		for j := range rows {
+			size += reflect.ValueOf(&rows[j]).Elem().Field(i).Len()
+		}
+		if size < reserveFrom {
+			continue
+		}
+		if err := col.AppendRow(s.zeros(size)); err != nil {
+			return err
+		}
+		col.Reset()
+	}
+	return nil
+}
+
+// zeros returns size bytes that nobody writes to.
+func (s *Store) zeros(size int) []byte {
+	if b := s.zero.Load(); b != nil && len(*b) >= size {
+		return (*b)[:size]
+	}
+	b := make([]byte, max(size, 16<<20))
+	s.zero.Store(&b)
+	return b[:size]
 }
 
 // columns lists the columns of the row type T, in order.

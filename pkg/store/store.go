@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -93,6 +95,9 @@ type Store struct {
 	log     *slog.Logger
 	metrics *metrics
 	now     func() time.Time
+
+	types sync.Map               // by table: the columns that inserts fill
+	zero  atomic.Pointer[[]byte] // see zeros
 }
 
 // Open connects to the ClickHouse that the DSN names, opening the embedded
