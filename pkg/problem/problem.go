@@ -142,9 +142,10 @@ func Write(w http.ResponseWriter, err error) {
 	w.Write(append(out, '\n'))
 }
 
-// SetHeaders adds the headers that a kind calls for.
+// SetHeaders adds the headers that a kind calls for. A challenge that is there
+// already stays.
 func SetHeaders(h http.Header, e *Error) {
-	if e.Kind == Unauthenticated {
+	if e.Kind == Unauthenticated && h.Get("WWW-Authenticate") == "" {
 		h.Set("WWW-Authenticate", `Bearer realm="whatchanged"`)
 	}
 	if e.Kind == Busy || e.Kind == RateLimited {

@@ -51,6 +51,7 @@ type door struct {
 type settings struct {
 	receiver receiver.Config
 	server   httpserver.Config
+	client   *http.Client
 }
 
 func openDoor(tb testing.TB, edits ...func(*settings)) *door {
@@ -72,7 +73,7 @@ func openDoor(tb testing.TB, edits ...func(*settings)) *door {
 	committer := d.bus.NewCommitter(change.Fresh)
 	d.stopBus = d.run(committer.Run)
 	d.receiver, err = receiver.New(receiver.Deps{
-		Registry: d.registry, Committer: committer, Sealer: d.sealer, Log: log, Metrics: d.metrics,
+		Registry: d.registry, Committer: committer, Sealer: d.sealer, Log: log, Metrics: d.metrics, Client: set.client,
 	}, set.receiver)
 	if err != nil {
 		tb.Fatal(err)
@@ -107,7 +108,13 @@ func (d *door) run(f func(context.Context) error) (stop func()) {
 // source makes a source with the given authentication.
 func (d *door) source(kind string, secrets ...auth.Secret) (registry.Source, string) {
 	d.tb.Helper()
-	s := registry.Source{Org: registry.DefaultOrg, Name: kind, Auth: kind}
+	return d.create(registry.Source{Auth: kind}, secrets...)
+}
+
+// create makes a source.
+func (d *door) create(s registry.Source, secrets ...auth.Secret) (registry.Source, string) {
+	d.tb.Helper()
+	s.Org, s.Name = registry.DefaultOrg, "a source"
 	if err := s.SetSecrets(d.sealer, secrets...); err != nil {
 		d.tb.Fatal(err)
 	}

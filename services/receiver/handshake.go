@@ -13,6 +13,7 @@ import (
 
 	"whatchanged/normalizers"
 	"whatchanged/normalizers/aws"
+	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
 )
 
@@ -84,21 +85,29 @@ func asksValidation(in incoming) bool {
 	return len(in.body) <= maxHandshake && firstByte(in.body) == '[' && bytes.Contains(in.body, []byte("SubscriptionValidationEvent"))
 }
 
-// subscription returns the message with which SNS asks to confirm a
-// subscription, nil when this is none. Whatever the source demands, SNS must
-// have signed it: it names the URL to be called.
-func (rc *Receiver) subscription(ctx context.Context, source *registry.Source, in incoming) (*aws.Message, error) {
+// subscription returns the URL at which SNS has to be told that a subscription
+// is wanted, "" when that was not asked. Whatever the source demands, SNS must
+// have signed the message that names it.
+func (rc *Receiver) subscription(ctx context.Context, source *registry.Source, in incoming) (string, error) {
 	if !speaks(source, "aws") || !asksSubscription(in) {
-		return nil, nil
+		return "", nil
 	}
 	text, err := normalizers.Content(in.header, in.body, maxHandshake)
 	if err != nil {
-		return nil, nil
+		return "", nil
 	}
 	if m, err := aws.ParseMessage(text); err != nil || !m.Confirms() {
-		return nil, nil
+		return "", nil
 	}
-	return rc.certificates.message(ctx, in.header, in.body, source.Topics, in.now)
+	m, err := rc.certificates.message(ctx, in.header, in.body, source.Topics, in.now)
+	if err != nil {
+		return "", err
+	}
+	url, err := m.ConfirmURL()
+	if err != nil {
+		return "", problem.New(problem.Unauthenticated, "bad_subscribe_url", "SubscribeURL does not confirm this topic at Amazon SNS")
+	}
+	return url, nil
 }
 
 func asksSubscription(in incoming) bool {

@@ -105,6 +105,10 @@ type scratch struct {
 	header   http.Header
 	answer   []byte
 	delivery change.Delivery
+
+	// challenge is what the source demands, in the words of WWW-Authenticate.
+	// SNS sends a password only when it was asked for one.
+	challenge string
 }
 
 const keepScratch = 256 << 10 // a larger body is not kept for the next request
@@ -119,7 +123,7 @@ func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	err := rc.receive(r, s, start)
 	switch {
 	case err != nil:
-		rc.refuse(w, r, err)
+		rc.refuse(w, r, err, s.challenge)
 	case r.Method == http.MethodOptions:
 		rc.consent(w, r)
 	default:
@@ -135,6 +139,7 @@ func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	clear(s.header)
 	s.delivery = change.Delivery{}
+	s.challenge = ""
 	rc.scratch.Put(s)
 }
 
@@ -181,6 +186,9 @@ func (rc *Receiver) receive(r *http.Request, s *scratch, now time.Time) error {
 		if problem.KindOf(err) != problem.Unauthenticated {
 			return err
 		}
+		if source.Auth == registry.AuthBasic {
+			s.challenge = `Basic realm="whatchanged", charset="UTF-8"`
+		}
 		if rc.validate(source, in, s) {
 			return nil // answered, but not recorded: whoever asked has proved nothing
 		}
@@ -213,7 +221,7 @@ func (rc *Receiver) take(r *http.Request, s *scratch, source *registry.Source, t
 		return err
 	}
 	rc.metrics.accepted(duplicate, len(s.body))
-	if subscription != nil {
+	if subscription != "" {
 		if err := rc.certificates.confirm(r.Context(), subscription); err != nil {
 			return err
 		}

@@ -15,7 +15,8 @@ import (
 
 // refuse answers with an error. Nothing of the request is in the answer, and
 // nothing but its reason is in the log.
-func (rc *Receiver) refuse(w http.ResponseWriter, r *http.Request, err error) {
+// challenge is what a 401 asks for, when that is not a bearer's token.
+func (rc *Receiver) refuse(w http.ResponseWriter, r *http.Request, err error, challenge string) {
 	e := *problem.From(err) // a copy: some errors are shared between requests
 	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		e = problem.Error{Kind: problem.Malformed, Reason: "client_gone", Message: "the client left before the answer"}
@@ -29,6 +30,9 @@ func (rc *Receiver) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	h.Set(httpserver.RequestIDHeader, id)
 	if e.Kind == problem.MethodNotAllowed {
 		h.Set("Allow", http.MethodPost)
+	}
+	if challenge != "" && e.Kind == problem.Unauthenticated {
+		h.Set("WWW-Authenticate", challenge)
 	}
 	if closes(&e) {
 		h.Set("Connection", "close")

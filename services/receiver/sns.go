@@ -113,11 +113,7 @@ func (c *snsCertificates) message(ctx context.Context, h http.Header, body []byt
 }
 
 // confirm visits the URL that confirms a subscription.
-func (c *snsCertificates) confirm(ctx context.Context, m *aws.Message) error {
-	url, err := m.ConfirmURL()
-	if err != nil {
-		return problem.New(problem.Unauthenticated, "bad_subscribe_url", "SubscribeURL does not confirm this topic at Amazon SNS")
-	}
+func (c *snsCertificates) confirm(ctx context.Context, url string) error {
 	if _, _, err := c.outside.get(ctx, url); err != nil {
 		return problem.BusyFor(5*time.Second, "confirmation_failed", "the subscription cannot be confirmed at the moment", fmt.Errorf("confirm a subscription of SNS: %w", err))
 	}
