@@ -44,8 +44,10 @@ func forbidden(from, to string) string {
 		return "change imports only the standard library"
 	case from == "whatchanged/pkg/problem" && !standard && to != "whatchanged/pkg/change":
 		return "problem imports only change"
-	case within(from, "whatchanged/normalizers") && within(to, "whatchanged/pkg") && to != "whatchanged/pkg/change":
-		return "normalizers import only change"
+	case within(from, "whatchanged/normalizers") && within(to, "whatchanged/pkg") && to != "whatchanged/pkg/change" && to != "whatchanged/pkg/glob":
+		return "normalizers import only change and glob"
+	case from == "whatchanged/pkg/glob" && !standard:
+		return "glob imports only the standard library"
 	case within(from, "whatchanged/pkg") && (within(to, "whatchanged/services") || within(to, "whatchanged/normalizers")):
 		return "packages know neither services nor normalizers"
 	case within(to, "whatchanged/services") && from != "whatchanged/services/whatchanged" && service(from) != service(to):
