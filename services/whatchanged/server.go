@@ -15,7 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"whatchanged/normalizers"
 	"whatchanged/normalizers/all"
 	"whatchanged/pkg/app"
 	"whatchanged/pkg/auth"
@@ -39,6 +38,7 @@ type server struct {
 	bus      *bus.Bus
 	store    *store.Store // nil in a receiver that runs alone
 	registry *registry.Registry
+	settings *settings
 	sealer   *auth.Sealer
 	fresh    *bus.Committer
 	first    *bootstrap // what the first start made, else nil
@@ -113,6 +113,7 @@ func (s *server) openRegistry(ctx context.Context, whole bool) (err error) {
 		return err
 	}
 	s.parts.Start("registry", s.registry.Run)
+	s.settings = &settings{registry: s.registry}
 	s.sealer, err = auth.OpenSealer(filepath.Join(s.cfg.DataDir, "master.key"), s.cfg.MasterKey, !whole || s.registry.HasSecrets())
 	if err != nil {
 		return err
@@ -204,29 +205,9 @@ func (s *server) addNormalizers() error {
 // runs on no lane but is handed what to do again.
 func (s *server) newNormalizer(lane string) (*normalizer.Service, error) {
 	return normalizer.New(lane, normalizer.Deps{
-		Bus: s.bus, Known: s.store, Settings: s.settings, Normalizers: all.Set(),
+		Bus: s.bus, Known: s.store, Settings: s.settings.of, Normalizers: all.Set(),
 		Log: s.log.With("part", "normalizer"), Metrics: s.metrics,
 	})
-}
-
-// settings returns what the registry adds to a source's deliveries. A source
-// that is gone adds nothing; what it delivered is still normalized.
-func (s *server) settings(org, sourceID string) normalizers.Settings {
-	out := normalizers.Settings{
-		FindService: func(repository string, res change.Resource) (change.Service, bool) {
-			return s.registry.FindService(org, repository, res)
-		},
-	}
-	src, ok := s.registry.Source(org, sourceID)
-	if !ok {
-		return out
-	}
-	out.DefaultEnvironment = src.DefaultEnvironment
-	out.IgnoreEvents = src.IgnoreEvents
-	if svc, ok := s.registry.Service(org, src.DefaultServiceID); ok {
-		out.DefaultService = change.Service{ID: svc.ID, Name: svc.Name}
-	}
-	return out
 }
 
 // addHTTP adds the listener, and what answers on it.
