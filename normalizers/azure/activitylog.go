@@ -11,25 +11,17 @@ import (
 	"whatchanged/pkg/change"
 )
 
-// fromActivityLog makes a change of an Activity Log event.
+// fromActivityLog makes a change of an Activity Log event, or of a record that
+// comes the same way.
 func fromActivityLog(e *event, m *normalizers.Meta) normalizers.Result {
-	switch category := strings.ToLower(e.category); category {
-	case "", "administrative", "write", "delete", "action", "policy":
+	c := findCategory(e.category)
+	switch {
+	case c.ignore != "":
+		return normalizers.Ignore(c.ignore)
+	case c.read == nil:
 		return administrative(e, m)
-	case "autoscale":
-		return signal(e, m, change.Scaling)
-	case "servicehealth":
-		if e.properties.Get("incidentType").String() == "Maintenance" {
-			return signal(e, m, change.Maintenance)
-		}
-		return signal(e, m, change.Incident)
-	case "resourcehealth", "alert", "security":
-		return signal(e, m, change.Incident)
-	case "recommendation":
-		return normalizers.Ignore("recommendation")
-	default:
-		return normalizers.Ignore("resource log, not the Activity Log")
 	}
+	return c.read(e, m)
 }
 
 func administrative(e *event, m *normalizers.Meta) normalizers.Result {
@@ -39,6 +31,9 @@ func administrative(e *event, m *normalizers.Meta) normalizers.Result {
 	}
 	if reason := notAChange(resource, verb, isAction); reason != "" {
 		return normalizers.Ignore(reason)
+	}
+	if status := strings.ToLower(e.status); e.outcome == "" && (status == "accept" || status == "accepted") {
+		return normalizers.Ignore("accepted: the operation's start and end are told as well")
 	}
 	c := e.change(m)
 	c.Type = change.Other
@@ -57,7 +52,7 @@ func administrative(e *event, m *normalizers.Meta) normalizers.Result {
 		c.RiskHints = normalizers.AddHints(c.RiskHints, destructive)
 	}
 	c.RiskHints = normalizers.AddHints(c.RiskHints, e.dangers()...)
-	c.Summary = e.summary(c.ChangedBy, verb)
+	c.Summary = e.summary(c.ChangedBy, resource, verb)
 	return normalizers.One(c, e.key())
 }
 
@@ -90,6 +85,7 @@ func signal(e *event, m *normalizers.Meta, typ change.Type) normalizers.Result {
 	}
 	if id := e.properties.Get("trackingId").String(); id != "" {
 		c.CorrelationID = id
+		c.Resource.URL = "https://app.azure.com/h/" + id
 	}
 	return normalizers.One(c, e.key())
 }
@@ -132,10 +128,8 @@ func (e *event) change(m *normalizers.Meta) change.Change {
 	if t, ok := normalizers.ParseTime(e.time); ok {
 		c.OccurredAt = change.At(t)
 	}
-	if env, ok := normalizers.Environment(c.Resource.Name, e.resourceGroup); ok {
-		c.Environment = env
-		c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintEnvInferred)
-	}
+	setTags(&c, member(object(member(e.properties, "requestbody", "requestBody")), "tags"))
+	inferEnvironment(&c, c.Resource.Name, e.resourceGroup)
 	c.Actor = e.actor()
 	c.ChangedBy = c.Actor.Name
 	e.metadata(m)
@@ -152,18 +146,21 @@ func (e *event) operationName() string {
 	return e.operation
 }
 
-// actor names the caller: a person by the user principal name, an application
-// by its id.
+// actor names the caller: a person by the user principal name, a managed
+// identity by its resource's name, an application by its name or id.
 func (e *event) actor() change.Actor {
-	upn := first(e.claim("upn"), mail(e.claim("name")), mail(e.caller))
+	upn := first(e.claim("upn"), e.claim("unique_name"), mail(e.claim("name")), mail(e.caller))
 	evidence := e.authorization.Get("evidence")
-	app := first(e.claim("appid"), e.claim("spn"))
+	app := first(e.claim("appid"), e.claim("azp"), e.claim("spn"))
+	principal := evidence.Get("principalId").String()
+	managed := first(e.claim("xms_mirid"), e.claim("xms_az_rid")) // the resource behind a managed identity
 	a := change.Actor{
-		ID:   first(e.claim("objectidentifier"), evidence.Get("principalId").String(), upn, app, e.caller),
-		Name: first(upn, e.claim("name"), e.caller, app, evidence.Get("principalId").String()),
+		ID:   first(e.claim("objectidentifier"), e.claim("oid"), principal, upn, app, e.caller),
+		Name: first(upn, lastSegment(managed), e.claim("name"), e.claim("app_displayname"), e.caller, app, principal),
 		Type: "user",
 	}
-	if strings.EqualFold(evidence.Get("principalType").String(), "ServicePrincipal") || (upn == "" && app != "" && e.claim("name") == "") {
+	if managed != "" || strings.EqualFold(evidence.Get("principalType").String(), "ServicePrincipal") ||
+		strings.EqualFold(e.claim("idtyp"), "app") || upn == "" && app != "" && e.claim("name") == "" {
 		a.Type = "service"
 	}
 	if a.Name == "" {
@@ -186,71 +183,6 @@ func (e *event) key() string {
 		return e.eventID
 	}
 	return strings.ToLower(strings.Join([]string{e.correlationID, e.operation, e.resourceID, e.status, e.time}, "|"))
-}
-
-// did says frequent verbs in the past tense.
-var did = map[string]string{
-	"delete": "deleted", "start": "started", "restart": "restarted", "poweroff": "powered off", "deallocate": "deallocated",
-	"redeploy": "redeployed", "reimage": "reimaged", "runcommand": "ran a command on", "publish": "published", "purge": "purged",
-	"restore": "restored", "stop": "stopped", "failover": "failed over", "upgrade": "upgraded", "scale": "scaled",
-	"listkeys": "listed the keys of", "regeneratekey": "regenerated a key of", "regeneratekeys": "regenerated keys of",
-	"begingetaccess": "opened access to", "slotsswap": "swapped the slots of", "rotate": "rotated",
-}
-
-// summary says who did what: "rob@contoso.com updated networkSecurityGroups web in prod-rg".
-func (e *event) summary(actor, verb string) string {
-	if actor == "" {
-		actor = strings.TrimSpace("somebody " + e.ip)
-	}
-	done := did[verb]
-	switch made := e.subStatus + e.signature; {
-	case verb == "write" && strings.Contains(made, "Created"):
-		done = "created"
-	case verb == "write" && strings.Contains(made, "OK"):
-		done = "updated"
-	case verb == "write":
-		done = "created or updated"
-	case done == "":
-		done = "did " + calm(actionName(e.operationName())) + " on"
-	}
-	switch e.progress() {
-	case change.Failed:
-		done = "failed: " + done
-	case change.Cancelled:
-		done = "cancelled: " + done
-	case change.Started:
-		done = "started: " + done
-	}
-	kind := calm(lastSegment(e.resourceType))
-	if strings.EqualFold(e.resourceType, "microsoft.resources/subscriptions/resourcegroups") {
-		kind = "resource group"
-	}
-	s := actor + " " + done + " " + kind
-	name := calm(lastSegment(e.resourceID))
-	if name != "" {
-		s += " " + name
-	}
-	if e.resourceGroup != "" && !strings.EqualFold(name, e.resourceGroup) {
-		s += " in " + calm(e.resourceGroup)
-	}
-	return s
-}
-
-// calm writes what streamed records have in capitals in small letters.
-func calm(s string) string {
-	if strings.ToUpper(s) == s {
-		return strings.ToLower(s)
-	}
-	return s
-}
-
-// actionName is the name of an action: "restart" of .../virtualMachines/restart/action.
-func actionName(operation string) string {
-	parts := strings.Split(operation, "/")
-	if len(parts) < 2 {
-		return operation
-	}
-	return parts[len(parts)-2]
 }
 
 // progress is how far the operation has come.
@@ -325,13 +257,4 @@ func (e *event) propertiesKept() json.RawMessage {
 		return true
 	})
 	return m.JSON()
-}
-
-func first2(v gjson.Result, paths ...string) gjson.Result {
-	for _, p := range paths {
-		if r := v.Get(p); r.Exists() {
-			return r
-		}
-	}
-	return gjson.Result{}
 }

@@ -1,13 +1,42 @@
 package azure
 
 import (
+	"encoding/json"
 	"strings"
 
 	"github.com/tidwall/gjson"
 
 	"whatchanged/normalizers"
+	"whatchanged/normalizers/redact"
 	"whatchanged/pkg/change"
 )
+
+// directoryKind is what we know about some operations of Microsoft Entra.
+type directoryKind struct {
+	words string // part of the operation's name, in lower case
+	typ   change.Type
+	hint  string
+}
+
+// directoryKinds tell what is risky; the first that fits wins. Anything else
+// is a change of access.
+var directoryKinds = []directoryKind{
+	{"disable strong authentication", change.AccessChange, normalizers.HintNoMFA},
+	{"conditional access", change.ConfigChange, ""},
+	{"policy", change.ConfigChange, ""},
+	{"member to role", change.AccessChange, privilege},
+	{"eligible member", change.AccessChange, privilege},
+	{"app role assignment", change.AccessChange, privilege},
+	{"delegated permission grant", change.AccessChange, privilege},
+	{"consent to application", change.AccessChange, privilege},
+	{"owner to", change.AccessChange, privilege},
+	{"certificates and secrets", change.AccessChange, privilege},
+	{"credential", change.AccessChange, privilege},
+	{"federation settings", change.ConfigChange, privilege},
+	{"domain authentication", change.ConfigChange, privilege},
+	{"domain", change.ConfigChange, ""},
+	{"company", change.ConfigChange, ""},
+}
 
 // fromDirectory makes a change of an entry of Microsoft Entra's audit log
 // (category AuditLogs): users, groups, roles, applications, policies. It has
@@ -16,10 +45,9 @@ import (
 func fromDirectory(v gjson.Result) normalizers.Result {
 	e := activityLog(v)
 	p := e.properties
-	if result := strings.ToLower(p.Get("result").String()); result == "failure" {
+	if strings.EqualFold(p.Get("result").String(), "failure") {
 		return normalizers.Ignore("failed operation")
 	}
-	by := p.Get("initiatedBy.user")
 	c := change.Change{
 		Type:          change.AccessChange,
 		Action:        "directory." + strings.ReplaceAll(strings.ToLower(e.operation), " ", "_"),
@@ -27,54 +55,176 @@ func fromDirectory(v gjson.Result) normalizers.Result {
 		Account:       e.tenant,
 		ExternalID:    p.Get("id").String(),
 		CorrelationID: e.correlationID,
-		Actor: change.Actor{
-			ID:   by.Get("id").String(),
-			Name: first(by.Get("userPrincipalName").String(), by.Get("displayName").String()),
-			Type: "user",
-		},
-	}
-	if c.Actor.Name == "" {
-		app := p.Get("initiatedBy.app")
-		c.Actor = change.Actor{
-			ID:   first(app.Get("servicePrincipalId").String(), app.Get("appId").String()),
-			Name: first(app.Get("displayName").String(), app.Get("servicePrincipalName").String(), app.Get("appId").String()),
-			Type: "service",
-		}
-	}
-	if c.Actor.Name == "" {
-		c.Actor = change.Actor{}
+		Actor:         initiator(p.Get("initiatedBy")),
 	}
 	c.ChangedBy = c.Actor.Name
 	target := p.Get("targetResources.0")
 	c.Resource = change.Resource{
 		ID:   first(target.Get("id").String(), e.resourceID),
 		Type: target.Get("type").String(),
-		Name: first(target.Get("displayName").String(), target.Get("userPrincipalName").String()),
+		Name: first(target.Get("userPrincipalName").String(), target.Get("displayName").String()),
 	}
 	op := strings.ToLower(e.operation)
-	switch {
-	case strings.Contains(op, "policy"):
-		c.Type = change.ConfigChange
-	case strings.Contains(op, "member to role"), strings.Contains(op, "consent"), strings.Contains(op, "owner"), strings.Contains(op, "credential"):
-		c.RiskHints = normalizers.AddHints(c.RiskHints, privilege)
+	for _, k := range directoryKinds {
+		if strings.Contains(op, k.words) {
+			c.Type = k.typ
+			if !strings.HasPrefix(op, "remove") && !strings.HasPrefix(op, "delete") {
+				c.RiskHints = normalizers.AddHints(c.RiskHints, k.hint)
+			}
+			break
+		}
 	}
-	if strings.Contains(op, "delete") {
+	if strings.HasPrefix(op, "delete") || strings.HasPrefix(op, "hard delete") {
 		c.RiskHints = normalizers.AddHints(c.RiskHints, destructive)
 	}
-	c.Summary = first(c.ChangedBy, "somebody") + ": " + e.operation
-	if c.Resource.Name != "" {
-		c.Summary += " " + c.Resource.Name
+	edits := editsOf(p.Get("targetResources"))
+	c.Summary = directorySummary(&c, e.operation, edits)
+	c.Description = describe(edits)
+	if strings.Contains(op, "conditional access policy") && (strings.HasPrefix(op, "delete") || strings.Contains(c.Description, `"state":"disabled"`) || strings.HasSuffix(c.Description, "disabled")) {
+		c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintNoMFA)
 	}
 	if t, ok := normalizers.ParseTime(first(e.time, p.Get("activityDateTime").String())); ok {
 		c.OccurredAt = change.At(t)
 	}
 	var m normalizers.Meta
 	m.Set("resourceId", e.resourceID)
+	if len(edits) > 0 {
+		m.Set("changes", edits)
+	}
+	m.Set("properties", directoryProperties(p))
 	e.metadata(&m)
 	c.Metadata = m.JSON()
-	key := c.ExternalID
-	if key == "" {
-		key = e.key()
+	return normalizers.One(c, first(c.ExternalID, e.key()))
+}
+
+// initiator is the user or the application that did it.
+func initiator(by gjson.Result) change.Actor {
+	user, app := by.Get("user"), by.Get("app")
+	name := first(user.Get("userPrincipalName").String(), user.Get("displayName").String())
+	if name != "" {
+		return change.Actor{ID: first(user.Get("id").String(), name), Name: name, Type: "user"}
 	}
-	return normalizers.One(c, key)
+	name = first(app.Get("displayName").String(), app.Get("servicePrincipalName").String(), app.Get("appId").String())
+	if name != "" {
+		return change.Actor{ID: first(app.Get("servicePrincipalId").String(), app.Get("appId").String(), name), Name: name, Type: "service"}
+	}
+	return change.Actor{}
+}
+
+// edit is an old and a new value.
+type edit struct {
+	Property string `json:"property"`
+	Old      string `json:"old,omitempty"`
+	New      string `json:"new,omitempty"`
+}
+
+// Limits of the edits that are kept.
+const (
+	maxEdits = 40
+	maxValue = 1000
+)
+
+// editsOf reads what an entry changed. Values are JSON inside text: "\"on\"".
+func editsOf(targets gjson.Result) []edit {
+	var edits []edit
+	targets.ForEach(func(_, target gjson.Result) bool {
+		target.Get("modifiedProperties").ForEach(func(_, p gjson.Result) bool {
+			name := p.Get("displayName").String()
+			if name != "" && !redact.Secret(name) {
+				if ed := (edit{name, value(p.Get("oldValue")), value(p.Get("newValue"))}); ed.Old != ed.New {
+					edits = append(edits, ed)
+				}
+			}
+			return len(edits) < maxEdits
+		})
+		return len(edits) < maxEdits
+	})
+	return edits
+}
+
+// value opens a value as far as it is a single one.
+func value(v gjson.Result) string {
+	s := v.String()
+	if gjson.Valid(s) {
+		inner := gjson.Parse(s)
+		if items := inner.Array(); inner.IsArray() && len(items) == 1 {
+			inner = items[0]
+		}
+		switch {
+		case inner.IsObject(), inner.IsArray():
+			s = string(redact.JSON(inner))
+		default:
+			s = inner.String()
+		}
+	}
+	return s[:min(len(s), maxValue)]
+}
+
+// describe says the edits in a line each.
+func describe(edits []edit) string {
+	var b strings.Builder
+	for _, ed := range edits {
+		if strings.HasPrefix(ed.Property, "Included Updated Properties") || strings.HasPrefix(ed.Property, "TargetId") {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(ed.Property + ": " + first(ed.Old, "nothing") + " -> " + first(ed.New, "nothing"))
+	}
+	return b.String()
+}
+
+// newValue is what a property was set to, or what it was when it was removed.
+func newValue(edits []edit, property string) string {
+	for _, ed := range edits {
+		if ed.Property == property {
+			return first(ed.New, ed.Old)
+		}
+	}
+	return ""
+}
+
+// directorySummary says who did what: "eve@example.com: Add member to role bob@example.com, role Global Administrator".
+func directorySummary(c *change.Change, operation string, edits []edit) string {
+	who := first(c.ChangedBy, "Somebody")
+	op := strings.ToLower(operation)
+	role, group := newValue(edits, "Role.DisplayName"), newValue(edits, "Group.DisplayName")
+	to := ""
+	switch {
+	case role != "":
+		to = "role " + role
+	case group != "":
+		to = "group " + group
+	}
+	switch {
+	case to != "" && strings.HasPrefix(op, "add"):
+		return who + " added " + c.Resource.Name + " to " + to
+	case to != "" && strings.HasPrefix(op, "remove"):
+		return who + " removed " + c.Resource.Name + " from " + to
+	}
+	s := who + ": " + operation
+	if c.Resource.Name != "" {
+		s += " " + c.Resource.Name
+	}
+	if one := describe(edits); one != "" && !strings.Contains(one, "\n") && len(one) < 100 {
+		s += " (" + one + ")"
+	}
+	return s
+}
+
+// directoryProperties keeps the rest; what was modified is among the changes.
+func directoryProperties(p gjson.Result) json.RawMessage {
+	var m normalizers.Meta
+	for _, name := range []string{"id", "category", "result", "resultReason", "activityDisplayName", "operationType", "loggedByService", "identityType"} {
+		m.Set(name, p.Get(name).String())
+	}
+	m.Set("initiatedBy", redact.JSON(p.Get("initiatedBy")))
+	var targets []string
+	p.Get("targetResources").ForEach(func(_, t gjson.Result) bool {
+		targets = append(targets, strings.TrimSpace(t.Get("type").String()+" "+first(t.Get("userPrincipalName").String(), t.Get("displayName").String(), t.Get("id").String())))
+		return len(targets) < maxEdits
+	})
+	m.Set("targetResources", targets)
+	return m.JSON()
 }

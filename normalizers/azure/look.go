@@ -12,7 +12,7 @@ import (
 
 // body is what was asked for, where the record has it.
 func (e *event) body() string {
-	return object(first2(e.properties, "requestbody", "requestBody")).Raw
+	return object(member(e.properties, "requestbody", "requestBody")).Raw
 }
 
 // setting returns a look that takes a type when the request sets a member. A
@@ -44,19 +44,10 @@ func deleted(e *event) (change.Type, string) {
 
 func asRoot(*event) (change.Type, string) { return "", normalizers.HintRootActor }
 
-// strongRoles are the built-in roles that can do everything, or give it away:
-// Owner, Contributor, User Access Administrator.
-// https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
-var strongRoles = []string{
-	"8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "b24988ac-6180-42a0-ab88-20f7382dd24c", "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
-}
-
+// strongRole marks the assignment of a role that can do nearly everything.
 func strongRole(e *event) (change.Type, string) {
-	body := strings.ToLower(e.body())
-	for _, id := range strongRoles {
-		if strings.Contains(body, id) {
-			return "", privilege
-		}
+	if e.assigned().strong && !strings.HasSuffix(strings.ToLower(e.operation), "/delete") {
+		return "", privilege
 	}
 	return "", ""
 }

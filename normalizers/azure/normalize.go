@@ -23,7 +23,7 @@ func New() Normalizer { return Normalizer{} }
 func (Normalizer) Provider() string { return "azure" }
 
 // Version counts the changes of what this normalizer makes of the same record.
-func (Normalizer) Version() int { return 1 }
+func (Normalizer) Version() int { return 2 }
 
 // Normalize makes at most one change of a record.
 func (Normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {

@@ -78,7 +78,7 @@ func activityLog(v gjson.Result) *event {
 			e.caller = v.String()
 		case "identity":
 			identity := object(v)
-			e.claims = object(identity.Get("claims"))
+			e.claims = object(member(identity, "claims", "claim")) // Key Vault has the latter
 			e.authorization = object(identity.Get("authorization"))
 		case "claims":
 			e.claims = object(v)
@@ -213,4 +213,14 @@ func first(values ...string) string {
 		}
 	}
 	return ""
+}
+
+// member returns the first member that is there.
+func member(v gjson.Result, paths ...string) gjson.Result {
+	for _, p := range paths {
+		if r := v.Get(p); r.Exists() {
+			return r
+		}
+	}
+	return gjson.Result{}
 }
