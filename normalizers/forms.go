@@ -246,6 +246,10 @@ var alerting = []form{
 		return m.hasOne("date_happened", "alert_type", "aggregation_key", "source_type_name")
 	}, "date_happened, alert_type, aggregation_key or source_type_name", nil},
 	{shape{"sentry", "sentry", ""}, []string{"action", "data", "installation"}, func(m members) bool { return m.at("installation", "uuid").Exists() }, "installation.uuid", nil},
+	{shape{"sentry", "sentry-release", ""}, []string{"version", "projects"}, func(m members) bool {
+		return m.array("projects") && m.hasOne("refs", "ref", "commits", "dateReleased", "dateCreated")
+	}, "refs, commits or dateReleased", nil},
+	{shape{"sentry", "sentry-deploy", ""}, []string{"environment", "dateFinished"}, nil, "", nil},
 	{shape{"sentry", "sentry-alert", ""}, []string{"project_slug", "event", "culprit"}, nil, "", nil},
 	{shape{"statuspage", "statuspage", ""}, []string{"page"}, func(m members) bool {
 		return m.at("page", "id").Exists() && (m.object("incident") || m.object("component_update"))

@@ -5,7 +5,6 @@
 package generic
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"github.com/tidwall/gjson"
 
 	"whatchanged/normalizers"
-	"whatchanged/normalizers/redact"
 	"whatchanged/pkg/change"
 )
 
@@ -27,7 +25,7 @@ func New() Normalizer { return Normalizer{} }
 func (Normalizer) Provider() string { return normalizers.Generic }
 
 // Version counts the changes of what this normalizer makes of the same record.
-func (Normalizer) Version() int { return 1 }
+func (Normalizer) Version() int { return 2 }
 
 // Normalize makes one change of a record, or of a list of objects one each.
 func (Normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
@@ -43,8 +41,17 @@ func (Normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
 		return normalizers.Result{}, fmt.Errorf("%w: more than %d records in a list", change.ErrMalformed, normalizers.MaxRecords)
 	}
 	res := normalizers.Result{Drafts: make([]normalizers.Draft, 0, len(items))}
+	ignored := ""
 	for _, item := range items {
-		res.Drafts = append(res.Drafts, draft(item, r))
+		d, why := draft(item, &r)
+		if why != "" {
+			ignored = why
+			continue
+		}
+		res.Drafts = append(res.Drafts, d)
+	}
+	if len(res.Drafts) == 0 {
+		return normalizers.Ignore(ignored), nil
 	}
 	return res, nil
 }
@@ -67,11 +74,12 @@ func objectsOf(v gjson.Result) []gjson.Result {
 	return items
 }
 
-func draft(v gjson.Result, r normalizers.Record) normalizers.Draft {
+// draft makes a change of one object, or says why it is none.
+func draft(v gjson.Result, r *normalizers.Record) (d normalizers.Draft, ignored string) {
 	if !v.IsObject() {
-		return normalizers.Draft{Change: fromValue(v, r)}
+		return normalizers.Draft{Change: fromValue(v, r)}, ""
 	}
-	who := providers[r.Provider]
+	who := providerOf(r)
 	p := newPayload(v)
 	c := change.Change{
 		Action:        orElse(p.find(who.action, ""), r.Event),
@@ -118,7 +126,6 @@ func draft(v gjson.Result, r normalizers.Record) normalizers.Draft {
 		c.Status = statusOf(lastWord(c.Action))
 	}
 	c.Type = typeOf(who, p, c.Action, headline)
-	c.RiskHints = hints(&c)
 	if risk := change.Risk(strings.ToLower(p.find(who.risk, usual.risk))); slices.Contains(change.Risks(), risk) {
 		c.Risk = risk
 	}
@@ -129,13 +136,22 @@ func draft(v gjson.Result, r normalizers.Record) normalizers.Draft {
 	if ok {
 		c.OccurredAt = change.At(t)
 	}
-	c.Summary = summary(&c, r, headline)
-	c.Metadata = p.metadata()
-	return normalizers.Draft{Change: c, Key: key(v, who.key)}
+	story := telling{payload: p, record: r, c: &c, headline: headline, key: key(v, who.key)}
+	if who.tell != nil {
+		if ignored := who.tell(&story); ignored != "" {
+			return d, ignored
+		}
+	}
+	c.RiskHints = normalizers.AddHints(c.RiskHints, hints(&c)...)
+	if c.Summary == "" {
+		c.Summary = summary(&c, r, story.headline, who.titled || who.unknown())
+	}
+	c.Metadata = story.metadata()
+	return normalizers.Draft{Change: c, Key: story.key}, ""
 }
 
 // fromValue makes a change of JSON that is no object.
-func fromValue(v gjson.Result, r normalizers.Record) change.Change {
+func fromValue(v gjson.Result, r *normalizers.Record) change.Change {
 	c := change.Change{Type: change.Other, Action: r.Event}
 	switch {
 	case v.Type == gjson.String && strings.TrimSpace(v.Str) != "":
@@ -157,41 +173,12 @@ func fromValue(v gjson.Result, r normalizers.Record) change.Change {
 	return c
 }
 
-// key joins what makes a record unique; empty where the provider has nothing,
-// or this record lacks it: then the delivery makes it unique.
-func key(v gjson.Result, paths string) string {
-	var b strings.Builder
-	for path := range strings.FieldsSeq(paths) {
-		s := text(v.Get(path))
-		if s == "" {
-			return ""
-		}
-		fmt.Fprintf(&b, "%d:%s|", len(s), s)
-	}
-	return b.String()
-}
-
-// metadata keeps all that has no field of its own.
-func (p *payload) metadata() json.RawMessage {
-	var m normalizers.Meta
-	seen := 0
-	p.json.ForEach(func(key, v gjson.Result) bool {
-		if !slices.Contains(p.used, key.Str) && !redact.Secret(key.Str) {
-			m.Set(key.Str, redact.JSON(v))
-			seen++
-		}
-		return seen < 500
-	})
-	return m.JSON()
-}
-
-// summary is the headline; for the providers whose headline is only a title,
-// with who and what before it.
-func summary(c *change.Change, r normalizers.Record, headline string) string {
+// summary is the headline where that says it all, and else who did what to
+// what, and where.
+func summary(c *change.Change, r *normalizers.Record, headline string, titled bool) string {
 	headline = normalizers.FirstLine(headline)
-	_, known := providers[r.Provider]
 	headline = strings.TrimPrefix(strings.TrimPrefix(headline, "refs/heads/"), "refs/tags/")
-	if headline != "" && !known {
+	if headline != "" && titled {
 		return headline
 	}
 	parts := make([]string, 0, 4)

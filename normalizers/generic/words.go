@@ -29,7 +29,7 @@ var actions = []kind{
 
 // typeOf finds the type: what the record says itself if it is one of ours,
 // else what its provider's actions mean, else what the words suggest.
-func typeOf(who provider, p *payload, action, headline string) change.Type {
+func typeOf(who *provider, p *payload, action, headline string) change.Type {
 	said := change.Type(strings.ToLower(p.find(who.typ, usual.typ)))
 	if slices.Contains(change.Types(), said) {
 		return said
@@ -69,6 +69,7 @@ var statuses = map[string]change.Status{
 	"failure": change.Failed, "failed": change.Failed, "fail": change.Failed, "error": change.Failed, "errored": change.Failed,
 	"rejected": change.Failed, "broken": change.Failed, "timeout": change.Failed, "timed_out": change.Failed,
 	"cancelled": change.Cancelled, "canceled": change.Cancelled, "aborted": change.Cancelled, "stopped": change.Cancelled, "declined": change.Cancelled,
+	"cancel": change.Cancelled, "force_canceled": change.Cancelled, "terminal": change.Failed, "failing": change.Failed, "unstable": change.Failed,
 	"skipped": change.Cancelled, "discarded": change.Cancelled, "abandoned": change.Cancelled,
 }
 
