@@ -2,6 +2,7 @@ package azure
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -80,7 +81,7 @@ func fromDirectory(v gjson.Result) normalizers.Result {
 	edits := editsOf(p.Get("targetResources"))
 	c.Summary = directorySummary(&c, e.operation, edits)
 	c.Description = describe(edits)
-	if strings.Contains(op, "conditional access policy") && (strings.HasPrefix(op, "delete") || strings.Contains(c.Description, `"state":"disabled"`) || strings.HasSuffix(c.Description, "disabled")) {
+	if strings.Contains(op, "conditional access policy") && (strings.HasPrefix(op, "delete") || switchedOff(edits)) {
 		c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintNoMFA)
 	}
 	if t, ok := normalizers.ParseTime(first(e.time, p.Get("activityDateTime").String())); ok {
@@ -131,9 +132,7 @@ func editsOf(targets gjson.Result) []edit {
 		target.Get("modifiedProperties").ForEach(func(_, p gjson.Result) bool {
 			name := p.Get("displayName").String()
 			if name != "" && !redact.Secret(name) {
-				if ed := (edit{name, value(p.Get("oldValue")), value(p.Get("newValue"))}); ed.Old != ed.New {
-					edits = append(edits, ed)
-				}
+				edits = append(edits, compare(name, p.Get("oldValue").String(), p.Get("newValue").String())...)
 			}
 			return len(edits) < maxEdits
 		})
@@ -142,23 +141,56 @@ func editsOf(targets gjson.Result) []edit {
 	return edits
 }
 
-// value opens a value as far as it is a single one.
-func value(v gjson.Result) string {
+// compare returns how two values differ; of two objects, member by member.
+func compare(name, before, after string) []edit {
+	a, b := opened(before), opened(after)
+	if !a.IsObject() || !b.IsObject() {
+		if ed := (edit{name, plain(a), plain(b)}); ed.Old != ed.New {
+			return []edit{ed}
+		}
+		return nil
+	}
+	var edits []edit
+	b.ForEach(func(key, v gjson.Result) bool {
+		if was := a.Get(gjson.Escape(key.Str)); was.Raw != v.Raw && !redact.Secret(key.Str) && !strings.HasPrefix(key.Str, "modified") {
+			edits = append(edits, edit{name + "." + key.Str, plain(was), plain(v)})
+		}
+		return len(edits) < maxEdits
+	})
+	return edits
+}
+
+// opened reads a value that is JSON inside text, and the only item of a list.
+func opened(s string) gjson.Result {
+	if !gjson.Valid(s) {
+		return gjson.Result{Type: gjson.String, Str: s}
+	}
+	v := gjson.Parse(s)
+	if v.IsArray() {
+		if items := v.Array(); len(items) == 1 {
+			return items[0]
+		}
+	}
+	return v
+}
+
+// plain is a value as text, less what may be secret.
+func plain(v gjson.Result) string {
 	s := v.String()
-	if gjson.Valid(s) {
-		inner := gjson.Parse(s)
-		if items := inner.Array(); inner.IsArray() && len(items) == 1 {
-			inner = items[0]
-		}
-		switch {
-		case inner.IsObject(), inner.IsArray():
-			s = string(redact.JSON(inner))
-		default:
-			s = inner.String()
-		}
+	if v.IsObject() || v.IsArray() {
+		s = string(redact.JSON(v))
 	}
 	return s[:min(len(s), maxValue)]
 }
+
+// switchedOff reports whether a policy was disabled.
+func switchedOff(edits []edit) bool {
+	return slices.ContainsFunc(edits, func(ed edit) bool {
+		return strings.EqualFold(lastWord(ed.Property), "state") && ed.Old != "" && ed.New == "disabled"
+	})
+}
+
+func lastWord(property string) string { return property[strings.LastIndexByte(property, '.')+1:] }
 
 // describe says the edits in a line each.
 func describe(edits []edit) string {

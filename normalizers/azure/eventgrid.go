@@ -239,7 +239,7 @@ func (g *gridEvent) image(c *change.Change) {
 	if strings.HasSuffix(g.kind, "Deleted") {
 		done = "deleted "
 	}
-	c.Summary = sentence(strings.TrimSpace(c.ChangedBy + " " + done + what + name))
+	c.Summary = first(c.ChangedBy, "Somebody") + " " + done + what + name
 	if done == "deleted " {
 		c.Summary += " from registry " + registry
 	} else {

@@ -80,20 +80,50 @@ func silenced(e *event) (change.Type, string) {
 	return "", ""
 }
 
-// dangers are signs in the request, whatever the operation.
+// sign is what makes a request risky, whatever else it asks for.
+type sign struct {
+	operation string // part of the operation's name, in lower case
+	body      string // part of the request, without spaces
+	hint      string
+	says      string // for the page
+}
+
+var signs = []sign{
+	{"", `"allowBlobPublicAccess":true`, public, "blobs may be public"},
+	{"/containers/", `"publicAccess":"Blob"`, public, "a container anybody can read"},
+	{"/containers/", `"publicAccess":"Container"`, public, "a container anybody can read"},
+	{"", `"defaultAction":"Allow"`, public, "the resource's firewall lets everybody in"},
+	{"firewallrules", `"0.0.0.0"`, public, "a firewall rule for all addresses"},
+	{"networksecuritygroups", `"sourceAddressPrefix":"*"`, public, "an NSG rule that allows any source"},
+	{"networksecuritygroups", `"sourceAddressPrefix":"Internet"`, public, "an NSG rule that allows any source"},
+	{"networksecuritygroups", `"sourceAddressPrefix":"0.0.0.0/0"`, public, "an NSG rule that allows any source"},
+	{"", `"supportsHttpsTrafficOnly":false`, normalizers.HintEncryptionDisabled, "plain HTTP is let in"},
+	{"", `"httpsOnly":false`, normalizers.HintEncryptionDisabled, "plain HTTP is let in"},
+	{"", `"minimumTlsVersion":"TLS1_0"`, normalizers.HintEncryptionDisabled, "TLS 1.0 is let in"},
+	{"transparentdataencryption", `"Disabled"`, normalizers.HintEncryptionDisabled, "a database without encryption at rest"},
+	{"blobservices", `"isVersioningEnabled":false`, noProtect, "no versions of blobs"},
+	{"blobservices", `"deleteRetentionPolicy":{"enabled":false`, noProtect, "no soft delete"},
+	{"keyvault", `"enableSoftDelete":false`, noProtect, "no soft delete"},
+	{"keyvault", `"enablePurgeProtection":false`, noProtect, "no protection against purging"},
+	{"auditingsettings", `"state":"Disabled"`, noAudit, "auditing of a database is off"},
+}
+
+// dangers are the hints of all signs in the request.
 func (e *event) dangers() []string {
 	body := strings.ReplaceAll(e.body(), " ", "")
 	if body == "" {
 		return nil
 	}
+	var hints []string
 	op := strings.ToLower(e.operation)
-	open := strings.Contains(body, `"allowBlobPublicAccess":true`) ||
-		(strings.Contains(op, "firewallrules") && strings.Contains(body, `"0.0.0.0"`)) ||
-		(strings.Contains(op, "networksecuritygroups") && strings.Contains(body, `"Allow"`) &&
-			(strings.Contains(body, `"sourceAddressPrefix":"*"`) || strings.Contains(body, `"sourceAddressPrefix":"Internet"`) ||
-				strings.Contains(body, `"sourceAddressPrefix":"0.0.0.0/0"`)))
-	if open {
-		return []string{public}
+	for i := range signs {
+		s := &signs[i]
+		if s.operation == "networksecuritygroups" && !strings.Contains(body, `"access":"Allow"`) {
+			continue
+		}
+		if strings.Contains(op, s.operation) && strings.Contains(body, s.body) {
+			hints = normalizers.AddHints(hints, s.hint)
+		}
 	}
-	return nil
+	return hints
 }

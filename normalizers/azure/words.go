@@ -59,6 +59,14 @@ var nouns = map[string]string{
 	"insights/diagnosticsettings":                     "diagnostic setting",
 }
 
+// lastNouns is the same by the last word alone, for types that stand under many.
+var lastNouns = map[string]string{
+	"rolebindings": "role binding", "clusterrolebindings": "cluster role binding", "clusterroles": "cluster role",
+	"authorizationrules": "authorization rule", "federatedidentitycredentials": "federated credential",
+	"privateendpointconnections": "private endpoint connection", "hostruntime": "host runtime of app", "virtualnetworkrules": "VNet rule",
+	"dnszones": "DNS zone", "sslcertificates": "TLS certificate",
+}
+
 // verb is how people say an action, when it is done and when it is to be done.
 type verb struct{ past, infinitive string }
 
@@ -124,7 +132,7 @@ func (e *event) summary(actor, resource, name string) string {
 		s, cancelled = actor+" tried to "+v.infinitive, true
 	}
 	s += " " + object
-	if e.resourceGroup != "" && !strings.Contains(object, calm(e.resourceGroup)) {
+	if e.resourceGroup != "" && !strings.HasSuffix(object, " "+calm(e.resourceGroup)) {
 		s += " in " + calm(e.resourceGroup)
 	}
 	if e.subscription != "" {
@@ -180,6 +188,9 @@ func noun(lower, written string) string {
 		return n
 	}
 	last := lastSegment(lower)
+	if n, ok := lastNouns[last]; ok {
+		return n
+	}
 	if w := lastSegment(written); strings.EqualFold(w, last) && strings.ToUpper(w) != w {
 		last = w
 	}
