@@ -30,7 +30,7 @@ type BatchLimit struct {
 func (b *Bus) ConsumeDeliveryBatches(ctx context.Context, durable, lane string, lim BatchLimit, h func(context.Context, []*DeliveryFrame) error) error {
 	return consumeBatches(ctx, b, batches[*DeliveryFrame]{
 		stream: Deliveries, durable: durable, lane: lane, limit: lim, handle: h,
-		open:    b.codec.openDeliveries,
+		open:    openDeliveries,
 		records: func(f *DeliveryFrame) int { return len(f.Deliveries) },
 		ref:     (*DeliveryFrame).ref,
 	})
@@ -41,7 +41,7 @@ func (b *Bus) ConsumeChangeBatches(ctx context.Context, durable string, lim Batc
 	return consumeBatches(ctx, b, batches[[]*ChangeFrame]{
 		stream: Changes, durable: durable, limit: lim,
 		handle: func(ctx context.Context, packs [][]*ChangeFrame) error { return h(ctx, slices.Concat(packs...)) },
-		open:   func(_ nats.Header, data []byte) ([]*ChangeFrame, error) { return b.codec.openChanges(data) },
+		open:   func(_ nats.Header, data []byte) ([]*ChangeFrame, error) { return openChanges(data) },
 		records: func(frames []*ChangeFrame) (n int) {
 			for _, f := range frames {
 				n += f.records()

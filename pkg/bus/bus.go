@@ -45,7 +45,6 @@ type Bus struct {
 	cfg      Config
 	log      *slog.Logger
 	metrics  *metrics
-	codec    *codec
 	embedded *embedded // nil with servers elsewhere
 	nc       *nats.Conn
 	js       jetstream.JetStream
@@ -76,11 +75,7 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.R
 	if err != nil {
 		return nil, err
 	}
-	codec, err := newCodec()
-	if err != nil {
-		return nil, err
-	}
-	b := &Bus{cfg: cfg.filled(), log: log, metrics: m, codec: codec, kv: map[string]jetstream.KeyValue{}}
+	b := &Bus{cfg: cfg.filled(), log: log, metrics: m, kv: map[string]jetstream.KeyValue{}}
 	b.reserve.Store(cfg.DiskReserve)
 	if err := b.open(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -169,7 +164,6 @@ func (b *Bus) Close() error {
 	if b.nc != nil {
 		b.nc.Close()
 	}
-	b.codec.close()
 	if b.embedded == nil {
 		return nil
 	}

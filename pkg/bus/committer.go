@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/nats-io/nats.go"
 
 	"whatchanged/pkg/change"
@@ -59,7 +58,6 @@ type Committer struct {
 	number uint64 // of the newest frame in the chain
 	prev   [32]byte
 	old    FrameRef
-	enc    *zstd.Encoder
 	raw    []byte
 	sealed []byte
 	inbox  string
@@ -174,13 +172,6 @@ func (c *Committer) recycle(e *entry) {
 // still waiting, and returns when the last frame's fate is known. An error
 // means that it could not be known in time.
 func (c *Committer) Run(ctx context.Context) error {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
-	if err != nil {
-		return fmt.Errorf("make the compressor: %w", err)
-	}
-	defer enc.Close()
-	c.enc = enc
 	defer c.close()
 	sub, err := c.bus.nc.ChanSubscribe(c.inbox+".*", c.acks)
 	if err != nil {
@@ -260,7 +251,7 @@ func (c *Committer) commit(ctx context.Context, batch []*entry) error {
 	for _, e := range batch {
 		c.raw = appendFrameDelivery(c.raw, e.encoded)
 	}
-	c.sealed = c.bus.codec.sealWith(c.enc, c.sealed[:0], c.raw)
+	c.sealed = seal(c.sealed[:0], c.raw)
 	frame.Hash = sha256.Sum256(c.sealed)
 	msg := &nats.Msg{
 		Subject: c.subject,

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -49,22 +48,16 @@ var (
 	ErrUnreadable    = errUnreadable
 )
 
-// Codec seals and opens messages.
-type Codec = codec
-
-// NewCodec returns a codec.
-var NewCodec = newCodec
-
 // Seal packs a message.
-func (c *codec) Seal(raw []byte) []byte { return c.seal(nil, raw) }
+func Seal(raw []byte) []byte { return seal(nil, raw) }
 
-// Open unpacks a message.
-func (c *codec) Open(msg []byte) ([]byte, error) { return c.open(msg) }
+// Unseal unpacks a message.
+var Unseal = unseal
 
 // Envelope puts any bytes where the compressed message belongs, checksum and all.
-func (c *codec) Envelope(body []byte) []byte {
+func Envelope(body []byte) []byte {
 	b := append(magic[:], 0, 0, 0, 0)
-	binary.BigEndian.PutUint32(b[len(magic):], crc32.Checksum(body, c.crc))
+	binary.BigEndian.PutUint32(b[len(magic):], checksum(body))
 	return append(b, body...)
 }
 

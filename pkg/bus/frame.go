@@ -7,11 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/s2"
 	"github.com/nats-io/nats.go"
 
 	"whatchanged/pkg/change"
@@ -56,7 +57,7 @@ type ChangeFrame struct {
 var errUnreadable = errors.New("frame unreadable")
 
 const (
-	frameVersion = 1
+	frameVersion = 2
 	frameTarget  = 4 << 20 // bytes before compression; a larger delivery is a frame of its own
 	frameRecords = 1000
 	frameMargin  = 64 << 10 // that a message stays below max_payload, for headers
@@ -71,7 +72,8 @@ const (
 )
 
 // A message is these four bytes, the CRC-32C of all that follows, and the
-// compressed protobuf message of frame.proto. A frame's hash is the SHA-256 of
+// compressed protobuf message of frame.proto (S2, which is Snappy and more: three
+// times as fast as zstd at its fastest, for half as many bytes again). A frame's hash is the SHA-256 of
 // the whole message as it lies on the stream.
 var magic = [4]byte{'w', 'c', 'f', frameVersion}
 
@@ -87,54 +89,33 @@ const (
 	headerCount = "Wc-Deliveries"
 )
 
-// codec compresses and checks frames. It is safe for concurrent use.
-type codec struct {
-	enc *zstd.Encoder
-	dec *zstd.Decoder
-	crc *crc32.Table
-}
-
-func newCodec() (*codec, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderConcurrency(2), zstd.WithEncoderCRC(false))
-	if err != nil {
-		return nil, fmt.Errorf("make the compressor: %w", err)
-	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxDecoded))
-	if err != nil {
-		return nil, fmt.Errorf("make the decompressor: %w", err)
-	}
-	return &codec{enc: enc, dec: dec, crc: crc32.MakeTable(crc32.Castagnoli)}, nil
-}
-
-func (c *codec) close() {
-	c.enc.Close()
-	c.dec.Close()
-}
-
 // seal appends the message that carries raw to dst.
-func (c *codec) seal(dst, raw []byte) []byte { return c.sealWith(c.enc, dst, raw) }
-
-func (c *codec) sealWith(enc *zstd.Encoder, dst, raw []byte) []byte {
+func seal(dst, raw []byte) []byte {
 	start := len(dst)
 	dst = append(dst, magic[:]...)
 	dst = append(dst, 0, 0, 0, 0)
-	dst = enc.EncodeAll(raw, dst)
-	sum := crc32.Checksum(dst[start+envelope:], c.crc)
-	binary.BigEndian.PutUint32(dst[start+len(magic):], sum)
+	dst = slices.Grow(dst, s2.MaxEncodedLen(len(raw)))
+	packed := s2.Encode(dst[len(dst):cap(dst)], raw)
+	dst = dst[:len(dst)+len(packed)]
+	binary.BigEndian.PutUint32(dst[start+len(magic):], checksum(packed))
 	return dst
 }
 
-// open returns what seal was given, in memory of its own.
-func (c *codec) open(msg []byte) ([]byte, error) {
+func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+
+// unseal returns what seal was given, in memory of its own.
+func unseal(msg []byte) ([]byte, error) {
 	if len(msg) < envelope || [4]byte(msg) != magic {
 		return nil, fmt.Errorf("%w: it does not begin like a frame", errUnreadable)
 	}
-	body := msg[envelope:]
-	if crc32.Checksum(body, c.crc) != binary.BigEndian.Uint32(msg[len(magic):]) {
+	packed := msg[envelope:]
+	if checksum(packed) != binary.BigEndian.Uint32(msg[len(magic):]) {
 		return nil, fmt.Errorf("%w: wrong checksum", errUnreadable)
 	}
-	raw, err := c.dec.DecodeAll(body, nil)
+	if n, err := s2.DecodedLen(packed); err == nil && n > maxDecoded {
+		return nil, fmt.Errorf("%w: %d bytes once decompressed, at most %d", errUnreadable, n, maxDecoded)
+	}
+	raw, err := s2.Decode(nil, packed)
 	if err != nil {
 		return nil, fmt.Errorf("%w: decompress: %w", errUnreadable, err)
 	}
@@ -143,8 +124,8 @@ func (c *codec) open(msg []byte) ([]byte, error) {
 
 // openDeliveries reads a message of DELIVERIES and checks that it is what its
 // headers say.
-func (c *codec) openDeliveries(h nats.Header, msg []byte) (*DeliveryFrame, error) {
-	raw, err := c.open(msg)
+func openDeliveries(h nats.Header, msg []byte) (*DeliveryFrame, error) {
+	raw, err := unseal(msg)
 	if err != nil {
 		return nil, err
 	}
@@ -165,8 +146,8 @@ func (c *codec) openDeliveries(h nats.Header, msg []byte) (*DeliveryFrame, error
 }
 
 // openChanges reads a message of CHANGES.
-func (c *codec) openChanges(msg []byte) ([]*ChangeFrame, error) {
-	raw, err := c.open(msg)
+func openChanges(msg []byte) ([]*ChangeFrame, error) {
+	raw, err := unseal(msg)
 	if err != nil {
 		return nil, err
 	}

@@ -123,7 +123,7 @@ func (p *pack) add(head *ChangeFrame, results []byte) {
 
 // publishPack publishes what is in p and empties it.
 func (b *Bus) publishPack(ctx context.Context, p *pack) error {
-	data := b.codec.seal(nil, p.raw)
+	data := seal(nil, p.raw)
 	name := p.first.name() + ".." + p.last.name()
 	if len(data) > b.maxFrame {
 		return fmt.Errorf("%w: change frames %s have %d bytes, at most %d", change.ErrMalformed, name, len(data), b.maxFrame)

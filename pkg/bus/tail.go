@@ -33,7 +33,7 @@ func (b *Bus) Tail(ctx context.Context, h func(*ChangeFrame) error) error {
 		case err != nil:
 			return fmt.Errorf("tail changes: %w", err)
 		}
-		frames, err := b.codec.openChanges(m.Data())
+		frames, err := openChanges(m.Data())
 		if err != nil {
 			continue // a dead letter by the writer's consumer
 		}

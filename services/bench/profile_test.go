@@ -43,7 +43,7 @@ type sampled struct {
 
 func TestProfile_GroupsByStageThenByPackage(t *testing.T) {
 	got, err := readProfile(profileOf(t, []sampled{
-		{"committer", []string{"runtime.memmove", "github.com/klauspost/compress/zstd.(*Encoder).EncodeAll", "whatchanged/pkg/bus.(*Committer).Run"}},
+		{"committer", []string{"runtime.memmove", "github.com/klauspost/compress/s2.Encode", "whatchanged/pkg/bus.(*Committer).Run"}},
 		{"committer", []string{"syscall.Syscall", "whatchanged/pkg/bus.(*Committer).Run"}},
 		{"", []string{"internal/runtime/syscall.Syscall6", "net.(*conn).Write", "net/http.(*conn).serve"}},
 		{"", []string{"runtime.scanobject", "runtime.gcBgMarkWorker.func2", "runtime.gcBgMarkWorker"}},
@@ -63,7 +63,7 @@ func TestProfile_GroupsByStageThenByPackage(t *testing.T) {
 		t.Errorf("stages (-want +got)\n%s", diff)
 	}
 	packages := map[string]time.Duration{
-		"github.com/klauspost/compress/zstd": time.Millisecond, "whatchanged/pkg/bus": time.Millisecond, "net/http": time.Millisecond,
+		"github.com/klauspost/compress/s2": time.Millisecond, "whatchanged/pkg/bus": time.Millisecond, "net/http": time.Millisecond,
 		"runtime (garbage collection)": time.Millisecond, "runtime (scheduler)": time.Millisecond, "runtime": time.Millisecond,
 		"whatchanged/services/writer": time.Millisecond, "github.com/nats-io/nats.go": time.Millisecond,
 	}
