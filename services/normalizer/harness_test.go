@@ -35,6 +35,7 @@ type pipeline struct {
 	store     *store.Store
 	committer *bus.Committer
 	settings  normalizers.Settings
+	fetches   bool
 }
 
 func start(t *testing.T) *pipeline {
@@ -56,6 +57,7 @@ func (p *pipeline) service(known normalizer.Known) *normalizer.Service {
 	n, err := normalizer.New(change.Fresh, normalizer.Deps{
 		Bus: p.bus, Known: known, Normalizers: all.Set(), Log: bustest.Log(p.t), Metrics: prometheus.NewRegistry(),
 		Settings: func(string, string) normalizers.Settings { return p.settings },
+		Fetches:  func(string, string) bool { return p.fetches },
 	})
 	if err != nil {
 		p.t.Fatal(err)

@@ -28,11 +28,15 @@ type Known interface {
 // Settings returns what a source and its org's registry add to a delivery.
 type Settings func(org, sourceID string) normalizers.Settings
 
+// Fetches reports whether log files that a source's notices name can be fetched.
+type Fetches func(org, sourceID string) bool
+
 // Deps is what the service needs; all of it is required.
 type Deps struct {
 	Bus         *bus.Bus
 	Known       Known
 	Settings    Settings
+	Fetches     Fetches
 	Normalizers normalizers.Set
 	Log         *slog.Logger
 	Metrics     prometheus.Registerer
@@ -56,7 +60,7 @@ type Service struct {
 
 // New returns the service for a lane of the bus.
 func New(lane string, deps Deps) (*Service, error) {
-	if deps.Bus == nil || deps.Known == nil || deps.Settings == nil || deps.Normalizers == nil || deps.Log == nil || deps.Metrics == nil {
+	if deps.Bus == nil || deps.Known == nil || deps.Settings == nil || deps.Fetches == nil || deps.Normalizers == nil || deps.Log == nil || deps.Metrics == nil {
 		return nil, errors.New("normalizer: a dependency is missing")
 	}
 	if _, ok := deps.Normalizers[normalizers.Generic]; !ok {
@@ -85,7 +89,10 @@ func (s *Service) Handle(ctx context.Context, frames []*bus.DeliveryFrame) error
 	}
 	out := make([]*bus.ChangeFrame, len(frames))
 	for i, f := range frames {
-		results := s.normalize(f, known)
+		results, files := s.normalize(f, known)
+		if err := s.queue(ctx, f, files); err != nil {
+			return err
+		}
 		if err := s.bury(ctx, f, results); err != nil {
 			return err
 		}
@@ -119,8 +126,10 @@ func (s *Service) lookUp(ctx context.Context, frames []*bus.DeliveryFrame) (map[
 	return s.Known.KnownIdentities(ctx, unseen)
 }
 
-func (s *Service) normalize(f *bus.DeliveryFrame, known map[store.Identity]store.Known) []change.Result {
-	results := make([]change.Result, len(f.Deliveries))
+// normalize returns the results of a frame's deliveries, and the log files that
+// they ask to fetch.
+func (s *Service) normalize(f *bus.DeliveryFrame, known map[store.Identity]store.Known) (results []change.Result, files []bus.LogFile) {
+	results = make([]change.Result, len(f.Deliveries))
 	for i := range f.Deliveries {
 		d := &f.Deliveries[i]
 		first, seen := s.first(d, known)
@@ -132,13 +141,14 @@ func (s *Service) normalize(f *bus.DeliveryFrame, known map[store.Identity]store
 			res.Conflict = first.hash != hashOf(res.BodyHash)
 			res.Changes = nil // they are the first one's, and stay so
 		}
+		files = append(files, s.logFiles(d, &res)...)
 		if !seen && d.Identity != "" && res.Outcome != change.Dead {
 			s.memory.put(identity(d), sighting{delivery: d.ID, received: d.ReceivedAt.Time, hash: hashOf(res.BodyHash)})
 		}
 		s.metrics.count(&res)
 		results[i] = res
 	}
-	return results
+	return results, files
 }
 
 // first returns the first delivery with d's identity, and whether that is

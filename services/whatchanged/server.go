@@ -85,9 +85,14 @@ func (s *server) open(ctx context.Context, services []string, whole bool) (err e
 			return err
 		}
 	}
-	if runs(serviceReceiver, serviceAPI) {
+	if runs(serviceReceiver, serviceNormalizer, serviceAPI) {
 		s.fresh = s.bus.NewCommitter(change.Fresh)
 		s.parts.Start("committer", s.fresh.Run)
+	}
+	if runs(serviceNormalizer) {
+		if err := s.addFetcher(); err != nil {
+			return err
+		}
 	}
 	return s.addHTTP(ctx, runs(serviceReceiver), runs(serviceAPI))
 }
@@ -205,7 +210,7 @@ func (s *server) addNormalizers() error {
 // runs on no lane but is handed what to do again.
 func (s *server) newNormalizer(lane string) (*normalizer.Service, error) {
 	return normalizer.New(lane, normalizer.Deps{
-		Bus: s.bus, Known: s.store, Settings: s.settings.of, Normalizers: all.Set(),
+		Bus: s.bus, Known: s.store, Settings: s.settings.of, Fetches: s.fetches, Normalizers: all.Set(),
 		Log: s.log.With("part", "normalizer"), Metrics: s.metrics,
 	})
 }
