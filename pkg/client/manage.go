@@ -67,6 +67,26 @@ func (c *Client) RotateSourceWithin(ctx context.Context, id string, overlap time
 	return out.Data, err
 }
 
+// AddSecret gives the source another secret, beside those that it has. They
+// stay good until they are removed.
+func (c *Client) AddSecret(ctx context.Context, id, secret string) (Source, error) {
+	return object[Source](ctx, c, http.MethodPost, item("sources", id)+"/secrets", NewSecret{Secret: secret})
+}
+
+// AddSecretWithin is AddSecret with a time after which the secrets before it
+// end; zero ends them at once.
+func (c *Client) AddSecretWithin(ctx context.Context, id, secret string, overlap time.Duration) (Source, error) {
+	q := url.Values{"overlap": {overlap.String()}}
+	var out data[Source]
+	_, err := c.do(ctx, call{method: http.MethodPost, path: item("sources", id) + "/secrets", query: q, body: NewSecret{Secret: secret}, out: &out})
+	return out.Data, err
+}
+
+// RemoveSecret ends one of the source's secrets at once.
+func (c *Client) RemoveSecret(ctx context.Context, id, secretID string) error {
+	return c.delete(ctx, item("sources", id)+"/secrets/"+url.PathEscape(secretID))
+}
+
 // DeleteSource removes a source; what it delivered stays.
 func (c *Client) DeleteSource(ctx context.Context, id string) error {
 	return c.delete(ctx, item("sources", id))

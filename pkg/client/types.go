@@ -99,55 +99,6 @@ type ServicePatch struct {
 	Resources    *[]string `json:"resources,omitempty" doc:"Names or ids of resources, or patterns" maxItems:"1000"`
 }
 
-// Source is one configured entry point for webhooks.
-type Source struct {
-	ID                 string      `json:"id" example:"src_3k9x"`
-	Name               string      `json:"name" example:"GitHub, acme"`
-	Provider           string      `json:"provider" doc:"Who speaks here; auto detects it" example:"github"`
-	Auth               string      `json:"auth" doc:"How a request proves who sent it, beside the token" example:"github_hmac"`
-	Secrets            int         `json:"secrets" doc:"How many secrets are set; they are never shown" example:"1"`
-	SecretHeader       string      `json:"secret_header,omitempty" doc:"A header that carries a secret of its own, and is never kept"`
-	DefaultEnvironment string      `json:"default_environment,omitempty"`
-	DefaultServiceID   string      `json:"default_service_id,omitempty"`
-	IgnoreEvents       []string    `json:"ignore_events,omitempty" nullable:"false" example:"[\"github.push\"]"`
-	Disabled           bool        `json:"disabled"`
-	CreatedAt          change.Time `json:"created_at"`
-	RotatedAt          change.Time `json:"rotated_at,omitzero"`
-	OldTokenUntil      change.Time `json:"old_token_until,omitzero" doc:"Until then the token before the last rotation is good too"`
-}
-
-// SourceSecret is a source with its token, shown once: when the token is made.
-type SourceSecret struct {
-	Source
-	Token      string `json:"token" doc:"Shown once"`
-	WebhookURL string `json:"webhook_url" doc:"Where to send deliveries; it holds the token"`
-}
-
-// NewSource is a source to create.
-type NewSource struct {
-	Name               string   `json:"name" minLength:"1" maxLength:"200" example:"GitHub, acme"`
-	Provider           string   `json:"provider,omitempty" doc:"Who speaks here; default auto, which detects it" maxLength:"64" example:"github"`
-	Auth               string   `json:"auth,omitempty" doc:"How a request proves who sent it, beside the token; default none" enum:"none,github_hmac,gitlab_token,gitlab_signing" example:"github_hmac"`
-	Secrets            []string `json:"secrets,omitempty" doc:"Secrets for auth; any of them may match" maxItems:"8" nullable:"false" writeOnly:"true"`
-	SecretHeader       string   `json:"secret_header,omitempty" doc:"A header that carries a secret of its own, and is never kept" maxLength:"100"`
-	DefaultEnvironment string   `json:"default_environment,omitempty" maxLength:"200" example:"production"`
-	DefaultServiceID   string   `json:"default_service_id,omitempty" maxLength:"64"`
-	IgnoreEvents       []string `json:"ignore_events,omitempty" doc:"Kinds of events not to record, such as github.push or github.*" maxItems:"1000" nullable:"false"`
-}
-
-// SourcePatch changes what it names of a source.
-type SourcePatch struct {
-	Name               *string   `json:"name,omitempty" minLength:"1" maxLength:"200"`
-	Provider           *string   `json:"provider,omitempty" maxLength:"64"`
-	Auth               *string   `json:"auth,omitempty" enum:"none,github_hmac,gitlab_token,gitlab_signing"`
-	Secrets            *[]string `json:"secrets,omitempty" doc:"Replaces all secrets" maxItems:"8" writeOnly:"true"`
-	SecretHeader       *string   `json:"secret_header,omitempty" maxLength:"100"`
-	DefaultEnvironment *string   `json:"default_environment,omitempty" maxLength:"200"`
-	DefaultServiceID   *string   `json:"default_service_id,omitempty" maxLength:"64"`
-	IgnoreEvents       *[]string `json:"ignore_events,omitempty" maxItems:"1000"`
-	Disabled           *bool     `json:"disabled,omitempty"`
-}
-
 // Key is an API key without its secret.
 type Key struct {
 	ID        string      `json:"id" example:"key_7m2p"`

@@ -28,7 +28,9 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := s.admin.CreateSource(t.Context(), client.NewSource{Name: "zebra source"})
+	source, err := s.admin.CreateSource(t.Context(), client.NewSource{
+		Name: "zebra source", Auth: "token", Secrets: []string{"zebra-secret"}, DefaultServiceID: service.ID,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +91,9 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	f("GET", "/api/v1/sources/"+source.ID, "", 404)
 	f("PATCH", "/api/v1/sources/"+source.ID, `{"name": "mine"}`, 404)
 	f("POST", "/api/v1/sources/"+source.ID+"/rotate", "", 404)
+	f("POST", "/api/v1/sources/"+source.ID+"/secrets", `{"secret": "mine-from-now-on"}`, 404)
+	f("DELETE", "/api/v1/sources/"+source.ID+"/secrets/"+source.Secrets[0].ID, "", 404)
+	f("POST", "/api/v1/sources", `{"name": "x", "services": [{"match": "*", "service_id": "svc_secret"}]}`, 400)
 	f("DELETE", "/api/v1/sources/"+source.ID, "", 404)
 	f("POST", "/api/v1/sources", `{"name": "x", "default_service_id": "svc_secret"}`, 400)
 	f("DELETE", "/api/v1/keys/"+key.ID, "", 404)
@@ -126,6 +131,7 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 // operation is the document's name of a request: its ids are {id}.
 func operation(method, path string) string {
 	path, _, _ = strings.Cut(path, "?")
+	path = regexp.MustCompile(`/sec_\w+`).ReplaceAllString(path, "/{secret_id}")
 	return method + " " + regexp.MustCompile(`/(svc|chg|dlv|src|key)_\w+`).ReplaceAllString(path, "/{id}")
 }
 

@@ -91,11 +91,11 @@ func TestSources_Story(t *testing.T) {
 
 	name, off := "GitHub, acme", true
 	if patched, err := s.admin.UpdateSource(t.Context(), id, client.SourcePatch{Name: &name, Disabled: &off}); err != nil ||
-		patched.Name != name || !patched.Disabled || patched.Secrets != 1 || patched.Provider != "github" {
+		patched.Name != name || !patched.Disabled || len(patched.Secrets) != 1 || patched.Provider != "github" {
 		t.Errorf("patched %+v %v", patched, err)
 	}
 	on, none := false, "none"
-	if patched, err := s.admin.UpdateSource(t.Context(), id, client.SourcePatch{Disabled: &on, Auth: &none}); err != nil || patched.Secrets != 0 {
+	if patched, err := s.admin.UpdateSource(t.Context(), id, client.SourcePatch{Disabled: &on, Auth: &none}); err != nil || len(patched.Secrets) != 0 {
 		t.Errorf("auth none keeps no secret: %+v %v", patched, err)
 	}
 

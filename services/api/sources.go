@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"whatchanged/pkg/auth"
+	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
@@ -31,11 +32,22 @@ type rotateSourceInput struct {
 	Overlap spanParam `query:"overlap" doc:"How long the old token is good for; default 24h, at most 30d, 0s if it leaked"`
 }
 
+type addSecretInput struct {
+	ID      string    `path:"id" maxLength:"64"`
+	Overlap spanParam `query:"overlap" doc:"How long the secrets before this one stay good, at most 30d; default until they are removed"`
+	Body    client.NewSecret
+}
+
+type removeSecretInput struct {
+	ID       string `path:"id" maxLength:"64"`
+	SecretID string `path:"secret_id" maxLength:"64"`
+}
+
 func (a *API) registerSources() {
 	tags := []string{"sources"}
 	register(a, huma.Operation{
 		OperationID: "list-sources", Method: http.MethodGet, Path: "/api/v1/sources", Tags: tags,
-		Summary: "List sources", Description: "Oldest first, without tokens and secrets.",
+		Summary: "List sources", Description: "Oldest first. Tokens and secrets are never shown.",
 	}, auth.SourcesAdmin, a.listSources)
 	register(a, huma.Operation{
 		OperationID: "create-source", Method: http.MethodPost, Path: "/api/v1/sources", Tags: tags,
@@ -48,12 +60,21 @@ func (a *API) registerSources() {
 	}, auth.SourcesAdmin, a.getSource)
 	register(a, huma.Operation{
 		OperationID: "update-source", Method: http.MethodPatch, Path: "/api/v1/sources/{id}", Tags: tags,
-		Summary: "Change a source", Description: "Changes what the body names.",
+		Summary: "Change a source", Description: "Changes what the body names; lists are replaced.",
 	}, auth.SourcesAdmin, a.updateSource)
 	register(a, huma.Operation{
 		OperationID: "rotate-source", Method: http.MethodPost, Path: "/api/v1/sources/{id}/rotate", Tags: tags,
 		Summary: "Give a source a new token", Description: "The answer is the only place that shows the new token.",
 	}, auth.SourcesAdmin, a.rotateSource)
+	register(a, huma.Operation{
+		OperationID: "add-source-secret", Method: http.MethodPost, Path: "/api/v1/sources/{id}/secrets", Tags: tags,
+		Summary: "Add a secret to a source", Description: "For changing a secret without losing a delivery: add the new one, give it to the sender, and let the old one end.",
+		DefaultStatus: http.StatusCreated,
+	}, auth.SourcesAdmin, a.addSecret)
+	register(a, huma.Operation{
+		OperationID: "remove-source-secret", Method: http.MethodDelete, Path: "/api/v1/sources/{id}/secrets/{secret_id}", Tags: tags,
+		Summary: "Remove one of a source's secrets", Description: "It stops working at once. The last one stays: auth would have nothing to check.",
+	}, auth.SourcesAdmin, a.removeSecret)
 	register(a, huma.Operation{
 		OperationID: "delete-source", Method: http.MethodDelete, Path: "/api/v1/sources/{id}", Tags: tags,
 		Summary: "Delete a source", Description: "Its token stops working; what it delivered stays.",
@@ -85,12 +106,8 @@ func (a *API) source(ctx context.Context, id string) (*registry.Source, error) {
 
 // createSource serves POST /api/v1/sources.
 func (a *API) createSource(ctx context.Context, in *createSourceInput) (*one[client.SourceSecret], error) {
-	b := in.Body
-	s := registry.Source{
-		Org: auth.Org(ctx), Name: b.Name, Provider: b.Provider, Auth: b.Auth, SecretHeader: b.SecretHeader,
-		DefaultEnvironment: b.DefaultEnvironment, DefaultServiceID: b.DefaultServiceID, IgnoreEvents: b.IgnoreEvents,
-	}
-	if err := s.SetSecrets(a.Sealer, secrets(b.Secrets)...); err != nil {
+	s, err := a.newSource(auth.Org(ctx), &in.Body)
+	if err != nil {
 		return nil, err
 	}
 	s, token, err := a.Registry.CreateSource(ctx, s)
@@ -102,26 +119,40 @@ func (a *API) createSource(ctx context.Context, in *createSourceInput) (*one[cli
 
 // updateSource serves PATCH /api/v1/sources/{id}.
 func (a *API) updateSource(ctx context.Context, in *updateSourceInput) (*one[client.Source], error) {
-	if _, err := a.source(ctx, in.ID); err != nil {
-		return nil, err
+	return a.editSource(ctx, in.ID, func(s *registry.Source) error { return a.patchSource(s, &in.Body) })
+}
+
+// addSecret serves POST /api/v1/sources/{id}/secrets.
+func (a *API) addSecret(ctx context.Context, in *addSecretInput) (*one[client.Source], error) {
+	if in.Overlap.d > maxOverlap {
+		return nil, problem.Invalid("overlap", "overlap is at most 30d")
 	}
-	b := in.Body
-	s, err := a.Registry.UpdateSource(ctx, auth.Org(ctx), in.ID, func(s *registry.Source) error {
-		set(&s.Name, b.Name)
-		set(&s.Provider, b.Provider)
-		set(&s.SecretHeader, b.SecretHeader)
-		set(&s.DefaultEnvironment, b.DefaultEnvironment)
-		set(&s.DefaultServiceID, b.DefaultServiceID)
-		set(&s.IgnoreEvents, b.IgnoreEvents)
-		set(&s.Disabled, b.Disabled)
-		if b.Auth != nil && *b.Auth != s.Auth {
-			s.Auth, s.Secrets = *b.Auth, nil // a secret of one kind is none of another
-		}
-		if b.Secrets != nil {
-			return s.SetSecrets(a.Sealer, secrets(*b.Secrets)...)
+	var until change.Time
+	if in.Overlap.set {
+		until = change.At(time.Now().Add(in.Overlap.d))
+	}
+	return a.editSource(ctx, in.ID, func(s *registry.Source) error {
+		return s.AddSecret(a.Sealer, auth.Secret(in.Body.Secret), until)
+	})
+}
+
+// removeSecret serves DELETE /api/v1/sources/{id}/secrets/{secret_id}.
+func (a *API) removeSecret(ctx context.Context, in *removeSecretInput) (*struct{}, error) {
+	_, err := a.editSource(ctx, in.ID, func(s *registry.Source) error {
+		if !s.RemoveSecret(in.SecretID) {
+			return notFound("secret")
 		}
 		return nil
 	})
+	return nil, err
+}
+
+// editSource changes a source of the caller's org.
+func (a *API) editSource(ctx context.Context, id string, edit func(*registry.Source) error) (*one[client.Source], error) {
+	if _, err := a.source(ctx, id); err != nil {
+		return nil, err
+	}
+	s, err := a.Registry.UpdateSource(ctx, auth.Org(ctx), id, edit)
 	if err != nil {
 		return nil, err
 	}
@@ -160,25 +191,5 @@ func (a *API) withToken(s *registry.Source, token string) client.SourceSecret {
 		Source:     sourceForm(s),
 		Token:      token,
 		WebhookURL: strings.TrimRight(a.cfg.PublicURL, "/") + "/api/webhooks/incoming/changes/" + token,
-	}
-}
-
-func secrets(texts []string) []auth.Secret {
-	all := make([]auth.Secret, len(texts))
-	for i, text := range texts {
-		all[i] = auth.Secret(text)
-	}
-	return all
-}
-
-func sourceForm(s *registry.Source) client.Source {
-	provider := s.Provider
-	if provider == "" {
-		provider = "auto"
-	}
-	return client.Source{
-		ID: s.ID, Name: s.Name, Provider: provider, Auth: s.Auth, Secrets: len(s.Secrets), SecretHeader: s.SecretHeader,
-		DefaultEnvironment: s.DefaultEnvironment, DefaultServiceID: s.DefaultServiceID, IgnoreEvents: s.IgnoreEvents,
-		Disabled: s.Disabled, CreatedAt: s.CreatedAt, RotatedAt: s.RotatedAt, OldTokenUntil: s.OldTokenUntil,
 	}
 }

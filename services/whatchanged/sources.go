@@ -88,7 +88,7 @@ func newSourcesList(env *Environment, conn *connection) *cobra.Command {
 				if s.Disabled {
 					note = "disabled"
 				}
-				t.row(s.ID, s.Name, s.Provider, s.Auth, strconv.Itoa(s.Secrets), when(s.CreatedAt), note)
+				t.row(s.ID, s.Name, s.Provider, s.Auth, strconv.Itoa(len(s.Secrets)), when(s.CreatedAt), note)
 			}
 			return t.flush()
 		},

@@ -1,0 +1,125 @@
+package client
+
+import "whatchanged/pkg/change"
+
+// Source is one configured entry point for webhooks.
+type Source struct {
+	ID       string `json:"id" example:"src_3k9x"`
+	Name     string `json:"name" example:"GitHub, acme"`
+	Provider string `json:"provider" doc:"Who speaks here; auto detects it" example:"github"`
+
+	Auth               string        `json:"auth" doc:"How a request proves who sent it, beside the token" example:"github_hmac"`
+	Secrets            []SecretState `json:"secrets" doc:"The secrets that are set, any of which may match; they are never shown" nullable:"false"`
+	SecretHeader       string        `json:"secret_header,omitempty" doc:"A header that carries a secret, and is never kept"`
+	SignatureHeader    string        `json:"signature_header,omitempty" doc:"For hmac: the header with the signature"`
+	SignatureAlgorithm string        `json:"signature_algorithm,omitempty" doc:"For hmac"`
+	OIDC               *OIDC         `json:"oidc,omitempty" doc:"For oidc: whose tokens are taken"`
+	Topics             []string      `json:"topics,omitempty" doc:"For sns: the topics that are taken" nullable:"false"`
+	Networks           []string      `json:"networks,omitempty" doc:"Where deliveries may come from; empty: anywhere" nullable:"false"`
+
+	DefaultEnvironment string           `json:"default_environment,omitempty"`
+	DefaultServiceID   string           `json:"default_service_id,omitempty"`
+	IgnoreEvents       []string         `json:"ignore_events,omitempty" nullable:"false" example:"[\"github.push\"]"`
+	IgnoreBranches     []string         `json:"ignore_branches,omitempty" nullable:"false" example:"[\"renovate/*\"]"`
+	Services           []ServiceMapping `json:"services,omitempty" doc:"Which service a change is about; the first match wins, before the services' own" nullable:"false"`
+	AWS                *AWSState        `json:"aws,omitempty" doc:"With what log files are read that a notice names"`
+
+	Disabled      bool        `json:"disabled"`
+	CreatedAt     change.Time `json:"created_at"`
+	RotatedAt     change.Time `json:"rotated_at,omitzero"`
+	OldTokenUntil change.Time `json:"old_token_until,omitzero" doc:"Until then the token before the last rotation is good too"`
+}
+
+// SecretState is what can be known of a secret.
+type SecretState struct {
+	ID    string      `json:"id" example:"sec_5f2b8c6a9d3e1f70"`
+	SetAt change.Time `json:"set_at,omitzero"`
+	Until change.Time `json:"until,omitzero" doc:"When it ends, because another takes its place"`
+}
+
+// OIDC says whose tokens are taken, and made for what.
+type OIDC struct {
+	Issuer   string   `json:"issuer,omitempty" doc:"Who makes the tokens; default Google" maxLength:"200" example:"https://accounts.google.com"`
+	Audience string   `json:"audience,omitempty" doc:"What the tokens are made for, as set at the sender" maxLength:"400" example:"whatchanged"`
+	Emails   []string `json:"emails,omitempty" doc:"The service accounts that may send; required for Google's tokens" maxItems:"1000" nullable:"false" example:"[\"push@acme.iam.gserviceaccount.com\"]"`
+}
+
+// ServiceMapping says which service a source's changes are about.
+type ServiceMapping struct {
+	Match     string `json:"match" doc:"A repository, or a resource's id or name; * stands for any characters" minLength:"1" maxLength:"400" example:"acme/gateway-*"`
+	ServiceID string `json:"service_id" maxLength:"64" example:"svc_abc123"`
+}
+
+// AWSState is what is shown of AWS credentials.
+type AWSState struct {
+	Region      string `json:"region" example:"eu-central-1"`
+	AccessKeyID string `json:"access_key_id" example:"AKIAIOSFODNN7EXAMPLE"`
+	Endpoint    string `json:"endpoint,omitempty"`
+}
+
+// AWSCredentials read log files from S3, or from what speaks like it.
+type AWSCredentials struct {
+	Region          string `json:"region,omitempty" doc:"The bucket's" maxLength:"40" example:"eu-central-1"`
+	AccessKeyID     string `json:"access_key_id,omitempty" maxLength:"128" example:"AKIAIOSFODNN7EXAMPLE"`
+	SecretAccessKey string `json:"secret_access_key,omitempty" doc:"May be left out of a patch that keeps access_key_id" maxLength:"1024" writeOnly:"true"`
+	Endpoint        string `json:"endpoint,omitempty" doc:"URL of another server that speaks S3; default Amazon's" maxLength:"200"`
+}
+
+// SourceSecret is a source with its token, shown once: when the token is made.
+type SourceSecret struct {
+	Source
+	Token      string `json:"token" doc:"Shown once"`
+	WebhookURL string `json:"webhook_url" doc:"Where to send deliveries; it holds the token"`
+}
+
+// NewSource is a source to create.
+type NewSource struct {
+	Name     string `json:"name" minLength:"1" maxLength:"200" example:"GitHub, acme"`
+	Provider string `json:"provider,omitempty" doc:"Who speaks here; default auto, which detects it" maxLength:"64" example:"github"`
+
+	Auth               string   `json:"auth,omitempty" doc:"How a request proves who sent it, beside the token; default none" enum:"none,github_hmac,gitlab_token,gitlab_signing,standard_webhooks,hmac,token,basic,sns,oidc" example:"github_hmac"`
+	Secrets            []string `json:"secrets,omitempty" doc:"Secrets for auth; any of them may match" maxItems:"8" nullable:"false" writeOnly:"true"`
+	SecretHeader       string   `json:"secret_header,omitempty" doc:"A header that carries a secret, and is never kept; for auth token the one that is checked, default Authorization: Bearer" maxLength:"100"`
+	SignatureHeader    string   `json:"signature_header,omitempty" doc:"For hmac: the header with the signature; default the provider's own" maxLength:"100"`
+	SignatureAlgorithm string   `json:"signature_algorithm,omitempty" doc:"For hmac; default the provider's own, else sha256" enum:"sha256,sha512"`
+	OIDC               *OIDC    `json:"oidc,omitempty" doc:"For oidc"`
+	Topics             []string `json:"topics,omitempty" doc:"For sns: ARNs of the topics to take, with * at most at the end; default all that Amazon signed" maxItems:"1000" nullable:"false"`
+	Networks           []string `json:"networks,omitempty" doc:"Addresses and networks (CIDR) that deliveries may come from; default any" maxItems:"1000" nullable:"false"`
+
+	DefaultEnvironment string           `json:"default_environment,omitempty" maxLength:"200" example:"production"`
+	DefaultServiceID   string           `json:"default_service_id,omitempty" maxLength:"64"`
+	IgnoreEvents       []string         `json:"ignore_events,omitempty" doc:"Kinds of events not to record, such as github.push or github.*" maxItems:"1000" nullable:"false"`
+	IgnoreBranches     []string         `json:"ignore_branches,omitempty" doc:"Branches whose changes not to record, such as renovate/*" maxItems:"1000" nullable:"false"`
+	Services           []ServiceMapping `json:"services,omitempty" doc:"Which service a change is about; the first match wins, before the services' own" maxItems:"1000" nullable:"false"`
+	AWS                *AWSCredentials  `json:"aws,omitempty" doc:"To read log files that a notice names"`
+}
+
+// SourcePatch changes what it names of a source. What is named is replaced,
+// lists as a whole.
+type SourcePatch struct {
+	Name     *string `json:"name,omitempty" minLength:"1" maxLength:"200"`
+	Provider *string `json:"provider,omitempty" maxLength:"64"`
+
+	Auth               *string   `json:"auth,omitempty" doc:"Another one forgets secrets, signature, oidc and topics, which are of the one before" enum:"none,github_hmac,gitlab_token,gitlab_signing,standard_webhooks,hmac,token,basic,sns,oidc"`
+	Secrets            *[]string `json:"secrets,omitempty" doc:"Replaces all secrets, at once; to overlap, add one" maxItems:"8" writeOnly:"true"`
+	SecretHeader       *string   `json:"secret_header,omitempty" maxLength:"100"`
+	SignatureHeader    *string   `json:"signature_header,omitempty" maxLength:"100"`
+	SignatureAlgorithm *string   `json:"signature_algorithm,omitempty" doc:"Empty: the provider's own, else sha256" enum:"sha256,sha512,"`
+	OIDC               *OIDC     `json:"oidc,omitempty"`
+	Topics             *[]string `json:"topics,omitempty" maxItems:"1000"`
+	Networks           *[]string `json:"networks,omitempty" maxItems:"1000"`
+
+	DefaultEnvironment *string           `json:"default_environment,omitempty" maxLength:"200"`
+	DefaultServiceID   *string           `json:"default_service_id,omitempty" maxLength:"64"`
+	IgnoreEvents       *[]string         `json:"ignore_events,omitempty" maxItems:"1000"`
+	IgnoreBranches     *[]string         `json:"ignore_branches,omitempty" maxItems:"1000"`
+	Services           *[]ServiceMapping `json:"services,omitempty" maxItems:"1000"`
+	AWS                *AWSCredentials   `json:"aws,omitempty" doc:"{} removes the credentials"`
+
+	Disabled *bool `json:"disabled,omitempty"`
+}
+
+// NewSecret is a secret to add to a source.
+type NewSecret struct {
+	Secret string `json:"secret" doc:"Of the form that the source's auth takes" minLength:"1" maxLength:"1024" writeOnly:"true"`
+}
