@@ -33,14 +33,14 @@ var otherConformance = conformance{
 		"azure-devops/new_sha": "commit_sha", "azure-devops/old_sha": "metadata.resource.refUpdates.0.oldObjectId",
 		"azure-devops/ref": "metadata.resource.refUpdates.0.name", "azure-devops/pushed_by": "changed_by",
 
-		"bitbucket-cloud/actor": "actor.name", "bitbucket-cloud/actor_name": "metadata.actor.display_name",
-		"bitbucket-cloud/branch": "branch", "bitbucket-cloud/new_sha": "commit_sha",
-		"bitbucket-cloud/old_sha":  "metadata.push.changes.0.old.target.hash",
-		"bitbucket-cloud/pr_state": "metadata.pullrequest.state", "bitbucket-cloud/pr_title": "metadata.pullrequest.title",
+		"bitbucket-cloud/actor": "actor.name", "bitbucket-cloud/actor_name": "metadata.actor_name",
+		"bitbucket-cloud/branch": "branch", "bitbucket-cloud/new_sha": "commit_sha", "bitbucket-cloud/old_sha": "metadata.before",
+		"bitbucket-cloud/pr_state": "metadata.pr_state", "bitbucket-cloud/pr_title": "metadata.pr_title",
 
-		"bitbucket-server/date": "occurred_at", "bitbucket-server/eventKey": "action", "bitbucket-server/ref": "metadata.changes.0.ref.id",
-		"bitbucket-server/from_sha": "metadata.changes.0.fromHash", "bitbucket-server/to_sha": "metadata.changes.0.toHash",
-		"bitbucket-server/pr_title": "metadata.pullRequest.title", "bitbucket-server/project": "metadata.repository.project.key",
+		"bitbucket-server/date": "occurred_at", "bitbucket-server/eventKey": "metadata.event", "bitbucket-server/ref": "metadata.ref",
+		"bitbucket-server/from_sha": "metadata.before", "bitbucket-server/to_sha": "metadata.after",
+		"bitbucket-server/pr_title": "metadata.pr_title", "bitbucket-server/project": "metadata.project",
+		"bitbucket-server/repository": "metadata.repository_slug",
 
 		"context.id": "external_id", "context.source": "metadata.context.source", "context.specversion": "metadata.context.specversion",
 		"context.timestamp": "occurred_at", "context.type": "action", "subject.id": "resource.id",

@@ -7,6 +7,7 @@ import (
 	"whatchanged/normalizers/aws"
 	"whatchanged/normalizers/azure"
 	"whatchanged/normalizers/azuredevops"
+	"whatchanged/normalizers/bitbucket"
 	"whatchanged/normalizers/cloudtrail"
 	"whatchanged/normalizers/gcp"
 	"whatchanged/normalizers/generic"
@@ -23,6 +24,7 @@ func Set() normalizers.Set {
 		aws.New(),
 		azure.New(),
 		azuredevops.New(),
+		bitbucket.New(),
 		cloudtrail.New(),
 		gcp.New(),
 		generic.New(),
