@@ -206,14 +206,13 @@ func star(v gjson.Result) bool {
 // fromMFALess reports whether a person in the console went without a second
 // factor; for keys and services the field says nothing.
 func (r *record) fromMFALess() bool {
-	return r.fromConsole && r.identity.Get("sessionContext.attributes.mfaAuthenticated").String() == "false" &&
-		r.identity.Get("type").String() != "AssumedRole"
+	return r.fromConsole && r.identity.mfa == "false" && r.identity.kind != "AssumedRole"
 }
 
 // inEmergency reports whether the caller's role or user is one that is kept
 // for emergencies, by its name.
 func (r *record) inEmergency() bool {
-	arn := r.identity.Get("arn").String()
+	arn := r.identity.arn
 	if len(arn) < len("breakglass") {
 		return false
 	}

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"whatchanged/normalizers"
-	"whatchanged/normalizers/redact"
 	"whatchanged/pkg/change"
 )
 
@@ -31,9 +30,6 @@ func (*Normalizer) Version() int { return 2 }
 
 // Normalize makes at most one change of a record.
 func (n *Normalizer) Normalize(rec normalizers.Record) (normalizers.Result, error) {
-	if err := normalizers.CheckJSON(rec.JSON); err != nil {
-		return normalizers.Result{}, fmt.Errorf("read CloudTrail record: %w", err)
-	}
 	r := parse(rec.JSON)
 	if r.eventName == "" && r.eventType == "" {
 		return normalizers.Ignore("not a CloudTrail record: no eventName"), nil
@@ -101,7 +97,7 @@ func (r *record) key() string {
 	h := sha256.New()
 	for _, part := range []string{
 		r.eventTime, r.eventSource, r.eventName, r.region, r.requestID, r.sourceIP,
-		r.identity.Get("arn").String(), r.resource().Name,
+		r.identity.arn, r.resource().Name,
 	} {
 		fmt.Fprintf(h, "%d:%s,", len(part), part)
 	}
@@ -142,40 +138,4 @@ func (r *record) version() (version, commit string) {
 		version = r.request.Get("version").String()
 	}
 	return version, commit
-}
-
-// metadata keeps, under CloudTrail's own names, what has no field of its own.
-func (r *record) metadata(rec normalizers.Record) []byte {
-	var m normalizers.Meta
-	m.Set("eventSource", r.eventSource)
-	m.Set("eventName", r.eventName)
-	m.Set("eventType", r.eventType)
-	m.Set("eventVersion", r.eventVersion)
-	m.Set("eventCategory", r.eventCategory)
-	if r.managementEvent.IsBool() {
-		m.Set("managementEvent", r.managementEvent.Bool())
-	}
-	if r.readOnly.IsBool() {
-		m.Set("readOnly", r.readOnly.Bool())
-	}
-	m.Set("sourceIPAddress", r.sourceIP)
-	m.Set("userAgent", r.userAgent)
-	m.Set("vpcEndpointId", r.vpcEndpoint)
-	if r.sharedEventID != "" { // else it is the correlation id
-		m.Set("requestID", r.requestID)
-	}
-	old, now := r.values()
-	m.SetRaw("old_value", string(old))
-	m.SetRaw("new_value", string(now))
-	m.Set("addendum", r.addendumReason)
-	m.Set("userIdentity", redact.JSON(r.identity))
-	m.Set("requestParameters", redact.JSON(r.request))
-	m.Set("serviceEventDetails", redact.JSON(r.serviceDetails))
-	m.Set("resources", redact.JSON(r.resources))
-	if r.console() {
-		m.Set("via", "console")
-	}
-	m.Set("detail-type", rec.Event)
-	m.Set("envelopeId", rec.EnvelopeID)
-	return m.JSON()
 }

@@ -17,7 +17,7 @@ func (r *record) summary(actor string, res change.Resource) string {
 		actor = first(r.sourceIP, "somebody")
 	}
 	via := ""
-	switch by := r.identity.Get("invokedBy").String(); {
+	switch by := r.identity.invokedBy; {
 	case r.console():
 		via = " via console"
 	case strings.HasSuffix(by, ".amazonaws.com") && by != actor: // it did so on somebody's behalf

@@ -17,7 +17,7 @@ type record struct {
 	fromConsole                                                               bool
 
 	readOnly, managementEvent         gjson.Result
-	identity                          gjson.Result
+	identity                          identity
 	request, response, serviceDetails gjson.Result
 	resources                         gjson.Result
 	context                           gjson.Result // tags of the caller and the resource, where the trail adds them
@@ -71,7 +71,7 @@ func parse(json []byte) *record {
 		case "managementEvent":
 			r.managementEvent = v
 		case "userIdentity":
-			r.identity = v
+			r.identity = parseIdentity(v)
 		case "requestParameters":
 			r.request = v
 		case "responseElements":
@@ -86,7 +86,7 @@ func parse(json []byte) *record {
 	r.service = strings.TrimSuffix(strings.TrimSuffix(r.eventSource, ".cn"), ".amazonaws.com")
 	r.name = trimDate(r.eventName)
 	if r.account == "" {
-		r.account = r.identity.Get("accountId").String()
+		r.account = r.identity.account
 	}
 	return r
 }
