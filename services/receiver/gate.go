@@ -18,15 +18,19 @@ import (
 // maxGates bounds the gates that are kept; beyond it they are made anew.
 const maxGates = 16_384
 
+// networkNotAllowed is the reason of a refusal before the body was read.
+const networkNotAllowed = "network_not_allowed"
+
 // gate is what one source demands, made ready: secrets unsealed, keys
 // expanded, limits counting. It is made when the source is first seen and
-// again whenever the registry has a new version of it.
+// again whenever the registry has a new version of it, or a secret ends.
 type gate struct {
 	requests *rate.Limiter
 	bytes    *rate.Limiter
-	networks networks // empty: from anywhere
-	verify   verifier // nil: the token in the URL is all
-	err      error    // why there is no telling who sent what
+	networks networks  // empty: from anywhere
+	verify   verifier  // nil: the token in the URL is all
+	err      error     // why there is no telling who sent what
+	until    time.Time // when the first of the secrets ends; zero for never
 }
 
 // admit returns nil when the request comes from where the source allows.
@@ -39,7 +43,7 @@ func (g *gate) admit(r *http.Request, proxies networks) error {
 		return nil
 	}
 	if addr, ok := proxies.caller(r); !ok || !g.networks.contains(addr) {
-		return problem.New(problem.Forbidden, "network_not_allowed", "this source takes deliveries from its networks only: add the sender's, and trust the proxy in front")
+		return problem.New(problem.Forbidden, networkNotAllowed, "this source takes deliveries from its networks only: add the sender's, and trust the proxy in front")
 	}
 	return nil
 }
@@ -75,9 +79,11 @@ func newGates(sealer *auth.Sealer, v *verifiers, cfg Config) *gates {
 	return &gates{sealer: sealer, verifiers: v, cfg: cfg, limits: generations[place, limits]{max: maxGates}}
 }
 
-func (g *gates) of(source *registry.Source) *gate {
+func (g *gates) of(source *registry.Source, now time.Time) *gate {
 	if ready, ok := g.ready.Load(source); ok {
-		return ready.(*gate)
+		if made := ready.(*gate); made.until.IsZero() || now.Before(made.until) {
+			return made
+		}
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -85,12 +91,12 @@ func (g *gates) of(source *registry.Source) *gate {
 		g.ready.Clear()
 		g.size.Store(1)
 	}
-	made := g.build(source)
+	made := g.build(source, now)
 	g.ready.Store(source, made)
 	return made
 }
 
-func (g *gates) build(source *registry.Source) *gate {
+func (g *gates) build(source *registry.Source, now time.Time) *gate {
 	at := place{source.Org, source.ID}
 	l, ok := g.limits.get(at)
 	if !ok {
@@ -101,6 +107,11 @@ func (g *gates) build(source *registry.Source) *gate {
 		g.limits.put(at, l)
 	}
 	made := &gate{requests: l.requests, bytes: l.bytes}
+	for _, secret := range source.Secrets {
+		if end := secret.Until.Time; end.After(now) && (made.until.IsZero() || end.Before(made.until)) {
+			made.until = end
+		}
+	}
 	secrets, err := source.OpenSecrets(g.sealer)
 	if err == nil {
 		made.verify, err = g.verifiers.of(source, secrets)

@@ -165,7 +165,7 @@ func (rc *Receiver) receive(r *http.Request, s *scratch, now time.Time) error {
 	if !ok {
 		return rc.failed(r, now, problem.New(problem.NotFound, "unknown_token", "no source has this URL"))
 	}
-	gate := rc.gates.of(source)
+	gate := rc.gates.of(source, now)
 	if err := gate.admit(r, rc.proxies); err != nil {
 		return err
 	}

@@ -64,6 +64,6 @@ func closes(e *problem.Error) bool {
 	case problem.TooLarge, problem.Timeout, problem.URITooLong:
 		return true
 	default:
-		return e.Reason == bodyIncomplete
+		return e.Reason == bodyIncomplete || e.Reason == networkNotAllowed
 	}
 }
