@@ -22,7 +22,7 @@ var otherConformance = conformance{
 		}
 		return e.Provider
 	},
-	ignored: func(entry, map[string]any) bool { return false },
+	ignored: func(e entry, _ map[string]any) bool { return e.text("action") == "git.clone" },
 	facts: factTable{
 		"action": "metadata.action", "actor": "changed_by", "repository": "repository", "ref": "metadata.ref",
 		"before": "metadata.before", "after": "metadata.after", "pusher": "changed_by", "ref_type": "metadata.ref_type",

@@ -13,6 +13,7 @@ import (
 	"whatchanged/normalizers/generic"
 	"whatchanged/normalizers/gitea"
 	"whatchanged/normalizers/github"
+	"whatchanged/normalizers/github/auditlog"
 	"whatchanged/normalizers/gitlab"
 )
 
@@ -21,6 +22,7 @@ func Set() normalizers.Set {
 	set := make(normalizers.Set)
 	for _, n := range []normalizers.Normalizer{
 		api.New(),
+		auditlog.New(),
 		aws.New(),
 		azure.New(),
 		azuredevops.New(),
