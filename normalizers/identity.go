@@ -9,7 +9,12 @@ import (
 // identityHeaders are the headers in which a request names itself the same
 // way each time it is sent, most telling first. GitLab's
 // X-Gitlab-Webhook-UUID is not among them: it changes with every attempt.
+// Gitea's and Forgejo's delivery id does so, too, when somebody sends one again,
+// but the body stays, and with a secret its signature: no two events have the
+// same, because in each is when the repository was last updated.
 var identityHeaders = []struct{ header, prefix string }{
+	{"X-Gitea-Signature", "gitea-signature:"},
+	{"X-Forgejo-Signature", "forgejo-signature:"},
 	{"X-Gitea-Delivery", "gitea:"},
 	{"X-Forgejo-Delivery", "forgejo:"},
 	{"X-Gogs-Delivery", "gogs:"},
