@@ -37,6 +37,10 @@ func (b *builder) push() {
 	default:
 		name = ref
 	}
+	if after != "" && after == b.Text("before") {
+		b.Ignored = "a test of the webhook" // which pushes nothing
+		return
+	}
 	if forge.IsZeros(after) {
 		b.deleted(kind, name)
 		return
