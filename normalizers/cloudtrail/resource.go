@@ -13,7 +13,7 @@ import (
 // RDS really writes a lower-case d before DB.
 var idKeys = map[string][]string{
 	"ec2": {
-		"instancesSet.items.#.instanceId", "groupId", "groupName", "routeTableId", "networkAclId", "snapshotId", "volumeId", "imageId",
+		"groupId", "groupName", "routeTableId", "networkAclId", "snapshotId", "volumeId", "imageId",
 		"natGatewayId", "internetGatewayId", "networkInterfaceId", "allocationId", "publicIp", "associationId", "subnetId",
 		"vpcPeeringConnectionId", "transitGatewayId", "vpcEndpointId", "launchTemplateId", "launchTemplateName", "keyName",
 		"securityGroupRuleIds", "DeleteFlowLogsRequest.FlowLogId.content", "vpcId", "instanceId", "resourcesSet.items.#.resourceId",
@@ -64,7 +64,7 @@ var idKeys = map[string][]string{
 // createdKeys are where the answer of a call that makes something names it.
 var createdKeys = map[string][]string{
 	"ec2": {
-		"instancesSet.items.#.instanceId", "vpc.vpcId", "subnet.subnetId", "groupId", "routeTable.routeTableId", "volumeId",
+		"vpc.vpcId", "subnet.subnetId", "groupId", "routeTable.routeTableId", "volumeId",
 		"snapshotId", "imageId", "networkInterface.networkInterfaceId", "internetGateway.internetGatewayId",
 		"CreateNatGatewayResponse.natGateway.natGatewayId", "networkAcl.networkAclId", "allocationId", "keyPairId",
 		"CreateLaunchTemplateResponse.launchTemplate.launchTemplateId", "CreateFlowLogsResponse.flowLogIdSet.item",
@@ -86,6 +86,11 @@ func (r *record) resource() change.Resource {
 	if res, ok := r.listed(); ok {
 		return res
 	}
+	if r.service == "ec2" {
+		if ids := r.instances(); ids != "" {
+			return r.named(ids)
+		}
+	}
 	request := unnest(r.request)
 	if strings.HasPrefix(r.name, "Create") || strings.HasPrefix(r.name, "Run") || r.name == "AllocateAddress" {
 		if id := lookup(r.response, createdKeys[r.service]); id != "" {
@@ -106,6 +111,28 @@ func (r *record) resource() change.Resource {
 		return r.named(id)
 	}
 	return r.named(guessID(request))
+}
+
+// instances are the ids of the machines that the call is about, or that it made.
+func (r *record) instances() string {
+	if !strings.HasSuffix(r.name, "Instances") {
+		return ""
+	}
+	if r.machines == "" {
+		for _, v := range []gjson.Result{r.request, r.response} {
+			var ids []string
+			v.Get("instancesSet.items").ForEach(func(_, item gjson.Result) bool {
+				if id := item.Get("instanceId").String(); id != "" {
+					ids = append(ids, id)
+				}
+				return len(ids) < mostIDs
+			})
+			if r.machines = strings.Join(ids, ","); r.machines != "" {
+				break
+			}
+		}
+	}
+	return r.machines
 }
 
 // listed takes the first of the record's own resources; when there are
@@ -210,6 +237,9 @@ func unnest(request gjson.Result) gjson.Result {
 	return request
 }
 
+// mostIDs is how many of a list of ids are looked at: a call may name a thousand.
+const mostIDs = 5
+
 // lookup returns the first of the paths that holds something; names that the
 // nested EC2 forms write with a capital are found too.
 func lookup(v gjson.Result, paths []string) string {
@@ -236,13 +266,12 @@ func text(v gjson.Result) string {
 	case v.Type == gjson.String:
 		return v.Str
 	case v.IsArray():
-		const most = 5
 		var ids []string
 		v.ForEach(func(_, item gjson.Result) bool {
 			if item.Type == gjson.String && item.Str != "" {
 				ids = append(ids, item.Str)
 			}
-			return len(ids) < most
+			return len(ids) < mostIDs
 		})
 		return strings.Join(ids, ",")
 	default:

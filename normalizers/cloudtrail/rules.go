@@ -87,23 +87,45 @@ func saidACL(r *record) string {
 
 // traffic is what one rule of a security group lets through.
 func traffic(rule gjson.Result, outward bool) string {
-	peers := append(strs(rule.Get("ipRanges.items.#.cidrIp")), strs(rule.Get("ipv6Ranges.items.#.cidrIpv6"))...)
-	peers = append(peers, strs(rule.Get("groups.items.#.groupId"))...)
-	peers = append(peers, strs(rule.Get("prefixListIds.items.#.prefixListId"))...)
-	if cidr := rule.Get("cidrIp").String(); cidr != "" {
-		peers = append(peers, cidr)
+	var peers []string
+	var protocol, from, to gjson.Result
+	add := func(v gjson.Result, name string) {
+		v.Get("items").ForEach(func(_, item gjson.Result) bool {
+			if id := item.Get(name); id.Type == gjson.String && id.Str != "" {
+				peers = append(peers, anywhere(id.Str))
+			}
+			return len(peers) < 20
+		})
 	}
+	rule.ForEach(func(key, v gjson.Result) bool {
+		switch key.Str {
+		case "ipRanges":
+			add(v, "cidrIp")
+		case "ipv6Ranges":
+			add(v, "cidrIpv6")
+		case "groups":
+			add(v, "groupId")
+		case "prefixListIds":
+			add(v, "prefixListId")
+		case "cidrIp":
+			peers = append(peers, anywhere(v.String()))
+		case "ipProtocol":
+			protocol = v
+		case "fromPort":
+			from = v
+		case "toPort":
+			to = v
+		}
+		return true
+	})
 	if len(peers) == 0 {
 		return ""
-	}
-	for i := range peers {
-		peers[i] = anywhere(peers[i])
 	}
 	direction := " from "
 	if outward {
 		direction = " to "
 	}
-	return ports(rule.Get("ipProtocol"), rule.Get("fromPort"), rule.Get("toPort")) + direction + list(peers)
+	return ports(protocol, from, to) + direction + list(peers)
 }
 
 func anywhere(cidr string) string {
@@ -137,16 +159,4 @@ func ports(protocol, from, to gjson.Result) string {
 	default:
 		return name + " ports " + first + "-" + last
 	}
-}
-
-// strs are the strings of a list.
-func strs(v gjson.Result) []string {
-	var out []string
-	v.ForEach(func(_, item gjson.Result) bool {
-		if item.Type == gjson.String && item.Str != "" {
-			out = append(out, item.Str)
-		}
-		return len(out) < 20
-	})
-	return out
 }

@@ -139,10 +139,7 @@ func saidInstances(r *record) string {
 		"RunInstances": "launched", "StartInstances": "started", "StopInstances": "stopped",
 		"TerminateInstances": "terminated", "RebootInstances": "rebooted",
 	}[r.name]
-	ids := lookup(r.request, []string{"instancesSet.items.#.instanceId"})
-	if ids == "" {
-		ids = lookup(r.response, []string{"instancesSet.items.#.instanceId"})
-	}
+	ids := r.instances()
 	if ids == "" {
 		return ""
 	}

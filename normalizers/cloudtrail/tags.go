@@ -9,30 +9,37 @@ import (
 
 const maxTags = 50
 
-// tagPaths are where requests and answers have tags: as a list of pairs, or as
-// an object.
-var (
-	tagPaths      = []string{"tags", "tagList", "tagsList", "tagSet.items", "tagSet", "tagSpecificationSet.items.0.tags", "tag.items"}
-	answeredPaths = []string{"instancesSet.items.0.tagSet.items", "tagList", "tags"}
-)
-
 // tags returns the tags that the call sets, or else those the record says the
 // thing has, as "key:value".
 func (r *record) tags() []string {
-	var tags []string
-	if strings.Contains(r.request.Raw, `"tag`) {
-		for _, path := range tagPaths {
-			tags = collect(tags, r.request.Get(path))
-		}
-	}
-	if len(tags) == 0 && strings.Contains(r.response.Raw, `"tag`) {
-		for _, path := range answeredPaths {
-			tags = collect(tags, r.response.Get(path))
-		}
+	tags := collectAll(nil, r.request)
+	if len(tags) == 0 {
+		tags = collect(collectAll(nil, r.response), r.response.Get("instancesSet.items.0.tagSet.items"))
 	}
 	r.context.Get("tagContext.resourceTags").ForEach(func(_, resource gjson.Result) bool {
 		tags = collect(tags, resource.Get("tags"))
 		return len(tags) < maxTags
+	})
+	return tags
+}
+
+// collectAll takes the tags out of the members that are called so: "tags",
+// "tagList", "tagSet", as a list of pairs or as an object.
+func collectAll(tags []string, v gjson.Result) []string {
+	if !strings.Contains(v.Raw, `"tag`) {
+		return tags
+	}
+	v.ForEach(func(key, v gjson.Result) bool {
+		if !strings.HasPrefix(key.Str, "tag") {
+			return true
+		}
+		if items := v.Get("items"); items.IsArray() { // as EC2 wraps its lists
+			if v = items; key.Str == "tagSpecificationSet" {
+				v = items.Get("0.tags")
+			}
+		}
+		tags = collect(tags, v)
+		return true
 	})
 	return tags
 }

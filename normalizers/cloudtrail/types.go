@@ -24,6 +24,8 @@ type record struct {
 
 	service string // eventSource less ".amazonaws.com"
 	name    string // eventName less the API date it may end with
+
+	machines string // see instances
 }
 
 func parse(json []byte) *record {
