@@ -339,6 +339,25 @@ func TestLog_NeverHasASecret(t *testing.T) {
 		hear(strings.Replace(request(token, good), "Content-Length", "Content-Length: 999999999\r\nX-A", 1))
 		hear(strings.Replace(request(token, good), "HTTP/1.1", marker, 1))
 	}
+	passed := []string{"Authorization: Bearer " + marker, "Authorization: Basic " + marker, "X-Our-Secret: " + marker, "X-Our-Signature: " + marker, "X-Amz-Firehose-Access-Key: " + marker}
+	for _, s := range []registry.Source{
+		{Auth: registry.AuthToken}, {Auth: registry.AuthToken, SecretHeader: "X-Our-Secret"}, {Auth: registry.AuthBasic},
+		{Auth: registry.AuthHMAC, SignatureHeader: "X-Our-Signature"}, {Auth: registry.AuthSNS}, {Auth: registry.AuthOIDC, OIDC: &registry.OIDC{
+			Issuer: "https://127.0.0.1:1", Audience: marker,
+		}},
+	} {
+		var secrets []auth.Secret
+		if registry.NeedsSecret(s.Auth) {
+			secrets = append(secrets, "user:"+marker+"x")
+		}
+		_, token := d.create(s, secrets...)
+		for _, header := range passed {
+			hear(request(token, good, header))
+			hear(request(token, good, header, "X-Amz-Firehose-Request-Id: 1"))
+		}
+		hear(request(token, `{"Type":"SubscriptionConfirmation","Token":"`+marker+`","SubscribeURL":"https://`+marker+`/"}`, "x-amz-sns-message-type: SubscriptionConfirmation"))
+	}
+	hear(request("wct_"+marker, good, "Authorization: Bearer a."+marker+".c"))
 	d.stopBus()
 	hear(request("wct_"+marker, good, githubSignature(marker, good)))
 	families, err := d.metrics.Gather()

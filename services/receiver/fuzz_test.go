@@ -49,8 +49,12 @@ func FuzzReceiver(f *testing.F) {
 	tokens := []string{boot.SourceToken.Reveal()}
 	for kind, secret := range map[string]auth.Secret{
 		registry.AuthGitHubHMAC: secret, registry.AuthGitLabToken: secret, registry.AuthGitLabSigning: signingToken,
+		registry.AuthStandardWebhooks: signingToken, registry.AuthHMAC: secret, registry.AuthToken: secret, registry.AuthBasic: "user:" + secret,
 	} {
 		s := registry.Source{Org: registry.DefaultOrg, Name: kind, Auth: kind}
+		if kind == registry.AuthHMAC {
+			s.SignatureHeader = "X-Gitlab-Token"
+		}
 		if err := s.SetSecrets(sealer, secret); err != nil {
 			f.Fatal(err)
 		}
@@ -76,11 +80,14 @@ func FuzzReceiver(f *testing.F) {
 	f.Add("", "deflate, gzip", "", "a.b", "0x1", "v1a,x v1,y", []byte(gzipped(deflated(good))))
 	f.Add("multipart/form-data; boundary=x", "", "", "", "", "", []byte("--x--"))
 	f.Add("application/json; charset=\"utf-16\"", "identity", "sha256=zz", "", "", "", []byte{0xff, 0xfe})
+	f.Add("text/plain", "", "Basic dXNlcjp4", "", "SubscriptionConfirmation", "", []byte(`{"Type":"SubscriptionConfirmation","MessageId":"m","TopicArn":"t","Timestamp":"t","Signature":"s","SigningCertURL":"https://x"}`))
+	f.Add("application/json", "", "Bearer x", "SubscriptionValidation", "", "\xff\"", []byte(validationEvent))
 	f.Fuzz(func(t *testing.T, contentType, encoding, hub, id, stamp, signatures string, body []byte) {
 		for _, token := range tokens {
 			r := httptest.NewRequest(http.MethodPost, receiver.Prefix+token, strings.NewReader(string(body)))
 			for name, value := range map[string]string{
 				"Content-Type": contentType, "Content-Encoding": encoding, "X-Hub-Signature-256": hub, "X-Gitlab-Token": hub,
+				"Authorization": hub, "Aeg-Event-Type": id, "X-Amz-Sns-Message-Type": stamp, "X-Amz-Firehose-Request-Id": signatures,
 				"Webhook-Id": id, "Webhook-Timestamp": stamp, "Webhook-Signature": signatures,
 			} {
 				if value != "" {
