@@ -356,7 +356,7 @@ func (g *gridEvent) scheduled(c *change.Change) {
 // sentence starts with a capital, unless a name stands there.
 func sentence(s string) string {
 	word, _, _ := strings.Cut(s, " ")
-	if s == "" || strings.ContainsAny(word, "@.-_:/0123456789") {
+	if s == "" || s[0] < 'a' || s[0] > 'z' || strings.ContainsAny(word, "@.-_:/0123456789") {
 		return s
 	}
 	return strings.ToUpper(s[:1]) + s[1:]

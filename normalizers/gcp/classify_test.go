@@ -16,7 +16,7 @@ func TestClassify_ByServiceMethodAndRequest(t *testing.T) {
 		if service == "k8s.io" {
 			e.service = service
 		}
-		if got, hints, _ := e.classify(); got != want {
+		if got, hints := e.classify(); got != want {
 			t.Errorf("%s %s: %s %v, want %s", service, method, got, hints, want)
 		}
 	}

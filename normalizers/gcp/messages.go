@@ -18,6 +18,9 @@ import (
 // https://cloud.google.com/security-command-center/docs/how-to-notifications
 func fromFinding(v gjson.Result) normalizers.Result {
 	f := v.Get("finding")
+	if f.Get("mute").String() == "MUTED" {
+		return normalizers.Ignore("muted finding")
+	}
 	c := change.Change{
 		Type:       change.Incident,
 		Action:     "finding." + strings.ToLower(first(f.Get("state").String(), "active")),
@@ -60,40 +63,51 @@ func fromFinding(v gjson.Result) normalizers.Result {
 }
 
 // fromPubSub makes a change of a message that holds nothing we know by its
-// shape: a build of Cloud Build, a rollout of Cloud Deploy, any JSON, or text.
+// shape: a build of Cloud Build, a rollout of Cloud Deploy, an upgrade of GKE,
+// any JSON, or text.
 func fromPubSub(v gjson.Result, r normalizers.Record) (normalizers.Result, error) {
 	message := v.Get("message")
 	data, _ := base64.StdEncoding.DecodeString(message.Get("data").String())
 	attributes := message.Get("attributes")
-	res := normalizers.Result{Drafts: make([]normalizers.Draft, 1)}
-	c := &res.Drafts[0].Change
+	id := first(message.Get("messageId").String(), message.Get("message_id").String())
 	inner := gjson.Result{}
 	if normalizers.CheckJSON(data) == nil {
 		inner = gjson.ParseBytes(data)
 	}
+	var c change.Change
+	key := ""
 	switch {
-	case inner.IsObject() && inner.Get("status").Exists() && attributes.Get("buildId").Exists():
-		*c = fromBuild(inner)
+	case inner.IsObject() && attributes.Get("buildId").Exists() && inner.Get("status").Exists():
+		c, key = fromBuild(inner), buildKey(inner)
 	case attributes.Get("ResourceType").Exists() && attributes.Get("Action").Exists():
-		*c = fromDelivery(attributes)
+		row := findDelivery(attributes)
+		if row.ignore != "" {
+			return normalizers.Ignore(row.ignore), nil
+		}
+		c = fromDelivery(attributes, row)
+	case attributes.Get("type_url").Exists() && attributes.Get("cluster_name").Exists():
+		row := findNotification(attributes)
+		if row.ignore != "" {
+			return normalizers.Ignore(row.ignore), nil
+		}
+		c = fromCluster(attributes, row, string(data))
 	case inner.IsObject():
 		r.JSON = data
 		made, err := generic.New().Normalize(r)
 		if err != nil || len(made.Drafts) == 0 {
 			return made, err
 		}
-		*c = made.Drafts[0].Change
+		c = made.Drafts[0].Change
 	default:
-		*c = change.Change{Type: change.Other, Action: "pubsub.message"}
-		if utf8.Valid(data) && len(data) > 0 && strings.IndexFunc(string(data), unprintable) < 0 {
-			c.Summary = string(data)
-		} else {
-			c.Summary = "Pub/Sub message " + message.Get("messageId").String() + " from " + lastSegment(v.Get("subscription").String())
+		c = change.Change{Type: change.Other, Action: "pubsub.message"}
+		c.Summary = "Pub/Sub message " + id + " from " + lastSegment(v.Get("subscription").String())
+		if text := string(data); utf8.Valid(data) && text != "" && strings.IndexFunc(text, unprintable) < 0 {
+			c.Summary = text
 		}
 	}
 	var m normalizers.Meta
 	m.Set("subscription", v.Get("subscription").String())
-	m.Set("messageId", first(message.Get("messageId").String(), message.Get("message_id").String()))
+	m.Set("messageId", id)
 	m.Set("publishTime", first(message.Get("publishTime").String(), message.Get("publish_time").String()))
 	m.Set("orderingKey", message.Get("orderingKey").String())
 	m.Set("attributes", redact.JSON(attributes))
@@ -106,7 +120,6 @@ func fromPubSub(v gjson.Result, r normalizers.Record) (normalizers.Result, error
 		m.Set("data", message.Get("data").String())
 	}
 	c.Metadata = m.JSON()
-	id := first(message.Get("messageId").String(), message.Get("message_id").String())
 	c.ExternalID = first(c.ExternalID, id)
 	c.Account = first(c.Account, after(v.Get("subscription").String(), "projects/"))
 	if c.OccurredAt.IsZero() {
@@ -114,89 +127,10 @@ func fromPubSub(v gjson.Result, r normalizers.Record) (normalizers.Result, error
 			c.OccurredAt = change.At(t)
 		}
 	}
-	if id != "" {
-		res.Drafts[0].Key = "pubsub|" + v.Get("subscription").String() + "|" + id
+	if key == "" && id != "" {
+		key = "pubsub|" + v.Get("subscription").String() + "|" + id
 	}
-	return res, nil
+	return normalizers.One(c, key), nil
 }
 
 func unprintable(r rune) bool { return r < ' ' && r != '\n' && r != '\t' && r != '\r' }
-
-// fromBuild reads the build that Cloud Build publishes at each step.
-// https://cloud.google.com/build/docs/subscribe-build-notifications
-func fromBuild(b gjson.Result) change.Change {
-	sub := b.Get("substitutions")
-	status := b.Get("status").String()
-	c := change.Change{
-		Type:          change.Deployment,
-		Action:        "build." + strings.ToLower(status),
-		Account:       b.Get("projectId").String(),
-		CorrelationID: b.Get("id").String(),
-		ExternalID:    b.Get("id").String(),
-		CommitSHA:     first(sub.Get("COMMIT_SHA").String(), b.Get("sourceProvenance.resolvedRepoSource.commitSha").String()),
-		Branch:        sub.Get("BRANCH_NAME").String(),
-		Repository:    sub.Get("REPO_NAME").String(),
-		Version:       sub.Get("TAG_NAME").String(),
-		PipelineURL:   b.Get("logUrl").String(),
-		Resource:      change.Resource{Type: "build", ID: b.Get("id").String(), Name: first(sub.Get("TRIGGER_NAME").String(), sub.Get("REPO_NAME").String(), b.Get("id").String())},
-	}
-	when := b.Get("createTime").String()
-	switch status {
-	case "QUEUED", "PENDING", "WORKING":
-		c.Status = change.Started
-		when = first(b.Get("startTime").String(), when)
-	case "SUCCESS":
-		c.Status = change.Succeeded
-	case "CANCELLED":
-		c.Status = change.Cancelled
-	default:
-		c.Status = change.Failed
-		c.RiskHints = []string{normalizers.HintFailed}
-	}
-	if c.Status != change.Started {
-		when = first(b.Get("finishTime").String(), when)
-	}
-	if t, ok := normalizers.ParseTime(when); ok {
-		c.OccurredAt = change.At(t)
-	}
-	c.Summary = "Build of " + c.Resource.Name
-	if c.Branch != "" {
-		c.Summary += " (" + c.Branch + ")"
-	}
-	c.Summary += ": " + strings.ToLower(status)
-	return c
-}
-
-// fromDelivery reads what Cloud Deploy publishes about releases and rollouts.
-// https://cloud.google.com/deploy/docs/subscribe-deploy-notifications
-func fromDelivery(a gjson.Result) change.Change {
-	kind, action := a.Get("ResourceType").String(), a.Get("Action").String()
-	name := a.Get("Resource").String()
-	c := change.Change{
-		Type:        change.Deployment,
-		Action:      strings.ToLower(kind + "." + action),
-		Resource:    change.Resource{Type: strings.ToLower(kind), ID: name, Name: lastSegment(name)},
-		Environment: a.Get("TargetId").String(),
-		Account:     a.Get("ProjectNumber").String(),
-		Region:      a.Get("Location").String(),
-		Version:     a.Get("ReleaseId").String(),
-	}
-	switch action {
-	case "Start":
-		c.Status = change.Started
-	case "Succeed":
-		c.Status = change.Succeeded
-	case "Failure":
-		c.Status = change.Failed
-	}
-	c.Summary = kind + " " + c.Resource.Name + ": " + action
-	if c.Environment != "" {
-		c.Summary += " to " + c.Environment
-	}
-	return c
-}
-
-// fromOther takes what came by Google's ways and is none of its own kinds.
-func fromOther(r normalizers.Record) (normalizers.Result, error) {
-	return generic.New().Normalize(r)
-}

@@ -188,31 +188,29 @@ var verbs = []struct {
 	words string // starts, by spaces, in any case
 	typ   change.Type
 	hint  string
-	past  string
 }{
-	{"restore rollback revert", change.Rollback, rollback, "rolled back"},
-	{"setiam", change.AccessChange, "", "changed who may use"},
-	{"undelete", change.Infrastructure, "", "restored"},
-	{"delete destroy remove purge", change.Infrastructure, destructive, "deleted"},
-	{"create insert add upload batchcreate", change.Infrastructure, "", "created"},
-	{"update patch set modify replace enable disable batchenable attach detach assign move put", change.ConfigChange, "", "updated"},
-	{"start stop reset resume suspend restart reboot failover migrate", change.Maintenance, "", ""},
-	{"resize scale", change.Scaling, "", "resized"},
-	{"deploy release promote run", change.Deployment, "", ""},
+	{"restore rollback revert", change.Rollback, rollback},
+	{"setiam", change.AccessChange, ""},
+	{"undelete", change.Infrastructure, ""},
+	{"delete destroy remove purge", change.Infrastructure, destructive},
+	{"create insert add upload batchcreate bulkinsert", change.Infrastructure, ""},
+	{"update patch set modify replace enable disable batchenable attach detach assign move put partialupdate", change.ConfigChange, ""},
+	{"start stop reset resume suspend restart reboot failover migrate", change.Maintenance, ""},
+	{"resize scale", change.Scaling, ""},
+	{"deploy release promote run", change.Deployment, ""},
 }
 
-// byVerb returns the type that a method's last part suggests, and the verb in
-// the past tense where there is one word for it.
-func byVerb(verb string) (typ change.Type, hint, past string) {
+// byVerb returns the type that a method's last part suggests.
+func byVerb(verb string) (typ change.Type, hint string) {
 	verb = strings.ToLower(verb)
 	for _, v := range verbs {
 		for w := range strings.FieldsSeq(v.words) {
 			if strings.HasPrefix(verb, w) {
-				return v.typ, v.hint, v.past
+				return v.typ, v.hint
 			}
 		}
 	}
-	return change.Other, "", ""
+	return change.Other, ""
 }
 
 // The functions below look into the request where the method alone does not

@@ -43,7 +43,7 @@ func TestReadOnly(t *testing.T) {
 func TestByVerb(t *testing.T) {
 	f := func(verb string, want change.Type) {
 		t.Helper()
-		if got, _, _ := byVerb(verb); got != want {
+		if got, _ := byVerb(verb); got != want {
 			t.Errorf("byVerb(%q) = %v, want %v", verb, got, want)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"whatchanged/normalizers"
+	"whatchanged/normalizers/generic"
 	"whatchanged/normalizers/redact"
 	"whatchanged/pkg/change"
 )
@@ -25,7 +26,7 @@ func New() Normalizer { return Normalizer{} }
 func (Normalizer) Provider() string { return "gcp" }
 
 // Version counts the changes of what this normalizer makes of the same record.
-func (Normalizer) Version() int { return 1 }
+func (Normalizer) Version() int { return 2 }
 
 // Normalize makes at most one change of a log entry.
 func (Normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
@@ -40,11 +41,16 @@ func (Normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
 		return normalizers.Ignore("log entry, not an audit log"), nil
 	case v.Get("finding").IsObject():
 		return fromFinding(v), nil
+	case v.Get("incident").IsObject():
+		return fromIncident(v), nil
+	case v.Get("asset").IsObject():
+		return fromAsset(v), nil
 	case v.Get("message").IsObject():
 		return fromPubSub(v, r)
-	default:
-		return fromOther(r)
+	case isBuild(v):
+		return normalizers.One(fromBuild(v), buildKey(v)), nil
 	}
+	return generic.New().Normalize(r) // what came by Google's ways and is none of its own kinds
 }
 
 func fromAuditLog(e *entry) normalizers.Result {
@@ -64,8 +70,7 @@ func fromAuditLog(e *entry) normalizers.Result {
 			Name: lastSegment(e.resourceName),
 		},
 	}
-	past := ""
-	c.Type, c.RiskHints, past = e.classify()
+	c.Type, c.RiskHints = e.classify()
 	if c.Status == change.Failed {
 		c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintFailed)
 	}
@@ -75,11 +80,9 @@ func fromAuditLog(e *entry) normalizers.Result {
 	c.Actor = e.actor()
 	c.ChangedBy = c.Actor.Name
 	e.build(&c)
-	c.Summary = e.summary(&c, past)
-	if env, ok := normalizers.Environment(c.Resource.Name, after(e.resourceName, "namespaces/"), c.Account); ok {
-		c.Environment = env
-		c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintEnvInferred)
-	}
+	c.Summary = e.summary(&c)
+	setLabels(&c, e.labels())
+	inferEnvironment(&c, c.Resource.Name, after(e.resourceName, "namespaces/"), c.Account)
 	if t, ok := normalizers.ParseTime(first(e.timestamp, e.received)); ok {
 		c.OccurredAt = change.At(t)
 	}
@@ -87,11 +90,11 @@ func fromAuditLog(e *entry) normalizers.Result {
 	return normalizers.One(c, strings.Join([]string{e.logName, e.timestamp, e.insertID}, "|"))
 }
 
-// classify finds the type of a call, what is risky about it, and its verb.
-func (e *entry) classify() (typ change.Type, hints []string, past string) {
-	typ, hint, past := byVerb(e.verb())
+// classify finds the type of a call and what is risky about it.
+func (e *entry) classify() (typ change.Type, hints []string) {
+	typ, hint := byVerb(e.verb())
 	if e.log() == "system_event" {
-		return change.Maintenance, nil, past
+		return change.Maintenance, nil
 	}
 	if r := find(e); r != nil {
 		typ = r.typ
@@ -110,55 +113,7 @@ func (e *entry) classify() (typ change.Type, hints []string, past string) {
 	} else {
 		hints = normalizers.AddHints(hints, hint)
 	}
-	return typ, normalizers.AddHints(hints, e.dangers()...), past
-}
-
-// dangers are signs in the request, whatever the method.
-func (e *entry) dangers() []string {
-	var hints []string
-	grants := e.grants()
-	for _, g := range grants {
-		if g.action != "ADD" {
-			continue
-		}
-		if strongRole(g.role) {
-			hints = normalizers.AddHints(hints, privilege)
-		}
-		if g.member == "allUsers" || g.member == "allAuthenticatedUsers" {
-			hints = normalizers.AddHints(hints, public)
-		}
-	}
-	raw := e.request.Raw
-	if len(grants) == 0 && strings.Contains(strings.ToLower(e.verb()), "setiam") &&
-		(strings.Contains(raw, `"allUsers"`) || strings.Contains(raw, `"allAuthenticatedUsers"`)) {
-		hints = normalizers.AddHints(hints, public)
-	}
-	if strings.Contains(e.methodName, "firewall") && !strings.HasSuffix(e.methodName, ".delete") && strings.Contains(raw, `"0.0.0.0/0"`) {
-		hints = normalizers.AddHints(hints, public)
-	}
-	return hints
-}
-
-// strongRole reports whether a role can do nearly everything, or give it away.
-func strongRole(role string) bool {
-	role = strings.ToLower(role)
-	return role == "roles/owner" || role == "roles/editor" || strings.HasSuffix(role, "admin")
-}
-
-// grant is one change of who has which role.
-type grant struct{ action, role, member string }
-
-// grants returns what a change of a policy added and removed.
-func (e *entry) grants() []grant {
-	const most = 20
-	var out []grant
-	for _, from := range []gjson.Result{e.serviceData, e.metadata} {
-		from.Get("policyDelta.bindingDeltas").ForEach(func(_, d gjson.Result) bool {
-			out = append(out, grant{d.Get("action").String(), d.Get("role").String(), d.Get("member").String()})
-			return len(out) < most
-		})
-	}
-	return out
+	return typ, normalizers.AddHints(hints, e.dangers()...)
 }
 
 // progress is how far a long operation has come; the first entry has the
@@ -204,86 +159,10 @@ func (e *entry) actor() change.Actor {
 	case strings.HasSuffix(name, ".gserviceaccount.com"), strings.HasPrefix(name, "serviceAccount:"):
 		kind = "service"
 	}
-	if _, bare, ok := strings.Cut(name, ":"); ok && kind != "system" {
-		name = bare
+	if kind != "system" {
+		name = bareMember(name)
 	}
 	return change.Actor{ID: id, Name: name, Type: kind}
-}
-
-// build takes what a build or a rollout says about the code.
-func (e *entry) build(c *change.Change) {
-	if id := e.resource.Get("labels.build_id").String(); id != "" {
-		c.CorrelationID = first(c.CorrelationID, id)
-	}
-	sub := e.request.Get("build.substitutions")
-	c.CommitSHA = first(sub.Get("COMMIT_SHA").String(), sub.Get("REVISION_ID").String(),
-		e.request.Get("service.metadata.labels.commit-sha").String(), e.request.Get("service.labels.commit-sha").String())
-	c.Branch = sub.Get("BRANCH_NAME").String()
-	c.Repository = sub.Get("REPO_NAME").String()
-	c.Version = first(sub.Get("TAG_NAME").String(), e.request.Get("releaseId").String())
-}
-
-// summary says who did what: "ann@example.com created gce_instance web-1 in shop-prod".
-func (e *entry) summary(c *change.Change, past string) string {
-	who := first(c.ChangedBy, "somebody")
-	if grants := e.grants(); len(grants) > 0 {
-		return who + " " + grants[0].said() + more(len(grants)-1) + " on " + first(c.Resource.Name, c.Account)
-	}
-	what := strings.TrimSpace(strings.TrimPrefix(c.Resource.Type, "audited_resource") + " " + c.Resource.Name)
-	if e.service == "k8s.io" {
-		what = e.kubernetes()
-	}
-	done := past
-	switch verb := e.verb(); {
-	case e.log() == "system_event":
-		done = "did " + e.methodName + " on"
-	case past == "changed who may use":
-	case past == "" || (!strings.EqualFold(verb, "insert") && !strings.EqualFold(verb, "create") &&
-		!strings.EqualFold(verb, "delete") && !strings.EqualFold(verb, "update") && !strings.EqualFold(verb, "patch")):
-		done = "called " + verb + " on"
-	}
-	s := who + " " + done + " " + first(what, e.serviceName)
-	if c.Account != "" && !strings.Contains(s, c.Account) {
-		s += " in " + c.Account
-	}
-	switch c.Status {
-	case change.Started:
-		s += " (started)"
-	case change.Failed:
-		s += " (failed: " + first(e.status.Get("message").String(), codeName(e.status.Get("code").Int())) + ")"
-	}
-	return s
-}
-
-func (g grant) said() string {
-	if g.action == "REMOVE" {
-		return "took " + g.role + " from " + g.member
-	}
-	return "gave " + g.role + " to " + g.member
-}
-
-func more(n int) string {
-	if n <= 0 {
-		return ""
-	}
-	return fmt.Sprintf(" (and %d more)", n)
-}
-
-// kubernetes names an object as kubectl would: deployments/web in namespace shop.
-func (e *entry) kubernetes() string {
-	parts := strings.Split(e.resourceName, "/")
-	if len(parts) < 2 {
-		return e.resourceName
-	}
-	namespace := after(e.resourceName, "namespaces/")
-	name := parts[len(parts)-2] + "/" + parts[len(parts)-1]
-	if namespace != "" && !strings.HasPrefix(name, "namespaces/") {
-		name += " in namespace " + namespace
-	}
-	if cluster := e.resource.Get("labels.cluster_name").String(); cluster != "" {
-		name += " of " + cluster
-	}
-	return name
 }
 
 // kept is the metadata: under the log's own names, what has no field of its own.
@@ -308,6 +187,7 @@ func (e *entry) kept() []byte {
 		return m.JSON() // the request is the secret itself
 	}
 	m.Set("request", redact.JSON(e.request))
+	m.Set("image", e.image())
 	return m.JSON()
 }
 
