@@ -57,7 +57,7 @@ var eventKinds = []eventKind{
 	{detailType: "ECR Pull Through Cache Action", ignore: routine},
 	{detailType: "ECR Replication Action", ignore: oneOfMany},
 	{detailType: "CodeArtifact Package Version State Change", typ: change.Deployment, kind: "codeartifact.package", name: "packageName", version: "packageVersion", say: "Package {packageName} {packageVersion} is {packageVersionState} in {repositoryName}"},
-	{detailType: "CodeCommit Repository State Change", typ: change.Code, kind: "codecommit.repository", name: "repositoryName", by: "callerUserArn", look: &pushed, old: "oldCommitId", now: "commitId",
+	{detailType: "CodeCommit Repository State Change", typ: change.Code, kind: "codecommit.repository", name: "repositoryName", by: "callerUserArn", look: &pushed,
 		say: "{$by} {$did} {referenceType} {referenceName} in {repositoryName}"},
 	{detailType: "CodeCommit Pull Request State Change", typ: change.Code, kind: "codecommit.repository", name: "repositoryNames.0", by: "callerUserArn", look: &pullRequest, say: "{$by} merged #{pullRequestId} '{title}' into {destinationReference} in {repositoryNames.0}"},
 	{detailType: "CodeCommit Comment on *", ignore: "a comment"},
@@ -71,7 +71,7 @@ var eventKinds = []eventKind{
 	{detailType: "On Deployment Step", ignore: oneOfMany},
 	{detailType: "On Deployment Baking", ignore: oneOfMany},
 	{detailType: "On Deployment*", typ: change.FeatureFlag, kind: "appconfig.profile", id: "ConfigurationProfile.Id", name: "ConfigurationProfile.Name Application.Name", version: "ConfigurationVersion",
-		correlate: "DeploymentNumber", look: &appConfig, say: "Deployment of configuration {ConfigurationProfile.Name|Application.Name}[ to {Environment.Name}] {$verb}"},
+		correlate: "DeploymentNumber", look: &appConfig, say: "Deployment of configuration {ConfigurationProfile.Name|Application.Name}[ to {Environment.Name}] {$did}"},
 
 	// Infrastructure, and how much of it there is.
 	{detailType: "CloudFormation Stack Status Change", typ: change.Infrastructure, kind: "cloudformation.stack", state: "status-details.status", id: "stack-id", correlate: "client-request-token", look: &stack,
@@ -83,7 +83,7 @@ var eventKinds = []eventKind{
 	{detailType: "EC2 Instance Launch*", typ: change.Scaling, kind: "autoscaling.group", name: "AutoScalingGroupName", correlate: "ActivityId RequestId", look: &scaled, say: "{AutoScalingGroupName} {$did}[ instance {EC2InstanceId}][: {StatusMessage}]"},
 	{detailType: "EC2 Instance Terminate*", typ: change.Scaling, kind: "autoscaling.group", name: "AutoScalingGroupName", correlate: "ActivityId RequestId", look: &scaled, say: "{AutoScalingGroupName} {$did}[ instance {EC2InstanceId}][: {StatusMessage}]"},
 	{detailType: "EC2 Instance-*", ignore: oneOfMany},
-	{detailType: "EC2 Auto Scaling Instance Refresh*", typ: change.Deployment, kind: "autoscaling.group", name: "AutoScalingGroupName", correlate: "InstanceRefreshId", look: &refresh, say: "Instance refresh of {AutoScalingGroupName} {$verb}"},
+	{detailType: "EC2 Auto Scaling Instance Refresh*", typ: change.Deployment, kind: "autoscaling.group", name: "AutoScalingGroupName", correlate: "InstanceRefreshId", look: &refresh, say: "{$did} of {AutoScalingGroupName} {$verb}"},
 	{detailType: "EC2 Instance State-change Notification", typ: change.Infrastructure, kind: "ec2.instance", state: "state", name: "instance-id", look: &instance, say: "Instance {instance-id} is {$state}"},
 	{detailType: "EC2 Spot Instance Interruption Warning", typ: change.Maintenance, kind: "ec2.instance", name: "instance-id", say: "Spot instance {instance-id} is about to be taken away ({instance-action})"},
 	{detailType: "EC2 Instance Rebalance Recommendation", ignore: "advice"},

@@ -136,6 +136,7 @@ var pushed = look{"what happened to which branch or tag", func(e *event, c *chan
 	if e.detail.Get("referenceType").String() == "branch" {
 		c.Branch = e.detail.Get("referenceName").String()
 	}
+	e.transition("commitId", e.find("oldCommitId"), c.CommitSHA)
 	return ""
 }}
 
@@ -156,11 +157,11 @@ var appConfig = look{"`Rolled Back`: `rollback`; the environment as AppConfig ca
 	c.CorrelationID = strings.Trim(e.detail.Get("Application.Id").String()+"/"+e.detail.Get("Environment.Id").String()+"/"+e.detail.Get("DeploymentNumber").String(), "/")
 	switch what := strings.TrimPrefix(e.detailType, "On Deployment "); what {
 	case "Start":
-		c.Status = change.Started
+		c.Status, e.did = change.Started, "started"
 	case "Complete":
-		c.Status = change.Succeeded
+		c.Status, e.did = change.Succeeded, "is complete"
 	case "Rolled Back":
-		c.Type, c.Status = change.Rollback, change.Failed
+		c.Type, c.Status, e.did = change.Rollback, change.Failed, "was rolled back"
 	}
 	return ""
 }}
@@ -211,8 +212,9 @@ var refresh = look{"`Rollback`: `rollback`; checkpoints are ignored", func(e *ev
 	if strings.Contains(e.detailType, "Checkpoint") {
 		return oneOfMany
 	}
+	e.did = "Instance refresh"
 	if strings.Contains(e.detailType, "Rollback") {
-		c.Type = change.Rollback
+		c.Type, e.did = change.Rollback, "Rollback of the instance refresh"
 	}
 	c.Status = statusOf(lastWord(e.detailType))
 	return ""

@@ -120,6 +120,7 @@ func fromDeployment(_ Normalizer, v gjson.Result, _ normalizers.Record) (normali
 		c.Type = change.Rollback
 		c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintRollback)
 		c.Description = back.Get("RollbackMessage").String()
+		c.Summary += " (a rollback of " + back.Get("RollbackTriggeringDeploymentId").String() + ")"
 	}
 	if c.Status == change.Failed {
 		c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintFailed)

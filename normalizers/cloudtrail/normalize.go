@@ -39,7 +39,6 @@ func (n *Normalizer) Normalize(rec normalizers.Record) (normalizers.Result, erro
 	}
 	c := change.Change{
 		Action:        r.service + "." + r.name,
-		Status:        change.Succeeded,
 		Account:       r.account,
 		Region:        r.region,
 		ExternalID:    r.eventID,
@@ -51,13 +50,33 @@ func (n *Normalizer) Normalize(rec normalizers.Record) (normalizers.Result, erro
 	c.RiskHints = normalizers.AddHints(c.RiskHints, hints...)
 	c.Resource = r.resource()
 	c.Tags = r.tags()
+	if cluster := arnName(r.request.Get("cluster").String()); r.service == "ecs" && len(c.Tags) == 0 { // services are often named alike in all of them
+		if env, ok := normalizers.Environment(cluster); ok {
+			c.Environment = env
+			c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintEnvInferred)
+		}
+	}
 	c.Version, c.CommitSHA = r.version()
+	c.Status = r.status()
 	c.Summary = r.summary(actor.Name, c.Resource)
 	c.Metadata = r.metadata(rec)
 	if t, ok := normalizers.ParseTime(first(r.eventTime, rec.EnvelopeTime)); ok {
 		c.OccurredAt = change.At(t)
 	}
 	return normalizers.One(c, r.key()), nil
+}
+
+// status is how far the call has brought it. A call that succeeded has done
+// what it says, but for those that only begin something, and for what a service
+// tells of its own work.
+func (r *record) status() change.Status {
+	switch {
+	case r.eventType == "AwsServiceEvent" && strings.HasSuffix(r.name, "Failed"), strings.HasSuffix(r.name, "Abandoned"):
+		return change.Failed
+	case r.eventType == "AwsServiceEvent" && strings.HasSuffix(r.name, "Started"):
+		return change.Started
+	}
+	return change.Succeeded
 }
 
 // classify finds the type of a call and what is risky about it.

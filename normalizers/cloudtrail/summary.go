@@ -56,6 +56,9 @@ func (r *record) said() string {
 // word is what stands at a path of the request, or of the answer after "=", as
 // people would name it.
 func (r *record) word(path string) string {
+	if path == "@name" { // of the resource
+		return r.resource().Name
+	}
 	v := r.request
 	if of, ok := strings.CutPrefix(path, "="); ok {
 		v, path = r.response, of
