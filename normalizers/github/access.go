@@ -40,12 +40,18 @@ func (b *builder) member(p *github.MemberEvent) {
 	switch b.action {
 	case "added":
 		b.c.Summary = fmt.Sprintf("%s added %s as collaborator on %s", b.actor(), login, b.repo)
+		if login == b.c.ChangedBy { // having been invited
+			b.c.Summary = fmt.Sprintf("%s became a collaborator on %s", login, b.repo)
+		}
 		if role.to != "" {
 			b.c.Summary += " (" + role.to + ")"
 		}
 		b.grant(role.to, "")
 	case "removed":
 		b.c.Summary = fmt.Sprintf("%s removed %s as collaborator from %s", b.actor(), login, b.repo)
+		if login == b.c.ChangedBy {
+			b.c.Summary = fmt.Sprintf("%s left %s, where they were a collaborator", login, b.repo)
+		}
 	default:
 		role.name = "role"
 		b.c.Summary = fmt.Sprintf("%s changed %s's access to %s%s", b.actor(), login, b.repo, sentence([]edit{role}))

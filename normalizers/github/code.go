@@ -87,7 +87,7 @@ func (b *builder) push(p *github.PushEvent) {
 			b.c.Summary += ": " + title
 		}
 	}
-	b.pushHints(p, isBranch && branch == b.defaultBranch)
+	b.pushHints(p, isBranch && branch == b.defaultBranch && !created)
 	b.c.Type = normalizers.Upgrade(change.Code, pushTexts(p, name)...)
 	if b.c.Type == change.Rollback {
 		b.hint(normalizers.HintRollback)

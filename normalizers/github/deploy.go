@@ -314,6 +314,9 @@ func (b *builder) packageVersion() {
 	if tag != "" {
 		number = tag // what people call it, rather than its digest
 	}
+	if strings.HasPrefix(number, "sha256:") {
+		number = number[:min(len(number), len("sha256:")+12)]
+	}
 	if kind != "" {
 		kind += " "
 	}

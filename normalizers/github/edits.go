@@ -90,13 +90,17 @@ func isScalar(v gjson.Result) bool { return !v.IsObject() && !v.IsArray() }
 // false". Long texts are only named.
 func sentence(edits []edit) string {
 	var parts []string
+	more := 0
 	for _, e := range edits {
+		if e.from == e.to && e.from != "" {
+			continue // listed, and yet the same
+		}
 		if len(parts) == maxEdits {
-			parts = append(parts, fmt.Sprintf("%d more", len(edits)-maxEdits))
-			break
+			more++
+			continue
 		}
 		from, to := short(e.from), short(e.to)
-		part := words(e.name)
+		part := words(strings.TrimSuffix(e.name, "_enforcement_level"))
 		switch {
 		case from != "" && to != "":
 			part += " from " + from + " to " + to
@@ -109,6 +113,9 @@ func sentence(edits []edit) string {
 	}
 	if len(parts) == 0 {
 		return ""
+	}
+	if more > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", more))
 	}
 	return ": " + strings.Join(parts, ", ")
 }

@@ -3,15 +3,23 @@ package github
 import (
 	"bytes"
 	"strings"
+	"unicode/utf8"
+
+	"whatchanged/pkg/change"
 )
 
-// maxPruneDepth is how deep prune looks; what lies deeper stays as it is.
-const maxPruneDepth = 32
+// Limits of prune: what lies deeper stays as it is, and what is longer could
+// not be kept in a change, wherever it goes.
+const (
+	maxPruneDepth = 32
+	maxPruneText  = change.MaxMetadata
+)
 
 // prune returns a payload without what nobody reads, so that less has to be
 // decoded: four fifths of what GitHub sends are links to its own API, and the
-// repository again and again. It copies; the payload must be valid JSON. What
-// it drops must not change what comes out: TestPrune_ChangesNothing sees to it.
+// repository again and again. Long texts are cut. It copies; the payload must
+// be valid JSON. What it drops must not change what comes out:
+// TestPrune_ChangesNothing sees to it.
 func prune(body []byte) []byte {
 	p := pruner{in: body, out: make([]byte, 0, len(body)/2)}
 	p.space()
@@ -72,17 +80,44 @@ func partOfRepository(name []byte) part {
 // value copies the value at i.
 func (p *pruner) value(of part, depth int) {
 	switch {
-	case of == verbatim || depth > maxPruneDepth:
+	case p.in[p.i] == '"':
+		from := p.i
+		p.text()
+		p.cut(p.in[from:p.i])
+	case p.in[p.i] == '{' && depth <= maxPruneDepth:
+		p.object(of, depth)
+	case p.in[p.i] == '[' && depth <= maxPruneDepth:
+		p.array(of, depth)
+	default:
 		from := p.i
 		p.skip()
 		p.out = append(p.out, p.in[from:p.i]...)
-	case p.in[p.i] == '{':
-		p.object(of, depth)
-	case p.in[p.i] == '[':
-		p.array(depth)
-	default:
-		p.value(verbatim, depth)
 	}
+}
+
+// cut copies a string with its quotes, or the start of a long one, which ends
+// between two characters and not inside an escape.
+func (p *pruner) cut(text []byte) {
+	if len(text) <= maxPruneText {
+		p.out = append(p.out, text...)
+		return
+	}
+	end := 1
+	for end < maxPruneText {
+		switch {
+		case text[end] != '\\':
+			end++
+		case text[end+1] == 'u':
+			end += len(`\u0000`)
+		default:
+			end += len(`\n`)
+		}
+	}
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	p.out = append(p.out, text[:end]...)
+	p.out = append(p.out, `…"`...)
 }
 
 func (p *pruner) object(of part, depth int) {
@@ -106,7 +141,7 @@ func (p *pruner) object(of part, depth int) {
 		p.space()
 		p.i++ // the colon
 		p.space()
-		what := everything
+		what := of
 		if of == repository {
 			what = partOfRepository(name[1 : len(name)-1])
 		}
@@ -127,7 +162,7 @@ func (p *pruner) object(of part, depth int) {
 	}
 }
 
-func (p *pruner) array(depth int) {
+func (p *pruner) array(of part, depth int) {
 	p.out = append(p.out, '[')
 	p.i++
 	for {
@@ -141,7 +176,7 @@ func (p *pruner) array(depth int) {
 			p.i++
 			p.out = append(p.out, ',')
 		default:
-			p.value(everything, depth+1)
+			p.value(of, depth+1)
 		}
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
@@ -112,6 +114,18 @@ func TestPrune_LeavesTheSendersOwnWords(t *testing.T) {
 		`"widget":[{},{"name":"\\\"}"},true,-1.5e3]}`
 	if diff := cmp.Diff(want, string(prune([]byte(body)))); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestPrune_CutsLongTextsBetweenCharacters(t *testing.T) {
+	for _, unit := range []string{"a", "é", `\n`, `\\`, `\"`, `\u00e9`, `\ud83d\ude00`, "日本"} {
+		for shift := range 8 {
+			body := `{"b":"` + strings.Repeat("x", shift) + strings.Repeat(unit, 2*maxPruneText/len(unit)) + `","inputs":{"c":1}}`
+			out := prune([]byte(body))
+			if !json.Valid(out) || !utf8.Valid(out) || len(out) > maxPruneText+100 || !strings.HasSuffix(string(out), `…","inputs":{"c":1}}`) {
+				t.Fatalf("%q, %d: %d bytes, ends in %q", unit, shift, len(out), out[max(0, len(out)-40):])
+			}
+		}
 	}
 }
 

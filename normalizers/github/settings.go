@@ -34,7 +34,7 @@ func (b *builder) branchProtection(p *github.BranchProtectionRuleEvent) {
 		b.c.Summary = fmt.Sprintf("%s protected branch %s%s", b.actor(), r.GetName(), b.where())
 	default:
 		b.c.Summary = fmt.Sprintf("%s %s the protection of branch %s%s%s", b.actor(), words(b.action), r.GetName(), b.where(), sentence(edits))
-		if e, ok := find(edits, "allow_deletions_enforcement_level"); ok && e.from == "off" {
+		if e, ok := find(edits, "allow_deletions_enforcement_level"); ok && e.from == "off" && e.to != "off" {
 			b.hint(normalizers.HintDeletionProtection)
 		}
 	}
