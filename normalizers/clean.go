@@ -24,21 +24,21 @@ func clean(c *change.Change) {
 	secret := false
 	name := func(fields ...*string) {
 		for _, f := range fields {
-			*f = text(*f, maxName, &secret)
+			*f = text(*f, maxName, inName, &secret)
 		}
 	}
-	c.Summary = Truncate(OneLine(text(c.Summary, maxText, &secret)), change.MaxSummary)
+	c.Summary = Truncate(OneLine(text(c.Summary, maxText, inText, &secret)), change.MaxSummary)
 	if c.Summary == "" {
 		c.Summary = strings.ReplaceAll(string(c.Type), "_", " ")
 	}
-	c.Description = text(c.Description, maxText, &secret)
-	c.CommitMessage = text(c.CommitMessage, maxText, &secret)
+	c.Description = text(c.Description, maxText, inText, &secret)
+	c.CommitMessage = text(c.CommitMessage, maxText, inText, &secret)
 	name(&c.ServiceName, &c.Action, &c.Source, &c.Environment, &c.ChangedBy, &c.Actor.ID, &c.Actor.Name, &c.Actor.Type,
 		&c.Resource.Type, &c.Resource.ID, &c.Resource.Name, &c.Resource.URL, &c.Repository, &c.CommitSHA, &c.Branch,
 		&c.Version, &c.PRNumber, &c.PRURL, &c.PipelineURL, &c.Account, &c.Region, &c.ExternalID, &c.CorrelationID, &c.SessionID)
 	c.Tags = c.Tags[:min(len(c.Tags), maxTags)]
 	for i := range c.Tags {
-		name(&c.Tags[i])
+		c.Tags[i] = text(c.Tags[i], maxName, inText, &secret)
 	}
 	if len(c.Metadata) > 0 {
 		c.Metadata = cleanMetadata(c, &secret)
@@ -49,7 +49,7 @@ func clean(c *change.Change) {
 }
 
 // text returns s as valid UTF-8, at most limit bytes, with secrets masked.
-func text(s string, limit int, secret *bool) string {
+func text(s string, limit int, where place, secret *bool) string {
 	if s == "" {
 		return ""
 	}
@@ -57,9 +57,9 @@ func text(s string, limit int, secret *bool) string {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\uFFFD")
 	}
-	if len(s) >= shortestSecret {
+	if len(s) >= shortestNamed {
 		var found bool
-		if s, found = maskSecrets(s); found {
+		if s, found = maskSecrets(s, where); found {
 			*secret = true
 		}
 	}
@@ -80,7 +80,7 @@ func cleanMetadata(c *change.Change, secret *bool) json.RawMessage {
 	if !utf8.ValidString(meta) {
 		meta = strings.ToValidUTF8(meta, "\uFFFD")
 	}
-	meta, found := maskSecrets(replaceLoneSurrogates(meta)) // before a cut could halve one
+	meta, found := maskSecrets(replaceLoneSurrogates(meta), inJSON) // before a cut could halve one
 	*secret = *secret || found
 	if cut, truncated := cutMetadata(meta, change.MaxMetadata); truncated {
 		meta = cut

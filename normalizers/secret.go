@@ -5,24 +5,22 @@ import "strings"
 // masked stands in place of a secret.
 const masked = "***"
 
-// tokenShapes are the beginnings of tokens that one knows when one sees them,
-// and how many more characters of a token make it one.
-var tokenShapes = []struct {
-	prefix string
-	more   int
-}{
-	{"ghp_", 20}, {"gho_", 20}, {"ghu_", 20}, {"ghs_", 20}, {"ghr_", 20}, {"github_pat_", 20},
-	{"glpat-", 16}, {"gldt-", 16}, {"glrt-", 16}, {"glptt-", 16}, {"glcbt-", 16},
-	{"AKIA", 16}, {"ASIA", 16}, {"AIza", 30}, {"ya29.", 20},
-	{"xoxb-", 10}, {"xoxp-", 10}, {"xoxa-", 10}, {"xoxr-", 10}, {"xoxs-", 10}, {"xapp-", 10},
-	{"sk_live_", 10}, {"rk_live_", 10}, {"sk_test_", 10}, {"whsec_", 16},
-	{"wc_live_", 16}, {"wct_", 16},
-	{"npm_", 30}, {"pypi-", 20}, {"dop_v1_", 30}, {"hvs.", 20},
-	{"eyJ", 30}, // a JSON Web Token: it must have a dot, too
-}
+// place is where a text stands: it decides what in it can be a secret.
+type place int
 
-// shortestSecret is the length of the shortest secret that maskSecrets knows.
+const (
+	inName place = iota // a name, an id or a URL: random on purpose, so only known shapes are secrets
+	inText              // words that somebody wrote
+	inJSON              // a document: what stands under the name of an id is no secret
+)
+
+// shortestSecret is the length of the shortest secret that maskSecrets knows
+// by its shape alone.
 const shortestSecret = len("xoxb-") + 10
+
+// shortestNamed is the length of the shortest text that can have a secret in
+// it: pwd=1234.
+const shortestNamed = len("pwd=") + 4
 
 const (
 	keyBegin = "-----BEGIN "
@@ -30,53 +28,220 @@ const (
 	keyEnd   = "-----END "
 )
 
-// maskSecrets replaces each secret of a known shape in s by ***, and reports
-// whether there was any. Text without one comes back as it is.
-func maskSecrets(s string) (string, bool) {
+// maskSecrets replaces each secret in s by ***, and reports whether there was
+// any. It goes through s once: by the shapes of tokens, by what stands after a
+// name such as password, by user:password@ in URLs, and by how random what is
+// long looks. Text without a secret comes back as it is, and nothing is
+// allocated for it.
+func maskSecrets(s string, where place) (string, bool) {
 	was := s
 	if strings.Contains(s, keyBegin) {
 		s = maskKeys(s)
 	}
-	for _, shape := range tokenShapes {
-		if strings.Contains(s, shape.prefix) {
-			s = maskTokens(s, shape.prefix, shape.more)
+	m := masker{s: s, where: where}
+	for i := 0; i < len(s); {
+		if !isRun[s[i]] {
+			i++
+			continue
 		}
+		end := i + 1
+		for end < len(s) && isRun[s[end]] {
+			end++
+		}
+		start := m.afterEscape(i, end)
+		if end-start >= shortestSecret {
+			m.tokens(start, end)
+			if where != inName && end-start >= shortestRandom {
+				m.random(start, end)
+			}
+		}
+		if end < len(s) && m.from <= end {
+			m.after(start, end)
+		}
+		i = max(end, m.from)
+	}
+	if m.from > 0 {
+		m.out.WriteString(s[m.from:])
+		s = m.out.String()
 	}
 	return s, s != was
 }
 
-// maskTokens masks every token that starts with prefix.
-func maskTokens(s, prefix string, more int) string {
-	var out strings.Builder
-	rest := s
-	for {
-		i := strings.Index(rest, prefix)
-		if i < 0 {
-			break
-		}
-		end := i + len(prefix)
-		for end < len(rest) && isTokenByte(rest[end]) {
-			end++
-		}
-		token := rest[i:end]
-		isSecret := len(token)-len(prefix) >= more && startsWord(rest, i) &&
-			(prefix != "eyJ" || strings.Contains(token, "."))
-		out.WriteString(rest[:i])
-		if isSecret {
-			out.WriteString(masked)
-		} else {
-			out.WriteString(token)
-		}
-		rest = rest[end:]
-	}
-	out.WriteString(rest)
-	return out.String()
+// masker writes a text anew, less its secrets.
+type masker struct {
+	s     string
+	where place
+	name  string // in JSON, the member that one is in
+	out   strings.Builder
+	from  int // what is before is written
 }
 
-// startsWord reports whether no letter or digit is before s[i]; the n of a
-// "\n" in JSON is none.
-func startsWord(s string, i int) bool {
-	return i == 0 || !isAlphanumeric(s[i-1]) || i >= 2 && s[i-2] == '\\'
+// mask replaces s[start:end].
+func (m *masker) mask(start, end int) {
+	if start < m.from || start >= end {
+		return
+	}
+	m.out.WriteString(m.s[m.from:start])
+	m.out.WriteString(masked)
+	m.from = end
+}
+
+// afterEscape returns where a run starts when the escape of a character in
+// JSON is before it: the n of "\n" is no letter.
+func (m *masker) afterEscape(start, end int) int {
+	if start == 0 || m.s[start-1] != '\\' {
+		return start
+	}
+	if m.s[start] == 'u' {
+		return min(start+5, end)
+	}
+	return start + 1
+}
+
+// tokens masks what has the shape of a token.
+func (m *masker) tokens(start, end int) {
+	s := m.s
+	for i := start; i < end; i++ {
+		if i > start && isAlphanumeric(s[i-1]) {
+			continue
+		}
+		for k := range shapesBy[s[i]] {
+			shape := &shapesBy[s[i]][k]
+			if !strings.HasPrefix(s[i:end], shape.prefix) {
+				continue
+			}
+			tail := i + len(shape.prefix)
+			stop := tail
+			for stop < end && (isTokenByte(s[stop]) || shape.keep && s[stop] == '/') {
+				stop++
+			}
+			if stop-tail < shape.more || shape.fits != nil && !shape.fits(s[tail:stop]) {
+				continue
+			}
+			if shape.keep {
+				i = tail
+			}
+			m.mask(i, stop)
+			i = stop
+			break
+		}
+	}
+}
+
+// after looks at what follows the run s[start:end]: a value after a name, and
+// the rest of a URL after its scheme.
+func (m *masker) after(start, end int) {
+	s := m.s
+	switch s[end] {
+	case '=':
+		if kind := secretName(s[start:end]); kind != notSecret {
+			m.value(kind, skipQuote(s, end+1), isEnd, false)
+		}
+	case ':':
+		if strings.HasPrefix(s[end:], "://") {
+			m.userinfo(end + len("://"))
+			return
+		}
+		if kind := secretName(s[start:end]); kind != notSecret {
+			m.value(kind, skipBlanks(s, end+1), isEnd, true)
+		}
+	case '"', '\\', '\'':
+		m.member(start, end)
+	case ' ':
+		if strings.HasPrefix(s[end:], " = ") {
+			if kind := secretName(s[start:end]); kind != notSecret {
+				m.value(kind, skipQuote(s, end+3), isEnd, false)
+			}
+			return
+		}
+		if scheme := s[start:end]; (len(scheme) == 6 && strings.EqualFold(scheme, "bearer") || len(scheme) == 5 && strings.EqualFold(scheme, "basic")) && m.where != inName {
+			stop := valueEnd(s, end+1, isEnd)
+			if v := s[end+1 : stop]; len(v) >= 16 && looksSecret(v) {
+				m.mask(end+1, stop)
+			}
+		}
+	}
+}
+
+// member looks at the name of a member of JSON, which may itself be written
+// inside a string, with \" for its quotes.
+func (m *masker) member(start, end int) {
+	s, i := m.s, end
+	if s[i] == '\\' {
+		i++
+	}
+	if i+1 >= len(s) || s[i] != '"' && s[i] != '\'' || s[i+1] != ':' {
+		return
+	}
+	escaped := i > end
+	if !escaped {
+		m.name = s[start:end]
+	}
+	kind := secretName(s[start:end])
+	if kind == notSecret {
+		return
+	}
+	i = skipBlanks(s, i+2)
+	switch {
+	case escaped && strings.HasPrefix(s[i:], `\"`):
+		m.value(kind, i+2, isEnd, false)
+	case !escaped && i < len(s) && s[i] == '"':
+		m.value(kind, i+1, isStringEnd, false)
+	case !escaped && i < len(s) && s[i] == '\'':
+		m.value(kind, i+1, isEnd, false)
+	}
+}
+
+// value masks what stands under the name of a secret, when it looks like one.
+func (m *masker) value(kind nameKind, start int, ends func(string, int) bool, said bool) {
+	s := m.s
+	if kind == credentials { // a scheme may stand first: Bearer, Basic
+		for _, scheme := range [...]string{"bearer ", "basic ", "token ", "digest ", "apikey "} {
+			if len(s)-start > len(scheme) && strings.EqualFold(s[start:start+len(scheme)], scheme) {
+				start, said = start+len(scheme), false
+				break
+			}
+		}
+	}
+	stop := valueEnd(s, start, ends)
+	v := s[start:stop]
+	if len(v) < 4 || isPlaceholder(v) {
+		return
+	}
+	switch kind {
+	case password:
+		if said && !(len(v) >= 6 && hasDigitOrSymbol(v)) { // "password: reset by mail" is a sentence
+			return
+		}
+	default:
+		if len(v) < 8 || said && len(v) < 16 || !looksSecret(v) {
+			return
+		}
+	}
+	m.mask(start, stop)
+}
+
+// userinfo masks the password in a URL, scheme://user:password@host.
+func (m *masker) userinfo(start int) {
+	s, stop, at := m.s, start, -1
+	for stop < len(s) && !isEnd(s, stop) && s[stop] != '/' && s[stop] != '?' && s[stop] != '#' {
+		if s[stop] == '@' {
+			at = stop
+		}
+		stop++
+	}
+	if at < 0 {
+		return
+	}
+	if colon := strings.IndexByte(s[start:at], ':'); colon >= 0 {
+		if from := start + colon + 1; from < at && !isPlaceholder(s[from:at]) {
+			m.mask(from, at)
+		}
+		return
+	}
+	if user := s[start:at]; len(user) >= 16 && looksSecret(user) {
+		m.mask(start, at)
+	}
 }
 
 // maskKeys masks private keys in PEM. A key ends where it says so, and at a
@@ -118,10 +283,4 @@ func afterKey(s string) string {
 		return s[dashes+len("-----"):]
 	}
 	return ""
-}
-
-func isTokenByte(c byte) bool { return isAlphanumeric(c) || c == '_' || c == '-' || c == '.' }
-
-func isAlphanumeric(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
