@@ -128,7 +128,7 @@ func (e *event) change(m *normalizers.Meta) change.Change {
 	if t, ok := normalizers.ParseTime(e.time); ok {
 		c.OccurredAt = change.At(t)
 	}
-	setTags(&c, member(object(member(e.properties, "requestbody", "requestBody")), "tags"))
+	setTags(&c, member(e.request, "tags"))
 	inferEnvironment(&c, c.Resource.Name, e.resourceGroup)
 	c.Actor = e.actor()
 	c.ChangedBy = c.Actor.Name

@@ -12,7 +12,7 @@ import (
 
 // body is what was asked for, where the record has it.
 func (e *event) body() string {
-	return object(member(e.properties, "requestbody", "requestBody")).Raw
+	return e.request.Raw
 }
 
 // setting returns a look that takes a type when the request sets a member. A

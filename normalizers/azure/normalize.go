@@ -5,7 +5,6 @@
 package azure
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -27,9 +26,6 @@ func (Normalizer) Version() int { return 2 }
 
 // Normalize makes at most one change of a record.
 func (Normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
-	if err := normalizers.CheckJSON(r.JSON); err != nil {
-		return normalizers.Result{}, fmt.Errorf("read Azure record: %w", err)
-	}
 	v := gjson.ParseBytes(r.JSON)
 	switch {
 	case v.Get("schemaId").String() == "azureMonitorCommonAlertSchema":

@@ -56,9 +56,9 @@ type assignment struct {
 // assigned reads a role assignment: the request has it, and when one is
 // deleted, the answer.
 func (e *event) assigned() assignment {
-	body := member(object(member(e.properties, "requestbody", "requestBody")), "properties", "Properties")
+	body := member(e.request, "properties", "Properties")
 	if !body.IsObject() {
-		body = member(object(member(e.properties, "responseBody", "responsebody")), "properties", "Properties")
+		body = member(object(e.response), "properties", "Properties")
 	}
 	a := assignment{scope: e.resourceID}
 	if i := indexFold(a.scope, "/providers/microsoft.authorization/"); i >= 0 {

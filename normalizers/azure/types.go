@@ -21,6 +21,7 @@ type event struct {
 	outcome string
 
 	claims, authorization, properties, httpRequest gjson.Result
+	request, response                              gjson.Result // of the properties: what was asked for, and the answer
 }
 
 // activityLog reads a record of the Activity Log in any of its forms.
@@ -88,6 +89,8 @@ func activityLog(v gjson.Result) *event {
 			e.httpRequest = object(v)
 		case "properties":
 			e.properties = object(v)
+			e.request = object(member(e.properties, "requestbody", "requestBody"))
+			e.response = member(e.properties, "responseBody", "responsebody")
 		}
 		return true
 	})

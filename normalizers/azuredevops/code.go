@@ -19,10 +19,11 @@ func fromPush(e *event, k *kind) normalizers.Result {
 	repo := p.Get("repository")
 	commits := p.Get("commits").Array()
 	var res normalizers.Result
+	push := e.change(k.typ, text(p.Get("date")))
+	e.setRepository(&push, repo)
+	setActor(&push, p.Get("pushedBy"))
 	p.Get("refUpdates").ForEach(func(_, ref gjson.Result) bool {
-		c := e.change(k.typ, text(p.Get("date")))
-		e.setRepository(&c, repo)
-		setActor(&c, p.Get("pushedBy"))
+		c := push
 		name := text(ref.Get("name"))
 		before, after := text(ref.Get("oldObjectId")), text(ref.Get("newObjectId"))
 		if !isZero(after) {
@@ -46,9 +47,7 @@ func fromPush(e *event, k *kind) normalizers.Result {
 		return len(res.Drafts) < maxRefs
 	})
 	if len(res.Drafts) == 0 { // the subscription may leave out the details
-		c := e.change(k.typ, text(p.Get("date")))
-		e.setRepository(&c, repo)
-		setActor(&c, p.Get("pushedBy"))
+		c := push
 		c.Summary = first(normalizers.FirstLine(e.text), who(&c, "Somebody")+"pushed to "+first(c.Repository, "a repository"))
 		return e.one(c)
 	}
@@ -112,10 +111,11 @@ func fromPullRequest(e *event, k *kind) normalizers.Result {
 	default:
 		return normalizers.Ignore("the pull request is still open")
 	}
-	c := e.change(k.typ, text(p.Get("closedDate")))
+	when := "closedDate"
 	if verb == "opened" {
-		c = e.change(k.typ, text(p.Get("creationDate")))
+		when = "creationDate"
 	}
+	c := e.change(k.typ, text(p.Get(when)))
 	e.setRepository(&c, p.Get("repository"))
 	c.PRNumber = text(p.Get("pullRequestId"))
 	c.PRURL = first(link(p.Get("_links.web.href")), webURL(p))

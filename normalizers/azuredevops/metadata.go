@@ -30,23 +30,37 @@ func inside(v gjson.Result, depth int) json.RawMessage {
 	if !v.IsObject() {
 		return redact.JSON(v)
 	}
-	var m normalizers.Meta
+	return appendInside(make([]byte, 0, len(v.Raw)), v, depth)
+}
+
+func appendInside(dst []byte, v gjson.Result, depth int) []byte {
+	dst = append(dst, '{')
+	empty := len(dst)
 	v.ForEach(func(key, v gjson.Result) bool {
+		if v.Type == gjson.Null || left(key.Str) || redact.Secret(key.Str) || v.IsObject() && depth >= maxInside {
+			return true
+		}
+		before := len(dst)
+		if before > empty {
+			dst = append(dst, ',')
+		}
+		dst = append(append(dst, key.Raw...), ':')
+		start := len(dst)
 		switch {
-		case left(key.Str), redact.Secret(key.Str), v.Type == gjson.Null:
-		case v.IsObject() && depth < maxInside:
-			m.Set(key.Str, inside(v, depth+1))
 		case v.IsObject():
+			dst = appendInside(dst, v, depth+1)
 		case v.IsArray():
-			m.Set(key.Str, redact.JSON(v))
-		case v.Type == gjson.String:
-			m.Set(key.Str, v.Str)
+			dst = append(dst, redact.JSON(v)...)
 		default:
-			m.SetRaw(key.Str, v.Raw)
+			dst = append(dst, v.Raw...)
+		}
+		switch string(dst[start:]) {
+		case "", "{}", `""`: // says nothing
+			dst = dst[:before]
 		}
 		return true
 	})
-	return m.JSON()
+	return append(dst, '}')
 }
 
 // left reports whether a member is left out by its name. Variables and the

@@ -5,7 +5,6 @@ package gcp
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -30,9 +29,6 @@ func (Normalizer) Version() int { return 2 }
 
 // Normalize makes at most one change of a log entry.
 func (Normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
-	if err := normalizers.CheckJSON(r.JSON); err != nil {
-		return normalizers.Result{}, fmt.Errorf("read Google Cloud record: %w", err)
-	}
 	v := gjson.ParseBytes(r.JSON)
 	switch {
 	case v.Get("protoPayload").Exists():

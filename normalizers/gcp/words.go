@@ -101,7 +101,7 @@ func (e *entry) noun() string {
 
 // called is what people call the thing that a noun of the API means.
 func (e *entry) called(noun string) string {
-	key := strings.ToLower(strings.NewReplacer("_", "", " ", "").Replace(noun))
+	key := strings.ToLower(strings.ReplaceAll(noun, "_", ""))
 	if n, ok := services[e.service][key]; ok {
 		return n
 	}
