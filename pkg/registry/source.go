@@ -62,6 +62,10 @@ func providerSignature(provider string) signature {
 		return signature{"Sentry-Hook-Signature", "sha256"}
 	case "grafana":
 		return signature{"X-Grafana-Alerting-Signature", "sha256"}
+	case "flux":
+		return signature{"X-Signature", "sha256"}
+	case "circleci":
+		return signature{"Circleci-Signature", "sha256"}
 	default:
 		return signature{}
 	}

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,13 +31,9 @@ be, and prints the outcome and the changes. Nothing is sent anywhere.`,
 	flags.StringVar(&provider, "provider", "", "the provider a source would pin (default: detect it)")
 	flags.BoolVar(&asJSON, "json", false, "print JSON, for programs")
 	cmd.RunE = func(_ *cobra.Command, files []string) error {
-		header := http.Header{}
-		for _, line := range headers {
-			name, value, ok := strings.Cut(line, ":")
-			if !ok {
-				return usagef("--header %q: want 'Name: value'", line)
-			}
-			header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		header, err := parseHeaders(headers)
+		if err != nil {
+			return err
 		}
 		if len(files) == 0 {
 			files = []string{"-"}

@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
-	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,53 +14,131 @@ func newSources(env *Environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sources",
 		Short: "Manage the entry points for webhooks",
-		Example: `  whatchanged sources create github --provider github --auth github_hmac --secret-file hook.secret
+		Long: `A source is an entry point for webhooks: a URL of its own, what a request must prove
+beside knowing it, and what is made of what comes in.`,
+		Example: `  whatchanged sources providers
+  whatchanged sources create github --provider github --new-secret hook.secret
   whatchanged sources list
+  whatchanged sources update src_abc123 --env production --ignore-branch 'renovate/*'
   whatchanged sources rotate src_abc123`,
 	}
 	conn := connect(cmd, env)
-	cmd.AddCommand(newSourcesCreate(env, conn), newSourcesList(env, conn), newSourcesRotate(env, conn),
-		newDelete(conn, "source", (*client.Client).DeleteSource))
+	cmd.AddCommand(newSourcesCreate(env, conn), newSourcesUpdate(env, conn), newSourcesList(env, conn), newSourcesShow(env, conn),
+		newSourcesTest(env, conn), newSourcesRotate(env, conn), newSourcesAddSecret(env, conn), newSourcesRemoveSecret(conn),
+		newSourcesProviders(env), newDelete(conn, "source", (*client.Client).DeleteSource))
 	return cmd
 }
 
 func newSourcesCreate(env *Environment, conn *connection) *cobra.Command {
-	var in client.NewSource
-	var secretFile string
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a source and print its webhook URL, once",
-		Example: `  whatchanged sources create everything
-  openssl rand -hex 32 > hook.secret
-  whatchanged sources create github --provider github --auth github_hmac --secret-file hook.secret
-  whatchanged sources create gitlab --provider gitlab --auth gitlab_token --secret-file -  < token`,
+		Long: `Creates a source and prints its webhook URL on standard output, which is the only place
+that shows it; what to do next at the provider is said on standard error.`,
+		Example: `  # Anything at all; who sends is recognised, and the URL is the only secret
+  whatchanged sources create everything
+
+  # GitHub, Gitea, Bitbucket, Sentry, ...: signed with a secret that is made here
+  whatchanged sources create github --provider github --new-secret hook.secret
+  whatchanged sources create forge --provider gitea --new-secret gitea.secret
+
+  # GitLab from 19.0 on: the signing token that GitLab shows
+  whatchanged sources create gitlab --provider gitlab --auth gitlab_signing --secret-file - < token
+
+  # AWS: topics of one account, and log files read from their bucket
+  whatchanged sources create aws --provider aws --topic 'arn:aws:sns:us-east-1:123456789012:*' \
+    --aws-region us-east-1 --aws-key-id AKIAIOSFODNN7EXAMPLE --aws-secret-file aws.secret
+
+  # Google Cloud: what Pub/Sub pushes with one service account's token
+  whatchanged sources create gcp --provider gcp --audience whatchanged --email push@acme.iam.gserviceaccount.com
+
+  # Azure DevOps: user:password; Event Grid: a header
+  whatchanged sources create ado --provider azure_devops --new-secret ado.secret
+  whatchanged sources create azure --provider azure --new-secret azure.secret
+
+  # Whatever else signs its body, from one network only
+  whatchanged sources create own --auth hmac --signature-header X-Signature --secret-file s --network 203.0.113.0/24
+
+  # What to make of it
+  whatchanged sources create shop --env production --map 'acme/shop-*=svc_shop' --ignore github.star --ignore-branch 'renovate/*'`,
 		Args: args(cobra.ExactArgs(1)),
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&in.Provider, "provider", "auto", "who speaks here; auto detects it")
-	flags.StringVar(&in.Auth, "auth", "none", "what a request must prove beside the token: none, github_hmac, gitlab_token, gitlab_signing")
-	flags.StringVar(&secretFile, "secret-file", "", "file with the secret for --auth, one a line; - is standard input")
-	flags.StringVar(&in.DefaultEnvironment, "env", "", "environment of changes that name none")
-	flags.StringVar(&in.DefaultServiceID, "service", "", "service of changes that belong to none (svc_...)")
-	flags.StringSliceVar(&in.IgnoreEvents, "ignore", nil, "kinds of events not to record, such as github.push; may be repeated")
+	flags := addSourceFlags(env, cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		in.Name = args[0]
-		if secretFile != "" {
-			text, err := readInput(env, secretFile)
-			if err != nil {
-				return err
-			}
-			in.Secrets = strings.Fields(string(text))
+		flags.in.Name = args[0]
+		if err := flags.read(""); err != nil {
+			return err
 		}
 		api, err := conn.client()
 		if err != nil {
 			return err
 		}
-		made, err := api.CreateSource(cmd.Context(), in)
+		made, err := api.CreateSource(cmd.Context(), flags.in)
 		if err != nil {
 			return err
 		}
-		return printSecret(env, conn, made, made.ID, made.WebhookURL)
+		if err := printSecret(env, conn, made, made.ID, made.WebhookURL); err != nil || conn.json {
+			return err
+		}
+		p, known := findProvider(flags.in.Provider)
+		p.printNext(env.Stderr)
+		if made.Provider != "auto" && !known {
+			fmt.Fprintf(env.Stderr, "note: %s has no setup of its own here; see `whatchanged sources providers`\n", printable(made.Provider))
+		}
+		if made.Auth == "none" {
+			fmt.Fprintf(env.Stderr, "warning: auth is none, so whoever learns the URL can send here. Better: %s\n", p.how())
+		}
+		return nil
+	}
+	return cmd
+}
+
+func newSourcesUpdate(env *Environment, conn *connection) *cobra.Command {
+	var name string
+	var disable, enable, noAWS bool
+	cmd := &cobra.Command{
+		Use:   "update ID",
+		Short: "Change a source's settings",
+		Long: `Changes the settings that are named; lists are replaced, and '' empties one. Another
+--auth forgets the secrets of the one before. To change a secret without losing a
+delivery, see sources add-secret.`,
+		Example: `  whatchanged sources update src_abc123 --provider github --auth github_hmac --new-secret hook.secret
+  whatchanged sources update src_abc123 --network 192.30.252.0/22 --network 185.199.108.0/22
+  whatchanged sources update src_abc123 --ignore-branch ''
+  whatchanged sources update src_abc123 --disable`,
+		Args: args(cobra.ExactArgs(1)),
+	}
+	flags := addSourceFlags(env, cmd)
+	cmd.Flags().StringVar(&name, "name", "", "another name")
+	cmd.Flags().BoolVar(&disable, "disable", false, "refuse everything that is sent to it")
+	cmd.Flags().BoolVar(&enable, "enable", false, "take in again what is sent to it")
+	cmd.Flags().BoolVar(&noAWS, "no-aws", false, "forget the AWS credentials")
+	cmd.MarkFlagsMutuallyExclusive("disable", "enable")
+	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
+		api, err := conn.client()
+		if err != nil {
+			return err
+		}
+		before, err := api.Source(cmd.Context(), ids[0])
+		if err != nil {
+			return err
+		}
+		if err := flags.read(flags.known(before)); err != nil {
+			return err
+		}
+		patch := flags.patch()
+		take(flags, &patch.Name, &name, "name")
+		if disable || enable {
+			patch.Disabled = &disable
+		}
+		if noAWS {
+			patch.AWS = &client.AWSCredentials{}
+		}
+		after, err := api.UpdateSource(cmd.Context(), ids[0], patch)
+		if err != nil {
+			return err
+		}
+		return printSource(env, conn, after)
 	}
 	return cmd
 }
@@ -96,28 +174,47 @@ func newSourcesList(env *Environment, conn *connection) *cobra.Command {
 }
 
 func newSourcesRotate(env *Environment, conn *connection) *cobra.Command {
-	return &cobra.Command{
+	var overlap string
+	cmd := &cobra.Command{
 		Use:   "rotate ID",
 		Short: "Give a source a new webhook URL; the old one works for a while",
-		Args:  args(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, ids []string) error {
-			api, err := conn.client()
-			if err != nil {
-				return err
-			}
-			made, err := api.RotateSource(cmd.Context(), ids[0])
-			if err != nil {
-				return err
-			}
-			if err := printSecret(env, conn, made, made.ID, made.WebhookURL); err != nil {
-				return err
-			}
-			if !conn.json && !made.OldTokenUntil.IsZero() {
-				fmt.Fprintf(env.Stderr, "the old URL works until %s\n", when(made.OldTokenUntil))
-			}
-			return nil
-		},
+		Example: `  whatchanged sources rotate src_abc123
+  whatchanged sources rotate src_abc123 --overlap 0s   # the old URL has leaked`,
+		Args: args(cobra.ExactArgs(1)),
 	}
+	cmd.Flags().StringVar(&overlap, "overlap", "24h", "how long the old URL still works: 1h, 7d; 0s ends it at once")
+	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
+		span, err := parseSpan(overlap)
+		if err != nil {
+			return err
+		}
+		api, err := conn.client()
+		if err != nil {
+			return err
+		}
+		made, err := api.RotateSourceWithin(cmd.Context(), ids[0], span)
+		if err != nil {
+			return err
+		}
+		if err := printSecret(env, conn, made, made.ID, made.WebhookURL); err != nil {
+			return err
+		}
+		if !conn.json && !made.OldTokenUntil.IsZero() {
+			fmt.Fprintf(env.Stderr, "the old URL works until %s\n", when(made.OldTokenUntil))
+		}
+		return nil
+	}
+	return cmd
+}
+
+// parseSpan reads a length of time as people write it: 30m, 2h, 7d.
+func parseSpan(text string) (time.Duration, error) {
+	now := time.Now()
+	before, err := parseWhen(text, now)
+	if span := now.Sub(before); err == nil && text != "" && span >= 0 && span < 366*24*time.Hour {
+		return span.Round(time.Second), nil
+	}
+	return 0, usagef("%q is not a length of time: say 30m, 2h or 7d", text)
 }
 
 // printSecret shows what is shown only once: alone on standard output, so that
