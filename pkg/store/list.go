@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"golang.org/x/sync/errgroup"
 
 	"whatchanged/pkg/problem"
 )
@@ -90,15 +91,23 @@ func find[R any](ctx context.Context, s *Store, l list[R], w *where, p paging) (
 		return out, err
 	}
 	out.more = len(keys) > p.offset+p.limit
-	if p.total {
-		if !out.more && p.after == nil {
-			out.total = int64(len(keys))
-		} else if out.total, err = l.count(ctx, s, w, p.start, p.end); err != nil {
-			return out, err
-		}
+	var both errgroup.Group
+	switch {
+	case !p.total:
+	case !out.more && p.after == nil:
+		out.total = int64(len(keys))
+	default:
+		both.Go(func() (err error) {
+			out.total, err = l.count(ctx, s, w, p.start, p.end)
+			return err
+		})
 	}
 	keys = keys[min(p.offset, len(keys)):min(p.offset+p.limit, len(keys))]
-	if out.rows, err = l.read(ctx, s, w, p.sort, keys); err != nil {
+	both.Go(func() (err error) {
+		out.rows, err = l.read(ctx, s, w, p.sort, keys)
+		return err
+	})
+	if err := both.Wait(); err != nil {
 		return out, err
 	}
 	if out.more && len(keys) > 0 {
@@ -122,8 +131,9 @@ func (l list[R]) count(ctx context.Context, s *Store, w *where, start, end time.
 }
 
 // days are the widths of the windows that are searched one after the other,
-// until a page is full; then comes all the rest.
-var days = []int{1, 6, 24, 335} // to 1, 7, 31 and 366 days
+// until a page is full; then comes all the rest. Few: most lists are full
+// after the first, and for the others each window is a statement more.
+var days = []int{1, 30, 335} // to 1, 31 and 366 days
 
 // keys returns the keys of the first offset+limit+1 rows that match.
 func (l list[R]) keys(ctx context.Context, s *Store, w *where, p paging) ([]key, error) {
@@ -229,7 +239,8 @@ func (l list[R]) edge(ctx context.Context, s *Store, w *where, sort string) (tim
 // read returns the rows with these keys, in order. The filter is not asked
 // again: a row that a later version replaced meanwhile is shown as it is now.
 // The keys come from a subquery because only a set is looked up in the index:
-// an array of expressions would be compared with every row of the org.
+// an array of expressions would be compared with every row of the org. It may
+// stand in PREWHERE, before FINAL, because it asks for nothing but the key.
 func (l list[R]) read(ctx context.Context, s *Store, w *where, sort string, keys []key) ([]R, error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -247,7 +258,7 @@ func (l list[R]) readStatement(w *where, sort string) string {
 	order := strings.ToUpper(sort)
 	return fmt.Sprintf(`SELECT %s
 FROM %s FINAL
-WHERE %s
+PREWHERE %s
   AND (%s, id) IN (
     SELECT fromUnixTimestamp64Milli(key.1, 'UTC'), toFixedString(unhex(key.2), 16)
     FROM (SELECT arrayJoin(arrayZip({times:Array(Int64)}, {ids:Array(String)})) AS key))

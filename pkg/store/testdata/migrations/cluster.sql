@@ -155,8 +155,8 @@ ENGINE = Distributed('prod', currentDatabase(), 'payloads_local', sipHash64(org)
 -- written again. So parts stay in one file until they are large; ten parts
 -- become one, not five, which halves how often a row is merged; and no
 -- statistics of every column are kept that no query of ours uses.
-ALTER TABLE changes_local ON CLUSTER prod MODIFY SETTING min_bytes_for_wide_part = 268435456, merge_selector_base = 10, auto_statistics_types = '';
+ALTER TABLE changes_local ON CLUSTER prod MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 10, auto_statistics_types = '';
 
-ALTER TABLE deliveries_local ON CLUSTER prod MODIFY SETTING min_bytes_for_wide_part = 268435456, merge_selector_base = 10, auto_statistics_types = '';
+ALTER TABLE deliveries_local ON CLUSTER prod MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 10, auto_statistics_types = '';
 
-ALTER TABLE payloads_local ON CLUSTER prod MODIFY SETTING min_bytes_for_wide_part = 268435456, merge_selector_base = 10, auto_statistics_types = '';
+ALTER TABLE payloads_local ON CLUSTER prod MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 10, auto_statistics_types = '';

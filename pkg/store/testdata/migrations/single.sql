@@ -146,8 +146,8 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
 -- written again. So parts stay in one file until they are large; ten parts
 -- become one, not five, which halves how often a row is merged; and no
 -- statistics of every column are kept that no query of ours uses.
-ALTER TABLE changes MODIFY SETTING min_bytes_for_wide_part = 268435456, merge_selector_base = 10, auto_statistics_types = '';
+ALTER TABLE changes MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 10, auto_statistics_types = '';
 
-ALTER TABLE deliveries MODIFY SETTING min_bytes_for_wide_part = 268435456, merge_selector_base = 10, auto_statistics_types = '';
+ALTER TABLE deliveries MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 10, auto_statistics_types = '';
 
-ALTER TABLE payloads MODIFY SETTING min_bytes_for_wide_part = 268435456, merge_selector_base = 10, auto_statistics_types = '';
+ALTER TABLE payloads MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 10, auto_statistics_types = '';
