@@ -105,6 +105,9 @@ func Open(cfg Config, log *slog.Logger) (*Engine, error) {
 	if err := e.connect(lib, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("open embedded ClickHouse in %s: %w", path, err), lock.Close())
 	}
+	if err := yieldMerges(); err != nil {
+		log.Debug("merges keep their priority", "error", err) // slower answers under load, nothing worse
+	}
 	log.Info("embedded clickhouse started", "version", e.version, "path", path, "connections", cfg.Connections, "library", file)
 	return e, nil
 }
