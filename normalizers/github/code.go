@@ -320,13 +320,12 @@ func pullRequestVerb(action string) string {
 
 // mergeGroup says how far the merge queue has come with a group of pull
 // requests.
-func (b *builder) mergeGroup(p *github.MergeGroupEvent) {
-	g := p.GetMergeGroup()
-	b.c.CommitSHA = g.GetHeadSHA()
-	b.c.CorrelationID = b.correlation("commit", g.GetHeadSHA())
-	b.c.Branch = strings.TrimPrefix(g.GetBaseRef(), "refs/heads/")
+func (b *builder) mergeGroup() {
+	b.c.CommitSHA = b.get("merge_group.head_sha").String()
+	b.c.CorrelationID = b.correlation("commit", b.c.CommitSHA)
+	b.c.Branch = strings.TrimPrefix(b.get("merge_group.base_ref").String(), "refs/heads/")
 	b.copy("head_ref=merge_group.head_ref", "base_ref=merge_group.base_ref", "base_sha=merge_group.base_sha", "reason=reason")
-	sha := normalizers.ShortSHA(g.GetHeadSHA())
+	sha := normalizers.ShortSHA(b.c.CommitSHA)
 	switch reason := b.get("reason").String(); {
 	case b.action == "checks_requested":
 		b.c.Summary = fmt.Sprintf("merge queue of %s%s checks %s", b.c.Branch, b.where(), sha)

@@ -57,8 +57,14 @@ func TestEvents_HasAllThatOctokitKnows(t *testing.T) {
 
 func TestEvents_AreEitherAChangeOrIgnored(t *testing.T) {
 	for name, e := range events {
-		if (e.ignored == "") != (e.describe != nil) || (e.ignored == "") != (e.kind != "") {
-			t.Errorf("%s: ignored %q, kind %q, describe %v", name, e.ignored, e.kind, e.describe != nil)
+		ways := 0
+		for _, is := range []bool{e.ignored != "", e.typed != nil, e.plain != nil} {
+			if is {
+				ways++
+			}
+		}
+		if ways != 1 || (e.ignored == "") != (e.kind != "") {
+			t.Errorf("%s: %d of ignored, typed and plain; kind %q", name, ways, e.kind)
 		}
 	}
 }

@@ -161,15 +161,15 @@ func (b *builder) secretLocation() {
 	b.c.Summary = fmt.Sprintf("secret scanning alert #%d%s: found in %s%s", number, brackets(words(b.get("alert.secret_type").String())), place, b.where())
 }
 
-func (b *builder) securityAdvisory(p *github.SecurityAdvisoryEvent) {
-	a := p.GetSecurityAdvisory()
+func (b *builder) securityAdvisory() {
+	a := b.get("security_advisory")
+	id, severity := a.Get("ghsa_id").String(), a.Get("severity").String()
 	b.atPath("security_advisory.updated_at")
-	b.resource("advisory", a.GetGHSAID(), a.GetGHSAID(), "")
-	b.c.ExternalID = a.GetGHSAID()
-	severity := b.get("security_advisory.severity").String()
+	b.resource("advisory", id, id, "")
+	b.c.ExternalID = id
 	b.meta.Set("severity", severity)
-	b.c.Description = a.GetDescription()
-	b.c.Summary = fmt.Sprintf("GitHub %s security advisory %s%s: %s", words(b.action), a.GetGHSAID(), brackets(severity), a.GetSummary())
+	b.c.Description = a.Get("description").String()
+	b.c.Summary = fmt.Sprintf("GitHub %s security advisory %s%s: %s", words(b.action), id, brackets(severity), a.Get("summary").String())
 }
 
 // repositoryAdvisory says that somebody reported a weakness of a repository's

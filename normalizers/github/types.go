@@ -13,19 +13,23 @@ import (
 	"whatchanged/pkg/change"
 )
 
-// unknownEvent is the part that all events have in common, for the events that
-// go-github does not know.
-type unknownEvent struct {
+// common is the part that all events have, for those that go-github does not
+// know or of which nothing else is read by its type.
+type common struct {
 	Repo         *github.Repository   `json:"repository"`
 	Org          *github.Organization `json:"organization"`
 	Sender       *github.User         `json:"sender"`
-	Installation *github.Installation `json:"installation"`
+	Installation struct {
+		ID *int64 `json:"id"`
+	} `json:"installation"`
 }
 
-func (e *unknownEvent) GetRepo() *github.Repository           { return e.Repo }
-func (e *unknownEvent) GetOrg() *github.Organization          { return e.Org }
-func (e *unknownEvent) GetSender() *github.User               { return e.Sender }
-func (e *unknownEvent) GetInstallation() *github.Installation { return e.Installation }
+func (e *common) GetRepo() *github.Repository  { return e.Repo }
+func (e *common) GetOrg() *github.Organization { return e.Org }
+func (e *common) GetSender() *github.User      { return e.Sender }
+func (e *common) GetInstallation() *github.Installation {
+	return &github.Installation{ID: e.Installation.ID}
+}
 
 // decode decodes a payload into go-github's type for the event. A field that
 // is not as go-github expects stays empty.
@@ -56,9 +60,9 @@ func isObject(body []byte) bool {
 
 // fill decodes into a new event, and fails only when it had to stop.
 func fill(event string, body []byte) (any, error) {
-	into := github.EventForType(event)
-	if into == nil {
-		into = new(unknownEvent)
+	var into any = new(common)
+	if events[event].typed != nil {
+		into = github.EventForType(event)
 	}
 	err := json.Unmarshal(body, into)
 	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
