@@ -1,7 +1,7 @@
 # The few things one does here. `make` alone prints this list.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check lint bench lib clean
+.PHONY: help run build test interop check lint bench lib clean
 
 export CGO_ENABLED := 0
 
@@ -17,6 +17,9 @@ build: lib ## build bin/whatchanged
 test: lib ## install what is missing and run all tests
 	go test $$(go list ./... | grep -v services/e2e)
 	go test -count=1 ./services/e2e # it builds the program itself, which go test's cache does not see
+
+interop: lib ## let a real Gitea deliver to us; builds it the first time, in minutes, and is not part of check
+	go test -tags interop -count=1 -timeout 60m -v ./services/e2e/interop
 
 check: ## what CI runs: format, vet, lint, tests
 	.ci/run
