@@ -115,6 +115,7 @@ func TestMaskSecrets_LeavesWhatIsNone(t *testing.T) {
 		"projects/acme-prod/locations/europe-west1/operations/operation-1696431862379-606e8b1c0a3d4-12345678-9abcdef0",
 		"shop-7d9f8b6c5d-x2x4z", "s3://acme-logs/AWSLogs/123456789012/CloudTrail/us-east-1/2026/01/05/123456789012_CloudTrail_us-east-1_20260105T1100Z_AbCdEfGhIjKlMnOp.json.gz",
 		"Change-Id: I8473b95934b5732ac55d26311a706c9c2bde9940", "sk-learn-pipeline-component-for-everyone", "keyboard-layout", "PASSWORD=$DB_PASSWORD", "password=***", "token=<token>", "{{ .Values.password }}",
+		"-----BEGIN CERTIFICATE-----\n" + base62 + base62 + "\n-----END CERTIFICATE-----", "https://docs.example/document/d/" + base62 + "/edit",
 		"ghp_short", "AKIA is how they begin", "user@example.com: hello", "time=2026-01-05T11:00:00Z", "max_tokens=4096000000",
 	} {
 		if got, found := maskSecrets(s, inText); found {

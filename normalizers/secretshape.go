@@ -303,14 +303,18 @@ func hasHexPart(s string) bool {
 }
 
 // isNamed reports whether what stands at i belongs to a digest, such as
-// sha256:..., or to an ARN.
+// sha256:..., to an ARN, to a URL (whose secrets have names, or shapes), or to
+// a certificate.
 func isNamed(s string, i int) bool {
 	from := i
 	for from > 0 && i-from < 300 && s[from-1] != ' ' && s[from-1] != '"' && s[from-1] != '\'' && s[from-1] != '\n' {
 		from--
 	}
 	before := s[from:i]
-	if strings.HasPrefix(before, "arn:") || strings.HasPrefix(s[from:], "sha") || strings.HasPrefix(s[from:], "SHA") {
+	if begin := strings.LastIndex(s[:i], keyBegin); begin >= 0 && begin > strings.LastIndex(s[:i], keyEnd) {
+		return true // private keys are masked by now
+	}
+	if strings.HasPrefix(before, "http://") || strings.HasPrefix(before, "https://") || strings.HasPrefix(before, "arn:") || strings.HasPrefix(s[from:], "sha") || strings.HasPrefix(s[from:], "SHA") {
 		return true
 	}
 	return strings.Contains(before, "sha256") || strings.Contains(before, "sha512") || strings.Contains(before, "sha384") || strings.Contains(before, "SHA256")
@@ -346,7 +350,7 @@ func isNodeID(s string) bool {
 
 // isIDName reports whether a name says that a random value is no secret.
 func isIDName(name string) bool {
-	for _, end := range [...]string{"id", "ids", "arn", "etag", "sha", "hash", "digest", "checksum", "url", "uri", "href", "link", "name", "cursor", "fingerprint", "id2", "path", "revision", "version", "thumbprint", "nonce"} {
+	for _, end := range [...]string{"id", "ids", "arn", "etag", "sha", "hash", "digest", "checksum", "url", "uri", "href", "link", "name", "cursor", "fingerprint", "id2", "path", "revision", "version", "thumbprint", "nonce", "sha1", "sha256", "sha512", "md5", "certificate"} {
 		if len(name) >= len(end) && endsIn(name, end) {
 			return true
 		}

@@ -76,8 +76,32 @@ func TestUpgrade_GoesByWords(t *testing.T) {
 	f(change.Infrastructure, "modules/vpc/main.tf")
 	f(change.Maintenance, "Planned maintenance on Sunday")
 	f(change.Scaling, "Set replicas to 5")
-	f(change.Rollback, "terraform", "rollback")                // the first row with a match wins
+	f(change.Rollback, "terraform", "rollback") // the first row with a match wins
+	f(change.Rollback, "revert(cart): raise pool size")
+	f(change.Rollback, "main", "revert-42-pool-size")
+	f(change.Rollback, "This reverts commit 6dcb09b.")
+	f(change.Rollback, "Deploy shop from v1.4.0 to v1.3.9")
+	f(change.Code, "Bump shop from 1.3.9 to 1.4.0")
+	f(change.Code, "Move the list from 2 to 1", "Change it from here to there")
+	f(change.FeatureFlag, "Add a feature toggle for the new cart")
+	f(change.Code, "Add a toggle button", "Unleash the new cart", "Show a maintenance page")
+	f(change.Code, "Test that the transaction does a rollback on error", "Scale up the logo")
 	f(change.Code, "Immigrations/", "untoggled", "replicaset") // not words
+}
+
+func TestUpgrade_TakesWeakWordsOutsideOfCode(t *testing.T) {
+	f := func(want change.Type, text string) {
+		t.Helper()
+		if got := normalizers.Upgrade(change.Deployment, text); got != want {
+			t.Errorf("Upgrade(%q) = %s, want %s", text, got, want)
+		}
+	}
+	f(change.Rollback, "automatic rollback")
+	f(change.FeatureFlag, "toggle dark-mode")
+	f(change.FeatureFlag, "unleash")
+	f(change.Maintenance, "maintenance begins")
+	f(change.Scaling, "scale up web")
+	f(change.Deployment, "untoggled")
 }
 
 func TestRiskOf_AddsUp(t *testing.T) {

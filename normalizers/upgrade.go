@@ -1,6 +1,7 @@
 package normalizers
 
 import (
+	"strconv"
 	"strings"
 
 	"whatchanged/pkg/change"
@@ -9,34 +10,46 @@ import (
 // upgrades says which words in a title, branch, label, path or task name tell
 // more than the event's own kind; the first row with a match wins. A word
 // starts where the text has no letter or digit before it, and with whole set
-// also ends there.
+// also ends there. Words that are weak say nothing of code: who writes "add a
+// toggle button" has not touched a flag.
 var upgrades = []struct {
 	to    change.Type
 	words []keyword
 }{
-	{change.Rollback, []keyword{{"rollback", true}, {"roll back", true}, {"rolled back", true}}},
+	{change.Rollback, []keyword{
+		{"rollback", whole | weak}, {"roll back", whole | weak}, {"rolled back", whole | weak}, {"rolling back", whole | weak},
+		{"rollback to", whole}, {"rollback of", whole}, {"rollback from", whole}, {"roll back to", whole}, {"rolled back to", whole}, {"rolling back to", whole},
+		{"revert to", whole}, {"reverts commit", whole}, {"revert commit", whole},
+	}},
 	{change.DatabaseMigration, []keyword{
-		{"migration/", false}, {"migrations/", false}, {"db/migrate/", false}, {"alembic/", false},
-		{"flyway", true}, {"liquibase", true}, {"schema change", true},
+		{"migration/", 0}, {"migrations/", 0}, {"db/migrate/", 0}, {"alembic/", 0},
+		{"flyway", whole}, {"liquibase", whole}, {"schema change", whole},
 	}},
 	{change.FeatureFlag, []keyword{
-		{"feature flag", true}, {"feature flags", true}, {"launchdarkly", true}, {"unleash", true},
-		{"flagd", true}, {"toggle", true},
+		{"feature flag", whole}, {"feature flags", whole}, {"feature-flag", whole}, {"feature toggle", whole}, {"launchdarkly", whole}, {"flagd", whole},
+		{"unleash", whole | weak}, {"toggle", whole | weak},
 	}},
-	{change.SecurityPatch, []keyword{{"cve-19", false}, {"cve-20", false}, {"ghsa-", false}, {"security patch", true}}},
+	{change.SecurityPatch, []keyword{{"cve-19", 0}, {"cve-20", 0}, {"ghsa-", 0}, {"security patch", whole}}},
 	{change.Infrastructure, []keyword{
-		{"terraform", true}, {"cloudformation", true}, {"pulumi", true}, {"ansible", true}, {"helm/", false},
+		{"terraform", whole}, {"cloudformation", whole}, {"pulumi", whole}, {"ansible", whole}, {"helm/", 0},
 	}},
-	{change.Maintenance, []keyword{{"maintenance", true}, {"patch window", true}}},
+	{change.Maintenance, []keyword{
+		{"planned maintenance", whole}, {"scheduled maintenance", whole}, {"maintenance window", whole}, {"patch window", whole}, {"maintenance", whole | weak},
+	}},
 	{change.Scaling, []keyword{
-		{"autoscal", false}, {"scale up", true}, {"scale down", true}, {"replicas", true}, {"desiredcapacity", true},
+		{"autoscal", 0}, {"scale up", whole | weak}, {"scale down", whole | weak}, {"replicas", whole}, {"desiredcapacity", whole},
 	}},
 }
 
 type keyword struct {
-	word  string
-	whole bool
+	word string
+	how  int
 }
+
+const (
+	whole = 1 << iota // the word ends where the keyword does
+	weak              // says nothing in a text about code
+)
 
 // Upgrade returns the type that words in the texts (title, branch, labels,
 // paths, task names) tell, and t when they tell none.
@@ -44,7 +57,7 @@ func Upgrade(t change.Type, texts ...string) change.Type {
 	var few [8]string
 	lower := append(few[:0], texts...)
 	for i, text := range texts {
-		if strings.HasPrefix(text, `Revert "`) {
+		if isRevert(text) || goesBack(text) {
 			return change.Rollback
 		}
 		lower[i] = strings.ToLower(text)
@@ -52,6 +65,9 @@ func Upgrade(t change.Type, texts ...string) change.Type {
 	for _, row := range upgrades {
 		for _, text := range lower {
 			for _, k := range row.words {
+				if k.how&weak != 0 && t == change.Code {
+					continue
+				}
 				if k.in(text) {
 					return row.to
 				}
@@ -64,6 +80,61 @@ func Upgrade(t change.Type, texts ...string) change.Type {
 	return t
 }
 
+// reverts are how a title or a branch begins that takes something back:
+// Git's, conventional commits', and people's.
+var reverts = []string{`revert "`, "revert:", "revert(", "revert!:", "revert-", "rollback ", "rollback:", "rollback/", "rollback-", "roll back ", "rolled back ", "rolling back "}
+
+// isRevert reports whether a text says that something is taken back.
+func isRevert(text string) bool {
+	for _, start := range reverts {
+		if len(text) >= len(start) && strings.EqualFold(text[:len(start)], start) {
+			return true
+		}
+	}
+	return strings.EqualFold(text, "rollback") || strings.EqualFold(text, "revert")
+}
+
+// goesBack reports whether a text says so by its versions: "from 1.4.0 to
+// 1.3.9".
+func goesBack(text string) bool {
+	i := strings.Index(text, "from ")
+	if i < 0 {
+		return false
+	}
+	words := strings.Fields(text[i+len("from "):])
+	if len(words) < 3 || words[1] != "to" {
+		return false
+	}
+	old, okOld := versionOf(words[0])
+	now, okNow := versionOf(words[2])
+	if !okOld || !okNow {
+		return false
+	}
+	for k := range old {
+		if old[k] != now[k] {
+			return now[k] < old[k]
+		}
+	}
+	return false
+}
+
+// versionOf reads a version of two to four numbers: v1.4.0, 2.1.
+func versionOf(s string) (v [4]int, ok bool) {
+	s = strings.TrimRight(strings.TrimPrefix(s, "v"), ".,;:)")
+	parts := strings.Split(s, ".")
+	if len(parts) < 2 || len(parts) > 4 {
+		return v, false
+	}
+	for i, part := range parts {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 0 || n > 1_000_000 {
+			return v, false
+		}
+		v[i] = n
+	}
+	return v, true
+}
+
 // in reports whether the lower-case text has the keyword.
 func (k keyword) in(text string) bool {
 	for from := 0; ; {
@@ -72,7 +143,7 @@ func (k keyword) in(text string) bool {
 			return false
 		}
 		start, end := from+i, from+i+len(k.word)
-		if (start == 0 || !isWordByte(text[start-1])) && (!k.whole || end == len(text) || !isWordByte(text[end])) {
+		if (start == 0 || !isWordByte(text[start-1])) && (k.how&whole == 0 || end == len(text) || !isWordByte(text[end])) {
 			return true
 		}
 		from = start + 1

@@ -44,7 +44,7 @@ func Secret(name string) bool {
 	}
 	for _, part := range []string{
 		"password", "passwd", "passphrase", "secret", "token", "accesskey", "privatekey", "userdata",
-		"credential", "connectionstring", "apikey", "api_key", "private_key", "sharedkey", "accountkey", "startup-script",
+		"credential", "connectionstring", "apikey", "api_key", "api-key", "private_key", "access_key", "sharedkey", "accountkey", "startup-script",
 	} {
 		if strings.Contains(name, part) {
 			return true
@@ -85,7 +85,7 @@ func appendObject(dst []byte, parent string, v gjson.Result, depth int) []byte {
 	dst = append(dst, '{')
 	first := true
 	v.ForEach(func(key, member gjson.Result) bool {
-		if drop(parent, key.Str, member) {
+		if drop(parent, key.Str, member) || isSecretData(v, key.Str) {
 			return true
 		}
 		if !first {
@@ -111,9 +111,20 @@ func drop(parent, name string, member gjson.Result) bool {
 	if member.IsBool() || member.Type == gjson.Null {
 		return false
 	}
-	if strings.EqualFold(name, "value") {
+	switch {
+	case strings.EqualFold(name, "authorization"), strings.EqualFold(name, "cookie"), strings.EqualFold(name, "set-cookie"):
+		return member.Type == gjson.String // Azure has an object of that name
+	case strings.EqualFold(name, "pwd"), strings.EqualFold(name, "pass"):
+		return true
+	case strings.EqualFold(name, "value"):
 		p := strings.ToLower(parent)
 		return !strings.HasPrefix(p, "tag") && p != "instancetype"
 	}
 	return Secret(name)
+}
+
+// isSecretData reports whether name is where a Secret of Kubernetes has its
+// values.
+func isSecretData(object gjson.Result, name string) bool {
+	return name == "data" && object.Get("kind").Str == "Secret"
 }

@@ -24,6 +24,11 @@ func TestJSON_LeavesOutWhatMayBeSecret(t *testing.T) {
 	f(`{"tagSet":{"items":[{"key":"env","value":"prod"}]}}`, `{"tagSet":{"items":[{"key":"env","value":"prod"}]}}`)
 	f(`{"instanceType":{"value":"m5.large"},"userData":{"value":"IyEv"}}`, `{"instanceType":{"value":"m5.large"}}`)
 	f(`{"environment":{"variables":{"DB":"x"}}}`, `{"environment":{}}`)
+	f(`{"authorization":{"action":"write"},"headers":{"Authorization":"Bearer x","Cookie":"a=b","accept":"*/*"}}`,
+		`{"authorization":{"action":"write"},"headers":{"accept":"*/*"}}`)
+	f(`{"kind":"Secret","data":{"pass":"aHVudGVyMg=="},"type":"Opaque"}`, `{"kind":"Secret","type":"Opaque"}`)
+	f(`{"kind":"ConfigMap","data":{"level":"info","db_pwd":1}}`, `{"kind":"ConfigMap","data":{"level":"info","db_pwd":1}}`)
+	f(`{"x-api-key":"k","aws_access_key_id":"a","pwd":"p"}`, ``)
 	f(`{"password":"x"}`, ``)
 	f(`null`, ``)
 	f(`"text"`, `"text"`)
