@@ -21,8 +21,8 @@ func TestDocument_EventsAreTheOnesOfTheTable(t *testing.T) {
 		if k.look != nil {
 			look = k.look.says
 		}
-		said := strings.NewReplacer("*$verb*", "*started, succeeded, failed*", "*$", "*").Replace(phrase.Show(k.say))
-		rows = append(rows, []string{k.detailType, "`" + string(k.typ) + "`", said, look})
+		said := strings.NewReplacer("*verb*", "*started, succeeded, failed*", "*did*", "*what happened*").Replace(phrase.Show(k.say))
+		rows = append(rows, []string{"`" + k.detailType + "`", "`" + string(k.typ) + "`", said, look})
 	}
 	normtest.Document(t, page, "events", normtest.Table([]string{"detail-type", "type", "in words", "a closer look"}, rows))
 }
@@ -37,7 +37,7 @@ func TestDocument_IgnoredEvents(t *testing.T) {
 		if !slices.Contains(order, k.ignore) {
 			order = append(order, k.ignore)
 		}
-		what := k.detailType
+		what := "`" + k.detailType + "`"
 		if k.look != nil {
 			what += ", but for " + k.look.says
 		}

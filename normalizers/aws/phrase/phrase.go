@@ -43,7 +43,8 @@ func Fill(sentence string, value func(path string) string) (string, bool) {
 // last part.
 func Show(sentence string) string {
 	text, _ := Fill(strings.NewReplacer("[", "", "]", "").Replace(sentence), func(path string) string {
-		return "*" + strings.TrimSuffix(path[strings.LastIndexAny(path, ".=")+1:], "Arn") + "*"
+		path = strings.TrimSuffix(path, ".0")
+		return "*" + strings.TrimSuffix(path[strings.LastIndexAny(path, ".=@$")+1:], "Arn") + "*"
 	})
 	return text
 }
