@@ -4,10 +4,6 @@
 package e2e_test
 
 import (
-	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,8 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,8 +60,10 @@ func TestScripts(t *testing.T) {
 			"serve":      serve,
 			"kill":       kill,
 			"stop":       stop,
+			"source":     source,
 			"deliver":    deliver,
 			"status":     status,
+			"header":     header,
 			"answer":     answer,
 			"eventually": eventually,
 			"matches":    matches,
@@ -80,6 +76,7 @@ type server struct {
 	cmd    *exec.Cmd
 	done   chan error
 	status int
+	header http.Header
 	body   string
 }
 
@@ -194,70 +191,6 @@ func end(ts *testscript.TestScript, signal os.Signal) error {
 	case <-time.After(patience):
 		ts.Fatalf("the server did not end within %s\n%s", patience, ts.ReadFile("server.log"))
 		return nil
-	}
-}
-
-// deliver posts a file to a webhook URL: deliver [-secret S] [-H 'Name: value'] FILE [URL or @FILE].
-func deliver(ts *testscript.TestScript, _ bool, args []string) {
-	header := http.Header{"Content-Type": {"application/json"}}
-	secret := ""
-	for len(args) > 1 && strings.HasPrefix(args[0], "-") {
-		switch args[0] {
-		case "-H":
-			name, value, ok := strings.Cut(args[1], ": ")
-			if !ok {
-				ts.Fatalf("deliver -H %q: want 'Name: value'", args[1])
-			}
-			header.Set(name, value)
-		case "-secret":
-			secret = args[1]
-		default:
-			ts.Fatalf("deliver: unknown flag %s", args[0])
-		}
-		args = args[2:]
-	}
-	url := ts.Getenv("WEBHOOK")
-	switch len(args) {
-	case 1:
-	case 2:
-		if file, ok := strings.CutPrefix(args[1], "@"); ok {
-			args[1] = ts.ReadFile(file)
-		}
-		url = args[1]
-	default:
-		ts.Fatalf("usage: deliver [-secret S] [-H 'Name: value'] FILE [URL or @FILE]")
-	}
-	body := []byte(ts.ReadFile(args[0]))
-	if secret != "" {
-		mac := hmac.New(sha256.New, []byte(secret))
-		mac.Write(body)
-		header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
-	}
-	req, err := http.NewRequest(http.MethodPost, strings.TrimSpace(url), bytes.NewReader(body))
-	ts.Check(err)
-	req.Header = header
-	res, err := http.DefaultClient.Do(req)
-	ts.Check(err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	ts.Check(err)
-	s := current(ts)
-	s.status, s.body = res.StatusCode, string(text)
-}
-
-// status checks the status of the last answer.
-func status(ts *testscript.TestScript, _ bool, args []string) {
-	s := current(ts)
-	if got := strconv.Itoa(s.status); len(args) != 1 || got != args[0] {
-		ts.Fatalf("status %s, want %v\n%s", got, args, s.body)
-	}
-}
-
-// answer checks that the last answer matches a regular expression.
-func answer(ts *testscript.TestScript, neg bool, args []string) {
-	body := current(ts).body
-	if len(args) != 1 || regexp.MustCompile(args[0]).MatchString(body) == neg {
-		ts.Fatalf("the answer is %s", body)
 	}
 }
 
