@@ -47,6 +47,7 @@ var amazon = []form{
 		first := firstItem(m["Records"])
 		return m.array("Records") && (!first.Exists() || isCloudTrail(membersOf(first))) // a log file may be empty
 	}, "Records[] as below", nil},
+	{shape{"aws", "s3-record", ""}, []string{"eventSource", "s3"}, func(m members) bool { return m.str("eventSource") == "aws:s3" }, "one of those records", nil},
 	{shape{"aws", "s3-test", ""}, []string{"Service", "Event"}, func(m members) bool {
 		return m.str("Service") == "Amazon S3" && m.str("Event") == "s3:TestEvent"
 	}, "S3's test event", nil},
