@@ -100,6 +100,8 @@ type tally struct {
 	wrongDetection, wrongOut []string
 	missing                  map[string]int
 	example                  map[string]string
+	slowest                  time.Duration // of a record, on average over its delivery
+	slowestFile              string
 }
 
 func TestConformance_FactsOfTheCorpusAreInTheirFields(t *testing.T) {
@@ -116,6 +118,7 @@ func (c conformance) run(t *testing.T, dir string) {
 	}
 	t.Logf("%s: detected %d of %d, outcomes %d of %d, facts met %d of %d (%.1f %%)", c.dir, got.detected, got.deliveries,
 		got.outcomes, got.records, got.met, got.facts, percent(got.met, got.facts))
+	t.Logf("%s: the slowest record takes %v (%s)", c.dir, got.slowest.Round(time.Microsecond), got.slowestFile)
 	for _, line := range append(got.wrongDetection, got.wrongOut...) {
 		t.Error(line)
 	}
@@ -178,7 +181,16 @@ func (c conformance) check(t *testing.T, got *tally, e entry, body []byte) {
 		got.wrongDetection = append(got.wrongDetection, fmt.Sprintf("%s (%s): record %d is taken for %s by %s, want %s",
 			e.File, e.Shape, wrong, records[wrong].Provider, records[wrong].DetectedBy, want))
 	}
-	res := all.Set().Process(d, normalizers.Settings{}, received, received)
+	var res change.Result
+	took := time.Hour
+	for range 3 { // the fastest: the machine does other things as well
+		began := time.Now()
+		res = all.Set().Process(d, normalizers.Settings{}, received, received)
+		took = min(took, time.Since(began)/time.Duration(max(1, len(records))))
+	}
+	if took > got.slowest {
+		got.slowest, got.slowestFile = took, e.File
+	}
 	normtest.Check(t, res)
 	for i, facts := range e.records() {
 		got.records++

@@ -145,6 +145,9 @@ var forges = []form{
 	{shape{"github", "github", ""}, []string{"sender"}, func(m members) bool { // about an organization or app: no repository
 		return m.at("sender", "login").Exists() && m.at("sender", "site_admin").Exists() && (m.object("organization") || m.object("installation"))
 	}, "sender.site_admin, and organization or installation", nil},
+	{shape{"github", "github", ""}, []string{"action"}, func(m members) bool {
+		return m.at("sender", "login").Exists() && m.at("sender", "site_admin").Exists() || m.at("security_advisory", "ghsa_id").Exists()
+	}, "sender.site_admin, or security_advisory.ghsa_id", nil},
 	{shape{"gitlab", "gitlab", ""}, []string{"event_name", "username", "created_at", "updated_at"}, nil, "about a user's key", nil},
 	{shape{"github_audit_log", "github-audit-log", ""}, []string{"_document_id", "action"}, nil, "", nil},
 }
