@@ -20,7 +20,9 @@ type event struct {
 	// outcome is how it ended where something outside the record says so.
 	outcome string
 
-	claims, authorization, properties, httpRequest gjson.Result
+	claims []claim
+
+	authorization, properties, httpRequest gjson.Result
 	request, response                              gjson.Result // of the properties: what was asked for, and the answer
 }
 
@@ -79,10 +81,10 @@ func activityLog(v gjson.Result) *event {
 			e.caller = v.String()
 		case "identity":
 			identity := object(v)
-			e.claims = object(member(identity, "claims", "claim")) // Key Vault has the latter
+			e.claims = claimsOf(object(member(identity, "claims", "claim"))) // Key Vault has the latter
 			e.authorization = object(identity.Get("authorization"))
 		case "claims":
-			e.claims = object(v)
+			e.claims = claimsOf(object(v))
 		case "authorization":
 			e.authorization = object(v)
 		case "httpRequest":
@@ -130,20 +132,37 @@ func known(category string) bool {
 	return true
 }
 
-// claim returns a claim of the caller's token by the last part of its name:
-// "upn" is http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn.
-func (e *event) claim(name string) string {
-	found := ""
-	e.claims.ForEach(func(key, v gjson.Result) bool {
-		if key.Str == name {
-			found = v.String()
-			return false
-		}
-		if found == "" && strings.HasSuffix(key.Str, "/"+name) {
-			found = v.String()
-		}
+// claim is a claim of the caller's token, by the last part of its name: "upn"
+// is http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn.
+type claim struct {
+	name, value string
+	short       bool // the name is that alone
+}
+
+func claimsOf(v gjson.Result) []claim {
+	if !v.IsObject() {
+		return nil
+	}
+	claims := make([]claim, 0, 24)
+	v.ForEach(func(key, v gjson.Result) bool {
+		name := lastSegment(key.Str)
+		claims = append(claims, claim{name, v.String(), len(name) == len(key.Str)})
 		return true
 	})
+	return claims
+}
+
+// claim returns a claim; where two end in the same word, the one that is that word.
+func (e *event) claim(name string) string {
+	found := ""
+	for i := range e.claims {
+		c := &e.claims[i]
+		if c.name == name && (c.short || found == "") {
+			if found = c.value; c.short {
+				break
+			}
+		}
+	}
 	return found
 }
 

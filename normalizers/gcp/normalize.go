@@ -5,6 +5,7 @@ package gcp
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -172,10 +173,7 @@ func (e *entry) kept() []byte {
 	m.Set("status", redact.JSON(e.status))
 	m.Set("authenticationInfo", authentication(e.authentication))
 	m.Set("authorizationInfo", redact.JSON(e.authorization))
-	var req normalizers.Meta
-	req.Set("callerIp", e.requestMetadata.Get("callerIp").String())
-	req.Set("callerSuppliedUserAgent", e.requestMetadata.Get("callerSuppliedUserAgent").String())
-	m.Set("requestMetadata", req.JSON())
+	m.Set("requestMetadata", chosen(e.requestMetadata, "callerIp", "callerSuppliedUserAgent"))
 	m.Set("resource", redact.JSON(e.resource))
 	m.Set("serviceData", redact.JSON(e.serviceData))
 	m.Set("metadata", redact.JSON(e.metadata))
@@ -183,15 +181,34 @@ func (e *entry) kept() []byte {
 		return m.JSON() // the request is the secret itself
 	}
 	m.Set("request", redact.JSON(e.request))
-	m.Set("image", e.image())
+	m.Set("image", e.image)
 	return m.JSON()
 }
 
+// authentication leaves out tokens and claims.
 func authentication(v gjson.Result) json.RawMessage {
-	var m normalizers.Meta
-	for _, name := range []string{"principalEmail", "principalSubject", "serviceAccountKeyName", "authoritySelector"} {
-		m.Set(name, v.Get(name).String())
+	return chosen(v, "principalEmail", "principalSubject", "serviceAccountKeyName", "authoritySelector", "serviceAccountDelegationInfo")
+}
+
+// chosen copies some members of an object.
+func chosen(v gjson.Result, names ...string) json.RawMessage {
+	if !v.IsObject() {
+		return nil
 	}
-	m.Set("serviceAccountDelegationInfo", redact.JSON(v.Get("serviceAccountDelegationInfo")))
-	return m.JSON()
+	out := make([]byte, 1, 256)
+	out[0] = '{'
+	v.ForEach(func(key, v gjson.Result) bool {
+		if !slices.Contains(names, key.Str) || v.Type == gjson.Null || v.Type == gjson.String && v.Str == "" {
+			return true
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, key.Raw...), ':'), redact.JSON(v)...)
+		if out[len(out)-1] == ':' {
+			out = append(out, "null"...)
+		}
+		return true
+	})
+	return append(out, '}')
 }

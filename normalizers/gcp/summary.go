@@ -230,17 +230,23 @@ func (e *entry) build(c *change.Change) {
 		c.Resource.Name = instance
 	}
 	r := e.request
-	sub := r.Get("build.substitutions")
-	c.CommitSHA = first(sub.Get("COMMIT_SHA").String(), sub.Get("REVISION_ID").String(),
-		r.Get("service.metadata.labels.commit-sha").String(), r.Get("service.labels.commit-sha").String())
-	c.Branch = sub.Get("BRANCH_NAME").String()
-	c.Repository = sub.Get("REPO_NAME").String()
-	c.Version = first(sub.Get("TAG_NAME").String(), r.Get("releaseId").String(), r.Get("update.desiredMasterVersion").String(),
-		r.Get("update.desiredNodeVersion").String(), r.Get("nodeVersion").String(), imageVersion(e.image()))
+	switch e.service {
+	case "cloudbuild":
+		sub := r.Get("build.substitutions")
+		c.CommitSHA = first(sub.Get("COMMIT_SHA").String(), sub.Get("REVISION_ID").String())
+		c.Branch, c.Repository, c.Version = sub.Get("BRANCH_NAME").String(), sub.Get("REPO_NAME").String(), sub.Get("TAG_NAME").String()
+	case "run":
+		c.CommitSHA = first(r.Get("service.metadata.labels.commit-sha").String(), r.Get("service.labels.commit-sha").String())
+	case "clouddeploy":
+		c.Version = r.Get("releaseId").String()
+	case "container":
+		c.Version = first(r.Get("update.desiredMasterVersion").String(), r.Get("update.desiredNodeVersion").String(), r.Get("nodeVersion").String())
+	}
+	c.Version = first(c.Version, imageVersion(e.image))
 }
 
-// image is the container image that a request deploys, of the first container.
-func (e *entry) image() string {
+// imageOf finds the image of the first container.
+func (e *entry) imageOf() string {
 	switch e.service {
 	case "run", "k8s.io":
 	default:

@@ -27,6 +27,7 @@ type auditLog struct {
 
 	service string // serviceName less ".googleapis.com"
 	method  []string
+	image   string // the container image that the request deploys
 }
 
 func parse(v gjson.Result) *entry {
@@ -85,6 +86,7 @@ func parse(v gjson.Result) *entry {
 	})
 	e.service = strings.TrimSuffix(e.serviceName, ".googleapis.com")
 	e.method = strings.Split(e.methodName, ".")
+	e.image = e.imageOf()
 	return e
 }
 
