@@ -3,6 +3,7 @@ package gitlab
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"whatchanged/normalizers"
 	"whatchanged/normalizers/forge"
@@ -53,8 +54,8 @@ func (b *builder) member() {
 		b.Change.Action = "member.added"
 		b.Change.Summary = fmt.Sprintf("%s added to %s as %s", who, group, forge.First(access, "a member"))
 	}
-	if until := b.Text("expires_at"); until != "" {
-		b.Change.Summary += " until " + until
+	if until, ok := normalizers.ParseTime(b.Text("expires_at")); ok {
+		b.Change.Summary += " until " + until.Format(time.DateOnly)
 	}
 	if access == "Owner" || access == "Maintainer" {
 		b.Hint(normalizers.HintPrivilegeGrant)
@@ -88,15 +89,28 @@ func (b *builder) accessRequest() {
 // memberApproval says what became of somebody's wish for a role that is paid.
 func (b *builder) memberApproval() {
 	b.Change.Type = change.AccessChange
-	b.At("object_attributes.updated_at", "object_attributes.created_at")
+	b.At("object_attributes.updated_at", "updated_at", "object_attributes.created_at", "created_at")
 	b.Copy("new_access_level=object_attributes.new_access_level", "old_access_level=object_attributes.old_access_level",
-		"status=object_attributes.status", "reviewed_by_user_id=object_attributes.reviewed_by_user_id")
+		"status=object_attributes.status", "user_id", "requested_by_user_id", "reviewed_by_user_id")
+	b.Nobody() // the user in it is who waits
+	who := "several users"
+	if id := b.ID("user_id"); id != "" {
+		who = "user " + id
+		b.Resource("user", id, "", "")
+	}
 	action := b.Body.First("action", "object_attributes.status")
-	who := b.Body.First("user.username", "user_username", "object_attributes.user_id")
-	b.Nobody() // the user is who waits
-	b.Resource("membership", b.ID("object_attributes.id"), who, "")
 	b.Change.Action = forge.Dotted("member_approval", action)
-	b.Change.Summary = strings.TrimSpace(fmt.Sprintf("paid role of %s: %s", forge.First(who, "several members"), forge.Words(forge.First(action, "changed"))))
+	switch action {
+	case "enqueue":
+		b.Change.Summary = "a paid role of " + who + " waits for approval"
+	case "approve", "approved":
+		b.Change.Summary = "a paid role of " + who + " was approved"
+		b.Hint(normalizers.HintPrivilegeGrant)
+	case "deny", "denied":
+		b.Change.Summary = "a paid role of " + who + " was denied"
+	default:
+		b.Change.Summary = fmt.Sprintf("a paid role of %s: %s", who, forge.First(forge.Words(action), "changed"))
+	}
 }
 
 // space says what became of a project or group itself.
