@@ -167,3 +167,32 @@ func cloudEventProvider(kind, source string) string {
 	}
 	return "cloudevents"
 }
+
+// Recognition is one way to tell who speaks.
+type Recognition struct {
+	Provider string
+	By       string // as in a record's DetectedBy: "header:X-GitHub-Event", "shape:sns"
+	Asks     string // what must be there, in words
+}
+
+// Recognitions lists how it is seen who speaks, in the order in which it is
+// looked for: headers of one provider, shapes, and headers of those who carry
+// other people's messages.
+func Recognitions() []Recognition {
+	var all []Recognition
+	for _, s := range speakers {
+		all = append(all, Recognition{s.provider, "header:" + headerName(s.header), "the header is there"})
+	}
+	for i := range forms {
+		f := &forms[i]
+		asks := strings.Join(f.asks, ", ")
+		if f.says != "" && asks != "" {
+			asks += "; "
+		}
+		all = append(all, Recognition{f.provider, f.by(), asks + f.says})
+	}
+	for _, c := range carriers {
+		all = append(all, Recognition{c.provider, "header:" + headerName(c.header), "the header is there, and nothing inside is known"})
+	}
+	return all
+}

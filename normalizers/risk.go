@@ -40,32 +40,56 @@ const (
 	HintMetadataTruncated = "metadata_truncated"
 )
 
-// weights add up to a risk: one is a remark, two a reason to look, four alone
-// a reason to be woken.
-var weights = map[string]int{
-	HintProduction:         2,
-	HintForcePush:          2,
-	HintDirectPush:         1,
-	HintUnreviewedMerge:    1,
-	HintBranchProtection:   2,
-	HintOutsideHours:       1,
-	HintRootActor:          2,
-	HintNoMFA:              1,
-	HintNewActor:           1,
-	HintDestructive:        3,
-	HintPublicExposure:     4,
-	HintPrivilegeGrant:     2,
-	HintAuditDisabled:      4,
-	HintEncryptionDisabled: 3,
-	HintDeletionProtection: 2,
-	HintLargeChange:        1,
-	HintFailed:             2,
-	HintRollback:           2,
-	HintDatabase:           1,
-	HintSecrets:            2,
-	HintNetwork:            1,
-	HintBreakGlass:         4,
+// Hint is a reason for a risk.
+type Hint struct {
+	Name   string
+	Weight int
+	When   string
 }
+
+// hintTable has every hint. Weights add up to a risk: one is a remark, two a
+// reason to look, four alone a reason to be woken.
+var hintTable = []Hint{
+	{HintPublicExposure, 4, "something is open to everybody: 0.0.0.0/0, allUsers, a public bucket or repository"},
+	{HintAuditDisabled, 4, "a log of who did what is stopped or deleted"},
+	{HintBreakGlass, 4, "a way in that is not for every day: a command in a running pod, an emergency role"},
+	{HintDestructive, 3, "something is deleted, terminated or purged"},
+	{HintEncryptionDisabled, 3, "encryption is off, or its key is to be deleted"},
+	{HintProduction, 2, "the environment is production, as said, tagged, set for the source or inferred; not for the API's own changes, whose caller says the risk"},
+	{HintForcePush, 2, "a branch's history was written anew"},
+	{HintBranchProtection, 2, "the rules of a branch were changed or taken away"},
+	{HintRootActor, 2, "the account's root or owner did it"},
+	{HintPrivilegeGrant, 2, "somebody may do more than before"},
+	{HintDeletionProtection, 2, "what was kept from being deleted no longer is"},
+	{HintFailed, 2, "it failed, or was refused"},
+	{HintRollback, 2, "an older version or commit is back"},
+	{HintSecrets, 2, "a secret was read, changed or found"},
+	{HintDirectPush, 1, "a push to the default branch without a pull request"},
+	{HintUnreviewedMerge, 1, "merged without anybody's approval"},
+	{HintNoMFA, 1, "signed in without a second factor"},
+	{HintNewActor, 1, "nobody has seen this actor before"},
+	{HintLargeChange, 1, "more than 20 files or 500 lines, or more commits than were sent"},
+	{HintDatabase, 1, "a database or its schema"},
+	{HintNetwork, 1, "routes, firewalls, names"},
+	{HintOutsideHours, 1, "at night or on a weekend: set by nobody so far, as it needs to be known where people work"},
+	{HintEnvInferred, 0, "the environment was guessed from names"},
+	{HintTimeInferred, 0, "the payload has no time: that of the first receipt stands in"},
+	{HintTimeClamped, 0, "the payload's time cannot be: before 1970, or more than a day after the first receipt"},
+	{HintSecretMasked, 0, "a secret was in it, and is now ***"},
+	{HintMetadataTruncated, 0, "the metadata was larger than 64 KiB and is cut"},
+}
+
+// Hints lists every hint, the heaviest first.
+func Hints() []Hint { return slices.Clone(hintTable) }
+
+// weights are the hints' by their names.
+var weights = func() map[string]int {
+	m := make(map[string]int, len(hintTable))
+	for _, h := range hintTable {
+		m[h.Name] = h.Weight
+	}
+	return m
+}()
 
 // RiskOf returns the risk that hints add up to; low without any.
 func RiskOf(hints []string) change.Risk {
