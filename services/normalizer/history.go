@@ -14,6 +14,7 @@ import (
 	"whatchanged/normalizers"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/problem"
 	"whatchanged/pkg/store"
 )
 
@@ -41,7 +42,7 @@ func (s *Service) findRollbacks(ctx context.Context, frames []*bus.ChangeFrame) 
 	if len(found) == 0 {
 		return nil
 	}
-	pasts, err := s.Known.Before(ctx, deployments)
+	pasts, err := s.pasts(ctx, deployments)
 	if err != nil {
 		return fmt.Errorf("look up earlier deployments: %w", err)
 	}
@@ -53,6 +54,27 @@ func (s *Service) findRollbacks(ctx context.Context, frames []*bus.ChangeFrame) 
 		}
 	}
 	return nil
+}
+
+// pasts asks the store. A store that is away is waited for; one that finds the
+// question too large is not asked for a while, and memory has to do: a label is
+// not worth the delay of everybody's changes.
+func (s *Service) pasts(ctx context.Context, deployments []store.Deployment) ([]store.Past, error) {
+	if s.deployed.alone() {
+		s.metrics.historySkipped.Add(float64(len(deployments)))
+		return make([]store.Past, len(deployments)), nil
+	}
+	pasts, err := s.Known.Before(ctx, deployments)
+	if err == nil {
+		return pasts, nil
+	}
+	if reason := problem.From(err).Reason; reason != "query_timeout" && reason != "query_too_large" {
+		return nil, err
+	}
+	s.Log.Warn("earlier deployments cannot be looked up for now", "deployments", len(deployments), "error", err)
+	s.deployed.leaveAlone()
+	s.metrics.historySkipped.Add(float64(len(deployments)))
+	return make([]store.Past, len(deployments)), nil
 }
 
 func changesOf(frames []*bus.ChangeFrame) iter.Seq[*change.Change] {
@@ -106,6 +128,7 @@ func addMember(object json.RawMessage, name, value string) json.RawMessage {
 }
 
 const (
+	aloneFor        = time.Minute     // after a question that was too large
 	deployedSpan    = 5 * time.Minute // rows are in the store within seconds, unless the writer is behind
 	deployedLimit   = 50_000
 	deployedAtPlace = 4096
@@ -123,11 +146,24 @@ type deployed struct {
 	young, old map[place][]store.Deployment // in the order they happened
 	held       int                          // in young
 	turned     time.Time
+	aloneUntil time.Time // the store is not asked
 	now        func() time.Time
 }
 
 func newDeployed() *deployed {
 	return &deployed{young: make(map[place][]store.Deployment), turned: time.Now(), now: time.Now}
+}
+
+func (m *deployed) alone() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.now().Before(m.aloneUntil)
+}
+
+func (m *deployed) leaveAlone() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.aloneUntil = m.now().Add(aloneFor)
 }
 
 func placeOf(d *store.Deployment) place { return place{d.Org, d.Subject, d.Environment} }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/problem"
 	"whatchanged/pkg/store"
 )
 
@@ -145,6 +146,7 @@ func TestRollback_IsTheSameWhenItIsDoneAgain(t *testing.T) {
 // What the normalizer knows of earlier deployments, it may not know at all.
 type unreachable struct {
 	*store.Store
+	err   error
 	down  atomic.Bool
 	asked atomic.Int32
 }
@@ -152,14 +154,14 @@ type unreachable struct {
 func (u *unreachable) Before(ctx context.Context, d []store.Deployment) ([]store.Past, error) {
 	u.asked.Add(1)
 	if u.down.Load() {
-		return nil, errors.New("the store cannot be reached")
+		return nil, u.err
 	}
 	return u.Store.Before(ctx, d)
 }
 
 func TestRollback_WaitsForTheStore(t *testing.T) {
 	p := start(t)
-	known := &unreachable{Store: p.store}
+	known := &unreachable{Store: p.store, err: errors.New("the store cannot be reached")}
 	run(t, p.service(known).Run)
 	p.outcome(p.deliver(`{"action":"created"}`, "X-GitHub-Event", "star"))
 	if known.asked.Load() > 0 {
@@ -183,6 +185,24 @@ func TestRollback_WaitsForTheStore(t *testing.T) {
 	}
 	if last := p.stored(3)[2]; last.Type != change.Rollback {
 		t.Errorf("type %s, want rollback", last.Type)
+	}
+}
+
+// A store that takes too long is no reason to keep changes back: what passed
+// through lately is compared all the same.
+func TestRollback_DoesNotWaitForAQuestionThatIsTooLarge(t *testing.T) {
+	p := start(t)
+	known := &unreachable{Store: p.store, err: problem.BusyFor(time.Second, "query_timeout", "the query takes too long", nil)}
+	known.down.Store(true)
+	run(t, p.service(known).Run)
+	for i, sha := range []string{v1, v2, v1} {
+		p.outcome(p.github(i+1, sha, "production", "success", i+1))
+	}
+	if last := p.stored(3)[2]; last.Type != change.Rollback {
+		t.Errorf("type %s, want rollback", last.Type)
+	}
+	if n := known.asked.Load(); n != 1 {
+		t.Errorf("the store was asked %d times within a minute, want once", n)
 	}
 }
 

@@ -7,10 +7,11 @@ import (
 )
 
 type metrics struct {
-	deliveries *prometheus.CounterVec
-	changes    prometheus.Counter
-	rollbacks  prometheus.Counter
-	lag        prometheus.Histogram
+	deliveries     *prometheus.CounterVec
+	changes        prometheus.Counter
+	rollbacks      prometheus.Counter
+	historySkipped prometheus.Counter
+	lag            prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -27,13 +28,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "whatchanged_normalizer_rollbacks_found_total",
 			Help: "Deployments that history shows to be rollbacks.",
 		}),
+		historySkipped: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "whatchanged_normalizer_history_skipped_total",
+			Help: "Deployments that were compared with the last minutes only, since the store found the question too large.",
+		}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "whatchanged_normalizer_lag_seconds",
 			Help:    "Time from receiving a delivery to normalizing it.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),
 		}),
 	}
-	reg.MustRegister(m.deliveries, m.changes, m.rollbacks, m.lag)
+	reg.MustRegister(m.deliveries, m.changes, m.rollbacks, m.historySkipped, m.lag)
 	for _, outcome := range change.Outcomes() {
 		m.deliveries.WithLabelValues(string(outcome))
 	}
