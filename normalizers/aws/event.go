@@ -6,29 +6,28 @@ import (
 	"github.com/tidwall/gjson"
 
 	"whatchanged/normalizers"
+	"whatchanged/normalizers/aws/compact"
 	"whatchanged/normalizers/aws/phrase"
 	"whatchanged/normalizers/generic"
-	"whatchanged/normalizers/redact"
 	"whatchanged/pkg/change"
 )
 
 // event is an EventBridge event on its way to a change.
 type event struct {
-	all, detail gjson.Result
-	detailType  string
-	source      string // less "aws."
-	state       string
-	did         string // what happened, in words, where a closer look found them
-	old, now    normalizers.Meta
-	change      change.Change
+	all, detail, resources    gjson.Result
+	id, account, region, time string
+	detailType                string
+	source                    string // less "aws."
+	native                    bool   // one of AWS's own
+	state                     string
+	did                       string // what happened, in words, where a closer look found them
+	old, now                  normalizers.Meta
+	change                    change.Change
 }
 
 // fromEvent makes a change of an EventBridge event that is not CloudTrail's.
 func (n Normalizer) fromEvent(v gjson.Result, r normalizers.Record) (normalizers.Result, error) {
-	e := &event{all: v, detail: v.Get("detail"), detailType: typeOf(v)}
-	e.source = v.Get("source").String()
-	native := strings.HasPrefix(e.source, "aws.")
-	e.source = strings.TrimPrefix(e.source, "aws.")
+	e := parse(v)
 	k, known := n.kinds.find(e.detailType)
 	if k.ignore != "" && k.look == nil {
 		return normalizers.Ignore(k.ignore), nil
@@ -39,23 +38,23 @@ func (n Normalizer) fromEvent(v gjson.Result, r normalizers.Record) (normalizers
 		Type:          orElse(k.typ, change.Other),
 		Action:        e.source + "." + strings.ReplaceAll(e.detailType, " ", ""),
 		Status:        statusOf(e.state),
-		Account:       v.Get("account").String(),
-		Region:        v.Get("region").String(),
-		ExternalID:    v.Get("id").String(),
+		Account:       e.account,
+		Region:        e.region,
+		ExternalID:    e.id,
 		CorrelationID: e.find(k.correlate),
 		Version:       e.find(k.version),
 	}
 	c.Resource = change.Resource{ID: orElse(e.find(k.id), e.arnOf(e.find(k.name))), Name: e.find(k.name), Type: orElse(k.kind, e.source)}
 	c.Resource.Name = orElse(c.Resource.Name, lastPart(c.Resource.ID))
 	c.Resource.ID = orElse(c.Resource.ID, c.Resource.Name)
-	if t, ok := normalizers.ParseTime(v.Get("time").String()); ok {
+	if t, ok := normalizers.ParseTime(e.time); ok {
 		c.OccurredAt = change.At(t)
 	}
 	e.by(e.find(k.by))
 	if link, ok := phrase.Fill(k.link, e.word); ok && strings.HasPrefix(link, "https://") {
 		c.PipelineURL = link
 	}
-	if !native && !known {
+	if !e.native && !known {
 		if err := e.own(r); err != nil {
 			return normalizers.Result{}, err
 		}
@@ -77,10 +76,32 @@ func (n Normalizer) fromEvent(v gjson.Result, r normalizers.Record) (normalizers
 	return normalizers.One(*c, e.key()), nil
 }
 
-// typeOf is the event's detail-type. Notifications of the developer tools are
-// events as well, and spell it in their own way.
-func typeOf(v gjson.Result) string {
-	return orElse(v.Get("detail-type").String(), v.Get("detailType").String())
+// parse reads the event itself. Notifications of the developer tools are events
+// as well, and spell the detail-type in their own way.
+func parse(v gjson.Result) *event {
+	e := &event{all: v}
+	v.ForEach(func(key, v gjson.Result) bool {
+		switch key.Str {
+		case "detail-type", "detailType":
+			e.detailType = v.String()
+		case "source":
+			e.source, e.native = strings.CutPrefix(v.String(), "aws.")
+		case "id":
+			e.id = v.String()
+		case "account":
+			e.account = v.String()
+		case "region":
+			e.region = v.String()
+		case "time":
+			e.time = v.String()
+		case "resources":
+			e.resources = v
+		case "detail":
+			e.detail = v
+		}
+		return true
+	})
+	return e
 }
 
 // key is the event's id. An alarm's is what the alarm says, which is the same
@@ -219,7 +240,7 @@ func (e *event) find(paths string) string {
 // one that ends in its name, else one that has it; without a name, the first.
 func (e *event) arnOf(name string) string {
 	found := ""
-	e.all.Get("resources").ForEach(func(_, v gjson.Result) bool {
+	e.resources.ForEach(func(_, v gjson.Result) bool {
 		if v.Type != gjson.String {
 			return true
 		}
@@ -256,13 +277,17 @@ func (e *event) by(who string) {
 // rollbacks marks what AWS itself says goes back.
 func (e *event) rollbacks() {
 	c := &e.change
-	said := strings.ToLower(e.detail.Get("reason").String() + " " + e.state)
-	if strings.Contains(said, "rollback") || strings.Contains(said, "rolling back") {
+	if strings.Contains(strings.ToLower(e.state), "rollback") || goesBack(e.detail.Get("reason").String()) {
 		c.Type = change.Rollback
 	}
 	if c.Type == change.Rollback {
 		c.RiskHints = normalizers.AddHints(c.RiskHints, normalizers.HintRollback)
 	}
+}
+
+func goesBack(reason string) bool {
+	reason = strings.ToLower(reason)
+	return strings.Contains(reason, "rollback") || strings.Contains(reason, "rolling back")
 }
 
 // transition notes what something was and is.
@@ -274,13 +299,17 @@ func (e *event) transition(name, old, now string) {
 }
 
 func (e *event) metadata() []byte {
-	var m normalizers.Meta
-	m.Set("detail-type", e.detailType)
-	m.Set("source", e.all.Get("source").String())
-	m.SetRaw("old_value", string(e.old.JSON()))
-	m.SetRaw("new_value", string(e.now.JSON()))
-	m.Set("resources", redact.JSON(e.all.Get("resources")))
-	m.Set("detail", redact.JSON(e.detail))
+	m := compact.New(256 + len(e.detail.Raw) + len(e.resources.Raw))
+	m.Text("detail-type", e.detailType)
+	if e.native {
+		m.Text("source", "aws."+e.source)
+	} else {
+		m.Text("source", e.source)
+	}
+	m.Raw("old_value", e.old.JSON())
+	m.Raw("new_value", e.now.JSON())
+	m.Safe("resources", e.resources)
+	m.Safe("detail", e.detail)
 	return m.JSON()
 }
 

@@ -30,24 +30,24 @@ func (Normalizer) Version() int { return 2 }
 // Normalize makes at most one change of a record.
 func (n Normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
 	v := gjson.ParseBytes(r.JSON)
-	switch {
-	case v.Get("detail-type").Exists() && v.Get("source").Exists():
+	switch m := membersOf(v); {
+	case m.detailType && m.source:
 		return n.fromEvent(v, r)
-	case v.Get("s3.bucket").Exists():
+	case m.s3:
 		return fromObject(v), nil
-	case v.Get("s3Bucket").Exists() && v.Get("s3ObjectKey").Exists():
+	case m.bucket && m.keys:
 		return normalizers.Ignore(logReason), nil
-	case isDigest(v):
+	case m.digest && m.files:
 		return normalizers.Ignore("CloudTrail digest: it proves log files, and changes nothing"), nil
-	case v.Get("TopicArn").Exists() && v.Get("Message").Exists():
+	case m.topic && m.message:
 		return n.fromTopic(v, r)
-	case v.Get("Sns.TopicArn").Exists():
+	case m.sns:
 		return n.fromTopic(v.Get("Sns"), r)
-	case v.Get("message").Exists() && strings.Contains(r.Envelope, "cloudwatch-logs"):
+	case m.line && strings.Contains(r.Envelope, "cloudwatch-logs"):
 		return normalizers.Ignore("log line"), nil
-	case v.Get("data").Type == gjson.String && strings.HasSuffix(r.Envelope, "firehose"):
+	case m.data && strings.HasSuffix(r.Envelope, "firehose"):
 		return n.fromFirehose(v, r)
-	case v.Get("messageType").String() == "DATA_MESSAGE", v.Get("data.messageType").String() == "DATA_MESSAGE":
+	case m.lines:
 		return normalizers.Ignore("log lines"), nil
 	}
 	if res, ok, err := n.fromNotice(v, r); ok {
@@ -56,10 +56,51 @@ func (n Normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) 
 	return generic.New().Normalize(r)
 }
 
-// isDigest reports whether v is a digest file of CloudTrail's log validation.
-// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-validation-digest-file-structure.html
-func isDigest(v gjson.Result) bool {
-	return v.Get("digestStartTime").Exists() && v.Get("logFiles").IsArray()
+// members are what a record is told by, found in one pass.
+type members struct {
+	detailType, source  bool // an event
+	s3                  bool // an object's notification
+	bucket, keys        bool // CloudTrail's notice of a log file
+	digest, files       bool // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-log-file-validation-digest-file-structure.html
+	topic, message, sns bool
+	line, data, lines   bool // of CloudWatch Logs and Firehose
+}
+
+func membersOf(v gjson.Result) members {
+	var m members
+	v.ForEach(func(key, v gjson.Result) bool {
+		switch key.Str {
+		case "detail-type":
+			m.detailType = true
+		case "source":
+			m.source = true
+		case "s3":
+			m.s3 = v.Get("bucket").Exists()
+		case "s3Bucket":
+			m.bucket = true
+		case "s3ObjectKey":
+			m.keys = true
+		case "digestStartTime":
+			m.digest = true
+		case "logFiles":
+			m.files = v.IsArray()
+		case "TopicArn":
+			m.topic = true
+		case "Message":
+			m.message = true
+		case "Sns":
+			m.sns = v.Get("TopicArn").Exists()
+		case "message":
+			m.line = true
+		case "messageType":
+			m.lines = m.lines || v.String() == "DATA_MESSAGE"
+		case "data":
+			m.data = v.Type == gjson.String
+			m.lines = m.lines || v.Get("messageType").String() == "DATA_MESSAGE"
+		}
+		return true
+	})
+	return m
 }
 
 func orElse[T ~string](s, other T) T {
