@@ -59,7 +59,7 @@ func (normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
 	var res normalizers.Result
 	for i, ref := range refs {
 		b := newBuilder(kind, body)
-		b.ref = fields.Of(ref)
+		b.ref, b.alone = fields.Of(ref), len(refs) == 1
 		e.Fill(b)
 		one := id
 		if i > 0 {
@@ -137,8 +137,9 @@ func key(r normalizers.Record) string {
 // builder makes the change of one event.
 type builder struct {
 	forge.Builder
-	kind string
-	ref  *fields.Object // of a push: what became of one ref
+	kind  string
+	ref   *fields.Object // of a push: what became of one ref
+	alone bool           // and there is no other
 
 	repositoryID string
 	mainBranch   string // where that is said

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/tidwall/gjson"
-
 	"whatchanged/normalizers"
 	"whatchanged/normalizers/forge"
 	"whatchanged/pkg/change"
@@ -44,14 +42,9 @@ func (b *builder) refChanged() {
 	before, after := ref.Text("fromHash"), ref.Text("toHash")
 	ref.Copy(&b.Meta, "ref=ref.id", "ref=refId", "before=fromHash", "after=toHash", "change=type")
 	n := int64(0)
-	b.Body.Get("commits").ForEach(func(_, c gjson.Result) bool {
-		n++
-		return true
-	})
-	if b.Body.Text("toCommit.id") == after {
+	if b.alone && b.Body.Text("toCommit.id") == after { // with several refs, nobody says whose they are
 		b.Change.CommitMessage = strings.TrimRight(b.Body.Text("toCommit.message"), "\n")
-	} else {
-		n = 0 // they are another ref's
+		n = b.Body.Get("commits").Get("#").Int()
 	}
 	b.pushed(pushed{
 		kind: kind, name: name, commit: after, commits: n,
