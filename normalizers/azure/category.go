@@ -44,7 +44,8 @@ var categories = []category{
 // findCategory returns the row of a category.
 func findCategory(name string) *category {
 	for i := range categories {
-		if c := &categories[i]; matches(strings.ToLower(c.name), strings.ToLower(name)) {
+		c := &categories[i]
+		if strings.EqualFold(c.name, name) || strings.Contains(c.name, "*") && matches(strings.ToLower(c.name), strings.ToLower(name)) {
 			return c
 		}
 	}

@@ -89,9 +89,7 @@ func fromDirectory(v gjson.Result) normalizers.Result {
 	}
 	var m normalizers.Meta
 	m.Set("resourceId", e.resourceID)
-	if len(edits) > 0 {
-		m.Set("changes", edits)
-	}
+	m.SetRaw("changes", editsJSON(edits))
 	m.Set("properties", directoryProperties(p))
 	e.metadata(&m)
 	c.Metadata = m.JSON()
@@ -113,10 +111,25 @@ func initiator(by gjson.Result) change.Actor {
 }
 
 // edit is an old and a new value.
-type edit struct {
-	Property string `json:"property"`
-	Old      string `json:"old,omitempty"`
-	New      string `json:"new,omitempty"`
+type edit struct{ Property, Old, New string }
+
+// editsJSON writes [{"property", "old", "new"}].
+func editsJSON(edits []edit) string {
+	b := []byte{'['}
+	for i, ed := range edits {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = normalizers.AppendString(append(b, `{"property":`...), ed.Property)
+		if ed.Old != "" {
+			b = normalizers.AppendString(append(b, `,"old":`...), ed.Old)
+		}
+		if ed.New != "" {
+			b = normalizers.AppendString(append(b, `,"new":`...), ed.New)
+		}
+		b = append(b, '}')
+	}
+	return string(append(b, ']'))
 }
 
 // Limits of the edits that are kept.

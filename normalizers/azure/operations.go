@@ -179,6 +179,9 @@ var operations = []operation{
 func find(resource, verb string) *operation {
 	for i := range operations {
 		op := &operations[i]
+		if op.resource[0] != '*' && (resource == "" || op.resource[0] != resource[0]) {
+			continue // most rows, soon
+		}
 		if op.covers(resource) && op.does(verb) {
 			return op
 		}
@@ -232,7 +235,7 @@ var readActions = []string{
 var readPrefixes = []string{"list", "get", "check", "export", "query", "search", "calculate", "resolve", "download"}
 
 // noise are writes that nobody would call a change.
-var noise = []string{"resources/tags", "advisor/", "authorization/policies"}
+var noise = []string{"resources/tags", "advisor", "authorization/policies"}
 
 // notAChange says why an operation of the Activity Log changes nothing, or "".
 func notAChange(resource, verb string, isAction bool) string {
@@ -240,8 +243,8 @@ func notAChange(resource, verb string, isAction bool) string {
 		return "read-only operation"
 	}
 	for _, n := range noise {
-		if strings.HasPrefix(resource+"/", n) {
-			return "noise: " + strings.TrimSuffix(n, "/")
+		if strings.HasPrefix(resource, n) {
+			return "noise: " + n
 		}
 	}
 	if !isAction {

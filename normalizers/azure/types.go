@@ -23,7 +23,7 @@ type event struct {
 	claims []claim
 
 	authorization, properties, httpRequest gjson.Result
-	request, response                              gjson.Result // of the properties: what was asked for, and the answer
+	request, response                      gjson.Result // of the properties: what was asked for, and the answer
 }
 
 // activityLog reads a record of the Activity Log in any of its forms.

@@ -7,6 +7,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"whatchanged/normalizers"
+	"whatchanged/normalizers/fields"
 	"whatchanged/normalizers/redact"
 	"whatchanged/pkg/change"
 )
@@ -24,37 +25,38 @@ func buildKey(b gjson.Result) string {
 
 // fromBuild reads the build that Cloud Build publishes at each step.
 // https://cloud.google.com/build/docs/subscribe-build-notifications
-func fromBuild(b gjson.Result) change.Change {
-	sub := b.Get("substitutions")
-	source := b.Get("sourceProvenance")
-	status := b.Get("status").String()
+func fromBuild(v gjson.Result) change.Change {
+	b := fields.Of(v)
+	sub := b.Object("substitutions")
+	source := b.Object("sourceProvenance")
+	status := b.Text("status")
 	c := change.Change{
 		Type:          change.Deployment,
 		Action:        "build." + strings.ToLower(status),
-		Account:       b.Get("projectId").String(),
-		CorrelationID: b.Get("id").String(),
-		ExternalID:    b.Get("id").String(),
-		CommitSHA: first(sub.Get("COMMIT_SHA").String(), sub.Get("REVISION_ID").String(),
-			source.Get("resolvedRepoSource.commitSha").String(), source.Get("resolvedConnectedRepository.revision").String(), source.Get("resolvedGitSource.revision").String()),
-		Branch:      sub.Get("BRANCH_NAME").String(),
-		Repository:  first(sub.Get("REPO_FULL_NAME").String(), sub.Get("REPO_NAME").String()),
-		Version:     first(sub.Get("TAG_NAME").String(), imageVersion(b.Get("images.0").String())),
-		PipelineURL: webURL(b.Get("logUrl").String()),
+		Account:       b.Text("projectId"),
+		CorrelationID: b.Text("id"),
+		ExternalID:    b.Text("id"),
+		CommitSHA: first(sub.Text("COMMIT_SHA"), sub.Text("REVISION_ID"),
+			source.Text("resolvedRepoSource.commitSha"), source.Text("resolvedConnectedRepository.revision"), source.Text("resolvedGitSource.revision")),
+		Branch:      sub.Text("BRANCH_NAME"),
+		Repository:  first(sub.Text("REPO_FULL_NAME"), sub.Text("REPO_NAME")),
+		Version:     first(sub.Text("TAG_NAME"), imageVersion(b.Get("images").Get("0").String())),
+		PipelineURL: webURL(b.Text("logUrl")),
 		Resource: change.Resource{
-			Type: "build", ID: b.Get("id").String(),
-			Name: first(sub.Get("TRIGGER_NAME").String(), sub.Get("REPO_NAME").String(), b.Get("id").String()),
+			Type: "build", ID: b.Text("id"),
+			Name: first(sub.Text("TRIGGER_NAME"), sub.Text("REPO_NAME"), b.Text("id")),
 		},
-		Environment: first(sub.Get("_ENVIRONMENT").String(), sub.Get("_ENV").String(), sub.Get("_DEPLOY_ENV").String()),
+		Environment: first(sub.Text("_ENVIRONMENT"), sub.Text("_ENV"), sub.Text("_DEPLOY_ENV")),
 		Metadata:    buildKept(b),
 	}
-	when := b.Get("createTime").String()
+	when := b.Text("createTime")
 	became := ""
 	switch status {
 	case "QUEUED", "PENDING":
 		c.Status, became = change.Started, "is queued"
 	case "WORKING":
 		c.Status, became = change.Started, "started"
-		when = first(b.Get("startTime").String(), when)
+		when = first(b.Text("startTime"), when)
 	case "SUCCESS":
 		c.Status, became = change.Succeeded, "succeeded"
 	case "CANCELLED":
@@ -68,7 +70,7 @@ func fromBuild(b gjson.Result) change.Change {
 		c.RiskHints = []string{normalizers.HintFailed}
 	}
 	if c.Status != change.Started {
-		when = first(b.Get("finishTime").String(), when)
+		when = first(b.Text("finishTime"), when)
 	}
 	if t, ok := normalizers.ParseTime(when); ok {
 		c.OccurredAt = change.At(t)
@@ -81,7 +83,7 @@ func fromBuild(b gjson.Result) change.Change {
 	}
 	c.Summary += " " + became
 	if c.Status == change.Failed {
-		if why := b.Get("failureInfo.detail").String(); why != "" {
+		if why := b.Text("failureInfo.detail"); why != "" {
 			c.Summary += ": " + normalizers.FirstLine(why)
 		}
 	}
@@ -89,10 +91,10 @@ func fromBuild(b gjson.Result) change.Change {
 }
 
 // buildKept is a build less its steps, whose arguments may hold anything.
-func buildKept(b gjson.Result) json.RawMessage {
+func buildKept(b *fields.Object) json.RawMessage {
 	var m normalizers.Meta
 	for _, name := range []string{"id", "projectId", "status", "statusDetail", "buildTriggerId", "createTime", "startTime", "finishTime", "serviceAccount"} {
-		m.Set(name, b.Get(name).String())
+		m.Set(name, b.Text(name))
 	}
 	for _, name := range []string{"substitutions", "images", "tags", "sourceProvenance", "failureInfo"} {
 		m.Set(name, redact.JSON(b.Get(name)))
