@@ -28,12 +28,13 @@ const (
 	stageMaximum      = "maximum"
 	stageRestart      = "restart"
 	stageLists        = "lists"
+	stageNormalizers  = "normalizers"
 )
 
 func allStages() []string {
 	return []string{
 		stagePublish, stageReceiver, stageAcknowledged, stageQueryable,
-		stagePipeline, stageMaximum, stageRestart, stageLists,
+		stagePipeline, stageMaximum, stageRestart, stageLists, stageNormalizers,
 	}
 }
 
@@ -108,6 +109,7 @@ about four minutes, uses all of the machine, and leaves nothing behind.`,
   whatchanged bench --json > bench.json            # for comparing; docs/bench.md has its form
   whatchanged bench --stages receiver,publish      # only the door and its limits
   whatchanged bench --payloads ./payloads          # your own payloads
+  whatchanged bench --normalizers                  # MB/s of each normalizer, beside decoding the same JSON
   whatchanged bench --rate 2000 --duration 10m     # a longer, calmer load
   whatchanged bench --stages lists --changes 10000000   # how fast lists are over 10 million changes`,
 		Args: cobra.NoArgs,
@@ -120,8 +122,12 @@ about four minutes, uses all of the machine, and leaves nothing behind.`,
 	f.StringSliceVar(&c.stages, "stages", allStages(), "which parts to run")
 	f.IntVar(&c.changes, "changes", 0, "made-up changes to fill in for the lists part; 0 leaves it out, 10000000 is the full figure")
 	f.StringVar(&c.dir, "dir", "", "where temporary data goes; the disk under it is what is measured (default: the system's temporary directory)")
+	onlyNormalizers := f.Bool("normalizers", false, "measure the normalizers alone, on one core, without starting anything")
 	f.BoolVar(&c.json, "json", false, "print the figures as JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *onlyNormalizers {
+			c.stages = []string{stageNormalizers}
+		}
 		if err := c.validate(); err != nil {
 			return err
 		}

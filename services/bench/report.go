@@ -34,7 +34,27 @@ type Report struct {
 	Maximum      *Maximum      `json:"maximum,omitempty"`
 	Restart      *Restart      `json:"restart,omitempty"`
 	Lists        *Lists        `json:"lists,omitempty"`
+	Normalizers  []Normalizing `json:"normalizers,omitempty"`
 	Targets      []Target      `json:"targets"`
+}
+
+// Normalizing is what one kind of delivery costs to normalize, on one core.
+type Normalizing struct {
+	Provider string `json:"provider"`
+	Sample   string `json:"sample"`
+	Bytes    int    `json:"bytes"`
+	Changes  int    `json:"changes"` // that it makes
+	Cost
+	MBPerSecond float64 `json:"mb_per_second"`
+	Decode      Cost    `json:"decode"` // encoding/json, into the provider's types
+	ToDecode    float64 `json:"to_decode"`
+}
+
+// Cost is what doing something once costs.
+type Cost struct {
+	Micros float64 `json:"us"`
+	Allocs float64 `json:"allocs"`
+	Alloc  float64 `json:"alloc_bytes"`
 }
 
 // Machine is where it ran.

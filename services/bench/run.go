@@ -73,6 +73,11 @@ func (r *run) do(ctx context.Context) (_ *Report, err error) {
 			return nil, fmt.Errorf("lists: %w", err)
 		}
 	}
+	if r.has(stageNormalizers) {
+		if err := r.normalizers(ctx); err != nil {
+			return nil, fmt.Errorf("normalizers: %w", err)
+		}
+	}
 	r.report.finish()
 	r.report.Seconds = time.Since(r.begin).Seconds()
 	return r.report, nil

@@ -15,8 +15,10 @@ func (r *Report) write(out io.Writer) error {
 	m := r.Machine
 	t.line("whatchanged %s, %s, %s/%s", m.Version, m.Go, m.OS, m.Arch)
 	t.line("%d cores %s, %.1f GiB memory, fsync %.2f ms", m.CPUs, m.CPU, gib(m.Memory), m.Fsync)
-	t.line("%d connections, %d kinds of payload of %d bytes, %d bytes of new text in each; took %.0f s",
-		r.Options.Connections, r.Payload.Kinds, r.Payload.Bytes, r.Payload.Fresh, r.Seconds)
+	if r.Payload.Kinds > 0 {
+		t.line("%d connections, %d kinds of payload of %d bytes, %d bytes of new text in each; took %.0f s",
+			r.Options.Connections, r.Payload.Kinds, r.Payload.Bytes, r.Payload.Fresh, r.Seconds)
+	}
 	if r.Payload.Skipped > 0 {
 		t.line("%d payloads left out: not JSON with an object, or too large", r.Payload.Skipped)
 	}
@@ -24,6 +26,7 @@ func (r *Report) write(out io.Writer) error {
 	r.writeTimes(t)
 	r.writePipeline(t)
 	r.writeLists(t)
+	r.writeNormalizers(t)
 	r.writeTargets(t)
 	return t.flush()
 }
