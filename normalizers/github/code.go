@@ -83,15 +83,13 @@ func (b *builder) push(p *github.PushEvent) {
 			verb += " " + count(n, "commit")
 		}
 		b.c.Summary = b.actor() + " " + verb + " to " + name + b.where()
-		if title := normalizers.FirstLine(head.GetMessage()); title != "" {
+		if title := pushTitle(head.GetMessage()); title != "" {
 			b.c.Summary += ": " + title
 		}
 	}
 	b.pushHints(p, isBranch && branch == b.defaultBranch && !created)
 	b.c.Type = normalizers.Upgrade(change.Code, pushTexts(p, name)...)
-	if b.c.Type == change.Rollback {
-		b.hint(normalizers.HintRollback)
-	}
+	b.rollback(isTag || b.defaultBranch == "" || b.isLasting(branch))
 }
 
 func (b *builder) pushMeta(p *github.PushEvent) {
@@ -131,7 +129,7 @@ func (b *builder) pushHints(p *github.PushEvent, toDefault bool) {
 // by merging or by squashing it.
 func merged(head *github.HeadCommit) bool {
 	title := normalizers.FirstLine(head.GetMessage())
-	if strings.HasPrefix(title, "Merge pull request #") {
+	if strings.HasPrefix(title, mergePrefix) {
 		return true
 	}
 	i := strings.LastIndex(title, " (#")
@@ -142,10 +140,33 @@ func merged(head *github.HeadCommit) bool {
 	return err == nil
 }
 
+// mergedTitle returns the title of the pull request that a commit merges: it
+// stands below GitHub's own first line.
+func mergedTitle(message string) string {
+	if !strings.HasPrefix(message, mergePrefix) {
+		return ""
+	}
+	_, rest, _ := strings.Cut(message, "\n")
+	return normalizers.FirstLine(rest)
+}
+
+// pushTitle says what a commit is about; a merge as if it had been squashed.
+func pushTitle(message string) string {
+	title := mergedTitle(message)
+	if title == "" {
+		return normalizers.FirstLine(message)
+	}
+	number, _, _ := strings.Cut(message[len(mergePrefix):], " ")
+	return title + " (#" + number + ")"
+}
+
+// mergePrefix is how GitHub's own message of a merge starts.
+const mergePrefix = "Merge pull request #"
+
 // pushTexts are the texts that may tell what a push is about.
 func pushTexts(p *github.PushEvent, branch string) []string {
 	texts := make([]string, 0, 16)
-	texts = append(texts, branch, normalizers.FirstLine(p.GetHeadCommit().GetMessage()))
+	texts = append(texts, branch, normalizers.FirstLine(p.GetHeadCommit().GetMessage()), mergedTitle(p.GetHeadCommit().GetMessage()))
 	for _, c := range p.Commits {
 		for _, paths := range [][]string{c.Added, c.Modified, c.Removed} {
 			if room := maxPaths - len(texts); len(paths) > room {
@@ -187,6 +208,19 @@ func (b *builder) ref(kind, name, action string) {
 	b.resource(kind, name, name, "")
 	if action == "deleted" && (kind == "tag" || b.isLasting(name)) {
 		b.hint(normalizers.HintDestructive)
+	}
+}
+
+// rollback takes the word of titles and names that something is a rollback
+// only when it is done: who proposes one in a branch or in an open pull request
+// has not taken anything back yet.
+func (b *builder) rollback(done bool) {
+	switch {
+	case b.c.Type != change.Rollback:
+	case done:
+		b.hint(normalizers.HintRollback)
+	default:
+		b.c.Type = change.Code
 	}
 }
 
@@ -232,9 +266,7 @@ func (b *builder) pullRequest(pr *github.PullRequest) {
 		b.c.Tags = append(b.c.Tags, l.GetName())
 	}
 	b.c.Type = normalizers.Upgrade(change.Code, texts...)
-	if b.c.Type == change.Rollback {
-		b.hint(normalizers.HintRollback)
-	}
+	b.rollback(isMerged)
 	if !isMerged {
 		b.c.CommitSHA = pr.GetHead().GetSHA()
 		b.c.Action = dotted("pull_request", b.action)
@@ -333,42 +365,6 @@ func (b *builder) mergeGroup() {
 		b.c.Summary = fmt.Sprintf("merge queue of %s%s is done with %s: %s", b.c.Branch, b.where(), sha, reason)
 	default:
 		b.c.Summary = fmt.Sprintf("merge queue of %s%s: %s %s", b.c.Branch, b.where(), words(b.action), sha)
-	}
-}
-
-// release says what became of a release; a published one is a deployment.
-func (b *builder) release(p *github.ReleaseEvent) {
-	r := p.GetRelease()
-	b.c.Version = r.GetTagName()
-	b.c.Description = r.GetBody()
-	b.c.ExternalID = idOf(r.GetID())
-	if target := r.GetTargetCommitish(); len(target) == len(zeros) {
-		b.c.CommitSHA = target
-	} else {
-		b.c.Branch = target
-	}
-	b.resource("release", idOf(r.GetID()), r.GetTagName(), r.GetHTMLURL())
-	b.meta.Set("release_name", r.GetName())
-	b.meta.Set("release_author", r.GetAuthor().GetLogin())
-	b.meta.Set("target_commitish", r.GetTargetCommitish())
-	b.meta.Set("draft", r.GetDraft())
-	b.meta.Set("prerelease", r.GetPrerelease())
-	b.meta.Set("release_created_at", r.GetCreatedAt().Time)
-	b.meta.Set("published_at", r.GetPublishedAt().Time)
-	b.c.Summary = fmt.Sprintf("%s %s release %s%s", b.actor(), words(b.action), r.GetTagName(), b.where())
-	b.c.Summary += sentence(b.changes("release"))
-	switch b.action {
-	case "published", "released", "prereleased":
-		if b.action != "published" {
-			b.c.Summary = fmt.Sprintf("%s marked %s as a %s%s", b.actor(), r.GetTagName(), strings.TrimSuffix(b.action, "d"), b.where())
-		}
-		b.c.Type = normalizers.Upgrade(change.Deployment, r.GetName(), r.GetTagName())
-		b.at(r.GetPublishedAt())
-		b.c.Status = change.Succeeded
-	case "created":
-		b.at(r.GetCreatedAt())
-	case "deleted":
-		b.hint(normalizers.HintDestructive)
 	}
 }
 
