@@ -47,32 +47,50 @@ next:
 // fromAlarm makes a change of an alarm as CloudWatch posts it to SNS.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
 func fromAlarm(v gjson.Result, r normalizers.Record) normalizers.Result {
-	name, state := v.Get("AlarmName").String(), v.Get("NewStateValue").String()
+	var name, state, arn, when string
+	c := change.Change{
+		Type:       change.Incident,
+		ExternalID: r.EnvelopeID,
+		Actor:      change.Actor{ID: "cloudwatch", Name: "CloudWatch", Type: "alerting"},
+		ChangedBy:  "CloudWatch",
+	}
+	v.ForEach(func(key, v gjson.Result) bool {
+		switch key.Str {
+		case "AlarmName":
+			name = v.String()
+		case "NewStateValue":
+			state = v.String()
+		case "NewStateReason":
+			c.Description = v.String()
+		case "AWSAccountId":
+			c.Account = v.String()
+		case "Region": // "EU (Ireland)": the ARN has its name
+			c.Region = v.String()
+		case "AlarmArn":
+			arn = v.String()
+		case "StateChangeTime":
+			when = v.String()
+		}
+		return true
+	})
 	if state == "INSUFFICIENT_DATA" {
 		return normalizers.Ignore("an alarm has too little data")
 	}
-	c := change.Change{
-		Type:          change.Incident,
-		Action:        "alarm." + strings.ToLower(state),
-		Status:        statusOf(state),
-		Summary:       "Alarm " + name + ": " + state,
-		Description:   v.Get("NewStateReason").String(),
-		Account:       v.Get("AWSAccountId").String(),
-		Region:        v.Get("Region").String(), // "EU (Ireland)": the ARN has its name
-		CorrelationID: orElse(v.Get("AlarmArn").String(), name),
-		ExternalID:    r.EnvelopeID,
-		Actor:         change.Actor{ID: "cloudwatch", Name: "CloudWatch", Type: "alerting"},
-		ChangedBy:     "CloudWatch",
-		Resource:      change.Resource{Type: "cloudwatch.alarm", ID: orElse(v.Get("AlarmArn").String(), name), Name: name},
-	}
+	c.Action, c.Status = "alarm."+strings.ToLower(state), statusOf(state)
+	c.CorrelationID = orElse(arn, name)
+	c.Resource = change.Resource{Type: "cloudwatch.alarm", ID: c.CorrelationID, Name: name}
+	c.Summary = "Alarm " + name + ": " + state
 	if c.Description != "" {
 		c.Summary += ", " + c.Description
 	}
-	if arn := strings.Split(v.Get("AlarmArn").String(), ":"); len(arn) > 4 {
-		c.Region = arn[3]
+	if parts := strings.Split(arn, ":"); len(parts) > 4 {
+		c.Region = parts[3]
 	}
-	when := v.Get("StateChangeTime").String()
-	if t, ok := normalizers.ParseTime(orElse(when, r.EnvelopeTime)); ok {
+	at := orElse(when, r.EnvelopeTime)
+	if utc, ok := strings.CutSuffix(at, "+0000"); ok { // how CloudWatch writes RFC 3339's Z
+		at = utc + "Z"
+	}
+	if t, ok := normalizers.ParseTime(at); ok {
 		c.OccurredAt = change.At(t)
 	}
 	c.Metadata = redact.JSON(v)
