@@ -209,7 +209,7 @@ func summary(c *change.Change, r *normalizers.Record, headline string, titled bo
 		parts = append(parts, "to", c.Environment)
 	}
 	if len(parts) == 0 {
-		return "An event of " + r.Provider + " without a title"
+		return "An event without a title" + pick(r.Provider != normalizers.Generic, " of "+r.Provider, "")
 	}
 	return strings.Join(parts, " ")
 }
