@@ -89,7 +89,7 @@ func asksValidation(in incoming) bool {
 // is wanted, "" when that was not asked. Whatever the source demands, SNS must
 // have signed the message that names it.
 func (rc *Receiver) subscription(ctx context.Context, source *registry.Source, in incoming) (string, error) {
-	if !speaks(source, "aws") || !asksSubscription(in) {
+	if !asksSubscription(in) || source.Auth != registry.AuthSNS && !speaks(source, "aws") {
 		return "", nil
 	}
 	text, err := normalizers.Content(in.header, in.body, maxHandshake)

@@ -150,6 +150,7 @@ func TestSNS_SubscriptionsAreConfirmedAtOnce(t *testing.T) {
 	}
 	_, sns := d.create(registry.Source{Auth: registry.AuthSNS, Topics: []string{topic}})
 	_, password := d.create(registry.Source{Auth: registry.AuthBasic, Provider: "aws"}, "sns:a-long-password")
+	_, cdevents := d.create(registry.Source{Auth: registry.AuthSNS, Provider: "cdevents"})
 	_, github := d.create(registry.Source{Provider: "github"})
 	headers := snsHeaders("SubscriptionConfirmation", "m-1")
 	f := func(what, token, body string, status int, reason string, confirms bool, headers ...string) {
@@ -173,6 +174,7 @@ func TestSNS_SubscriptionsAreConfirmedAtOnce(t *testing.T) {
 	f("of the source's topic", sns, good, 200, "", true, headers...)
 	f("again", sns, good, 200, "", true, headers...)
 	f("without headers", sns, good, 200, "", true)
+	f("of a topic that carries another provider's messages", cdevents, good, 200, "", true, headers...)
 	f("at a source without demands", d.token, good, 200, "", true, headers...)
 	f("at a source with a password", password, good, 200, "", true, append(headers, "Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte("sns:a-long-password")))...)
 	f("at a source with a password, without it", password, good, 401, "signature_missing", false, headers...)
