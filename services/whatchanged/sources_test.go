@@ -147,35 +147,63 @@ func TestProviders_SecretsThatAreMadeAreTaken(t *testing.T) {
 	}
 }
 
-// Every command that the help of sources shows names flags that exist.
+// Every command that the help of sources and the documents show names flags
+// that exist.
 func TestSources_ExamplesParse(t *testing.T) {
 	env := &Environment{Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}}
-	root := newRoot(env)
-	parent, _, err := root.Find([]string{"sources"})
+	parent, _, err := newRoot(env).Find([]string{"sources"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, cmd := range append(parent.Commands(), parent) {
-		for line := range strings.Lines(strings.ReplaceAll(cmd.Example, "\\\n", " ")) {
-			words := regexp.MustCompile(`'[^']*'|"[^"]*"|[^\s'"]+`).FindAllString(line, -1)
-			for i, w := range words {
-				words[i] = strings.Trim(w, `'"`)
+		checkCommands(t, cmd.CommandPath(), cmd.Example)
+	}
+	pages, err := filepath.Glob("../../docs/*/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range append(pages, "../../README.md", "../../docs/authentication.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkCommands(t, page, string(text))
+	}
+}
+
+var (
+	sourcesCommand = regexp.MustCompile(`\bwhatchanged sources [^` + "`" + `\n]*`)
+	shellWord      = regexp.MustCompile(`(?:'[^']*'|"[^"]*"|[^\s'"]+)+`)
+	shellEnd       = regexp.MustCompile(`^([|<>#].*|&&)$`)
+)
+
+func checkCommands(t *testing.T, where, text string) {
+	t.Helper()
+	env := &Environment{Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}}
+	for _, line := range sourcesCommand.FindAllString(strings.ReplaceAll(text, "\\\n", " "), -1) {
+		words := shellWord.FindAllString(line, -1)
+		for i, w := range words {
+			words[i] = strings.NewReplacer("'", "", `"`, "").Replace(w)
+			if strings.HasSuffix(w, ")") { // of $(...)
+				words = append(words[:i], strings.TrimSuffix(words[i], ")"))
+				break
 			}
-			if i := slices.IndexFunc(words, func(w string) bool { return w == "<" || strings.HasPrefix(w, "#") }); i >= 0 {
-				words = words[:i]
+		}
+		if i := slices.IndexFunc(words, shellEnd.MatchString); i >= 0 {
+			words = words[:i]
+		}
+		cmd, rest, err := newRoot(env).Find(words[1:])
+		switch {
+		case err != nil:
+			t.Errorf("%s: %s: %v", where, line, err)
+		case cmd.Name() == "sources": // spoken of as a whole
+		default:
+			if err := cmd.ParseFlags(rest); err != nil {
+				t.Errorf("%s: %s: %v", where, line, err)
 			}
-			if len(words) == 0 || words[0] != "whatchanged" {
-				continue
-			}
-			found, rest, err := newRoot(env).Find(words[1:])
-			if err != nil {
-				t.Errorf("%s: %v", line, err)
-				continue
-			}
-			if err := found.ParseFlags(rest); err != nil {
-				t.Errorf("%s: %v", line, err)
-			} else if err := found.ValidateArgs(found.Flags().Args()); err != nil {
-				t.Errorf("%s: %v", line, err)
+			// In prose a command is often named without what it is for.
+			if err := cmd.ValidateArgs(cmd.Flags().Args()); err != nil && len(rest) > 0 {
+				t.Errorf("%s: %s: %v", where, line, err)
 			}
 		}
 	}
