@@ -133,6 +133,7 @@ func (e *event) change(m *normalizers.Meta) change.Change {
 	c.Actor = e.actor()
 	c.ChangedBy = c.Actor.Name
 	e.metadata(m)
+	m.Set("properties", e.propertiesKept())
 	c.Metadata = m.JSON()
 	return c
 }
@@ -238,7 +239,6 @@ func (e *event) metadata(m *normalizers.Meta) {
 	}
 	m.Set("claims", claims.JSON())
 	m.Set("authorization", redact.JSON(e.authorization))
-	m.Set("properties", e.propertiesKept())
 }
 
 // propertiesKept opens the request inside the properties, so that its secrets
@@ -247,14 +247,21 @@ func (e *event) propertiesKept() json.RawMessage {
 	if !e.properties.IsObject() {
 		return nil
 	}
-	var m normalizers.Meta
+	out := make([]byte, 1, len(e.properties.Raw)+1)
+	out[0] = '{'
 	e.properties.ForEach(func(key, v gjson.Result) bool {
-		switch {
-		case strings.EqualFold(key.Str, "responseBody"), redact.Secret(key.Str), key.Str == "hierarchy":
-		default:
-			m.Set(key.Str, redact.JSON(object(v)))
+		if strings.EqualFold(key.Str, "responseBody") || redact.Secret(key.Str) || key.Str == "hierarchy" {
+			return true
 		}
+		kept := redact.JSON(object(v))
+		if len(kept) == 0 || string(kept) == `""` {
+			return true
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, key.Raw...), ':'), kept...)
 		return true
 	})
-	return m.JSON()
+	return append(out, '}')
 }

@@ -55,12 +55,19 @@ type assignment struct {
 
 // assigned reads a role assignment: the request has it, and when one is
 // deleted, the answer.
-func (e *event) assigned() assignment {
+func (e *event) assigned() *assignment {
+	if e.assignment == nil {
+		e.assignment = e.readAssignment()
+	}
+	return e.assignment
+}
+
+func (e *event) readAssignment() *assignment {
 	body := member(e.request, "properties", "Properties")
 	if !body.IsObject() {
 		body = member(object(e.response), "properties", "Properties")
 	}
-	a := assignment{scope: e.resourceID}
+	a := &assignment{scope: e.resourceID}
 	if i := indexFold(a.scope, "/providers/microsoft.authorization/"); i >= 0 {
 		a.scope = a.scope[:i]
 	}

@@ -20,7 +20,8 @@ type event struct {
 	// outcome is how it ended where something outside the record says so.
 	outcome string
 
-	claims []claim
+	claims     []claim
+	assignment *assignment // once somebody has asked for it
 
 	authorization, properties, httpRequest gjson.Result
 	request, response                      gjson.Result // of the properties: what was asked for, and the answer

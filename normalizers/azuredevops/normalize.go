@@ -9,6 +9,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"whatchanged/normalizers"
+	"whatchanged/normalizers/fields"
 	"whatchanged/pkg/change"
 )
 
@@ -116,10 +117,11 @@ func (e *event) key(part string) string {
 }
 
 func (e *event) projectName() string {
+	resource := fields.Of(e.resource)
 	for _, path := range []string{
 		"project.name", "repository.project.name", "definition.project.name", "run.project.name", "repository.project.id",
 	} {
-		if name := text(e.resource.Get(path)); name != "" {
+		if name := resource.Text(path); name != "" {
 			return name
 		}
 	}
