@@ -54,6 +54,7 @@ var amazon = []form{
 	{shape{"aws", "cloudtrail-notice", ""}, []string{"s3Bucket", "s3ObjectKey"}, func(m members) bool {
 		return m.str("s3Bucket") != "" && m.array("s3ObjectKey")
 	}, "s3ObjectKey is a list", nil},
+	{shape{"aws", "cloudtrail-digest", ""}, []string{"digestStartTime", "digestS3Bucket", "logFiles"}, nil, "", nil},
 	{shape{"aws", "cloudwatch-logs", "logEvents"}, []string{"logGroup", "logEvents", "messageType"}, func(m members) bool {
 		return m.str("messageType") == "DATA_MESSAGE" || m.str("messageType") == "CONTROL_MESSAGE"
 	}, "one of the two message types", nil},
