@@ -15,6 +15,7 @@ type provider struct {
 	title  string
 	auth   string // the best that it can do, and what a secret is taken for
 	header string // for auth token: where it puts the secret
+	theirs bool   // it makes the secret itself, and shows it once it has the URL
 	page   string // of the documents
 	steps  string // what to click; a line each
 }
@@ -25,6 +26,8 @@ func providers() []provider {
 	return []provider{
 		{name: "github", title: "GitHub", auth: "github_hmac", page: "github.md",
 			steps: "Repository or organisation > Settings > Webhooks > Add webhook\nPayload URL: the URL; Content type: application/json; Secret: the secret; Send me everything"},
+		{name: "github_audit_log", title: "GitHub's audit log", auth: "token", page: "github.md",
+			steps: "Whatever streams the audit log: POST its records to the URL\nwith the header Authorization: Bearer and the secret"},
 		{name: "gitlab", title: "GitLab", auth: "gitlab_token", page: "gitlab.md",
 			steps: "Project or group > Settings > Webhooks > Add new webhook\nURL: the URL; Secret token: the secret; tick the triggers. From 19.0 on, --auth gitlab_signing with the signing token is better"},
 		{name: "gitea", title: "Gitea", auth: "hmac", page: "gitea.md",
@@ -57,22 +60,22 @@ func providers() []provider {
 			steps: "Project Settings > Webhooks > Add Webhook\nReceiver URL: the URL; Secret token: the secret; Workflow Completed, Job Completed"},
 		{name: "buildkite", title: "Buildkite", auth: "token", header: "X-Buildkite-Token", page: "ci.md",
 			steps: "Organization Settings > Notification Services > Add Webhook\nWebhook URL: the URL; Token: the secret, sent as X-Buildkite-Token"},
-		{name: "cdevents", title: "CDEvents", auth: "token", page: "cdevents.md",
+		{name: "cdevents", title: "CDEvents", auth: "token", page: "ci.md",
 			steps: "POST the events to the URL\nwith the header Authorization: Bearer and the secret"},
-		{name: "cloudevents", title: "CloudEvents", auth: "token", page: "cdevents.md",
+		{name: "cloudevents", title: "CloudEvents", auth: "token", page: "ci.md",
 			steps: "POST the events to the URL\nwith the header Authorization: Bearer and the secret"},
-		{name: "kubernetes", title: "Kubernetes events", auth: "token", page: "others.md",
+		{name: "kubernetes", title: "Kubernetes events", auth: "token", page: "ci.md",
 			steps: "Point your event exporter's webhook at the URL\nwith the header Authorization: Bearer and the secret"},
-		{name: "pagerduty", title: "PagerDuty", auth: "hmac", page: "others.md",
-			steps: "Integrations > Generic Webhooks (v3) > New Webhook > Webhook URL: the URL\nPagerDuty shows the secret once: give it with sources add-secret"},
-		{name: "datadog", title: "Datadog", auth: "token", page: "others.md",
+		{name: "pagerduty", title: "PagerDuty", auth: "hmac", theirs: true, page: "alerts.md",
+			steps: "Integrations > Generic Webhooks (v3) > New Webhook > Webhook URL: the URL\nPagerDuty shows the secret once: give it to sources update ID --secret-file -"},
+		{name: "datadog", title: "Datadog", auth: "token", page: "alerts.md",
 			steps: "Integrations > Webhooks > New: URL: the URL\nCustom Headers: {\"Authorization\": \"Bearer the-secret\"}"},
-		{name: "grafana", title: "Grafana", auth: "hmac", page: "others.md",
+		{name: "grafana", title: "Grafana", auth: "hmac", page: "alerts.md",
 			steps: "Alerting > Contact points > Create > Webhook > URL: the URL\nHMAC Signature > Secret: the secret"},
-		{name: "launchdarkly", title: "LaunchDarkly", auth: "hmac", page: "others.md",
+		{name: "launchdarkly", title: "LaunchDarkly", auth: "hmac", page: "alerts.md",
 			steps: "Integrations > Webhooks > Add integration > URL: the URL\nSign this webhook > Secret: the secret"},
-		{name: "sentry", title: "Sentry", auth: "hmac", page: "others.md",
-			steps: "Settings > Developer Settings > Create New Integration > Internal > Webhook URL: the URL\nThe Client Secret that Sentry shows is the secret: give it with sources add-secret"},
+		{name: "sentry", title: "Sentry", auth: "hmac", theirs: true, page: "alerts.md",
+			steps: "Settings > Developer Settings > Create New Integration > Internal > Webhook URL: the URL\nThe Client Secret is the secret: give it to sources update ID --secret-file -"},
 	}
 }
 
@@ -103,6 +106,8 @@ func (p provider) how() string {
 		"oidc":  "--audience AUDIENCE --email SERVICE-ACCOUNT",
 	}
 	switch {
+	case p.theirs:
+		return "--provider " + p.name + ", then sources update ID --secret-file -"
 	case p.name == "":
 		return "--auth token --new-secret FILE"
 	case flags[p.auth] != "":

@@ -118,6 +118,9 @@ func TestProviders_SecretsThatAreMadeAreTaken(t *testing.T) {
 		if !slices.Contains(registry.Auths(), p.auth) || p.title == "" || strings.Count(p.steps, "\n") != 1 {
 			t.Errorf("%s: %+v", p.name, p)
 		}
+		if _, err := os.Stat("../../docs/providers/" + p.page); err != nil {
+			t.Errorf("%s: %v", p.name, err)
+		}
 		if p.auth == "hmac" {
 			if header, _ := (&registry.Source{Provider: p.name}).Signature(); header == "" {
 				t.Errorf("%s signs in a header that is not known", p.name)
