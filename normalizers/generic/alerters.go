@@ -176,7 +176,7 @@ func tellDatadog(t *telling) string {
 		if service := inner.Get(`impacted_resources.#(type=="service").name`); service.Type == gjson.String {
 			t.c.ServiceName = orElse(t.c.ServiceName, service.Str)
 		}
-		t.c.Tags = append(t.c.Tags, tags(a)...)
+		t.c.Tags = append(t.c.Tags, tags(a.Get("tags"))...)
 		return ""
 	}
 	title := t.headline

@@ -99,7 +99,7 @@ func draft(v gjson.Result, r *normalizers.Record) (d normalizers.Draft, ignored 
 		CorrelationID: p.find(who.correlation, usual.correlation),
 		SessionID:     p.find(who.session, usual.session),
 		ChangedBy:     p.find(who.actor, usual.actor),
-		Tags:          tags(v),
+		Tags:          p.tags(),
 		Resource: change.Resource{
 			ID:   p.find(who.resource, usual.resource),
 			Name: p.find(who.name, usual.name),
@@ -118,9 +118,9 @@ func draft(v gjson.Result, r *normalizers.Record) (d normalizers.Draft, ignored 
 		c.Description = ""
 	}
 	if c.ChangedBy != "" {
-		c.Actor = change.Actor{ID: orElse(p.find(who.actorID, usual.actorID), c.ChangedBy), Name: c.ChangedBy, Type: actorType(v, c.ChangedBy)}
+		c.Actor = change.Actor{ID: orElse(p.find(who.actorID, usual.actorID), c.ChangedBy), Name: c.ChangedBy, Type: p.actorType(c.ChangedBy)}
 	}
-	branchOrTag(&c, p.find(who.branch, usual.branch), v.Get("ref_type").String())
+	branchOrTag(&c, p.find(who.branch, usual.branch), text(p.scopes[0].get("ref_type")))
 	c.Status = statusOf(p.find(who.status, usual.status))
 	if c.Status == "" {
 		c.Status = statusOf(lastWord(c.Action))
@@ -136,7 +136,7 @@ func draft(v gjson.Result, r *normalizers.Record) (d normalizers.Draft, ignored 
 	if ok {
 		c.OccurredAt = change.At(t)
 	}
-	story := telling{payload: p, record: r, c: &c, headline: headline, key: key(v, who.key)}
+	story := telling{payload: p, record: r, c: &c, headline: headline, key: p.key(who.key)}
 	if who.tell != nil {
 		if ignored := who.tell(&story); ignored != "" {
 			return d, ignored

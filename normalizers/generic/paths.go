@@ -93,23 +93,9 @@ var names = []string{
 // then under the usual ones, in the wrappers too.
 type payload struct {
 	json   gjson.Result
-	scopes []members // the record itself, and the wrappers that it has
-	used   []string  // members of the record that a field holds as they are
-}
-
-// members are an object's; of one that is there twice, the first.
-type members map[string]gjson.Result
-
-func membersOf(v gjson.Result) members {
-	const most = 2000
-	m := make(members)
-	v.ForEach(func(key, value gjson.Result) bool {
-		if _, again := m[key.Str]; !again {
-			m[key.Str] = value
-		}
-		return len(m) < most
-	})
-	return m
+	scopes []*object // the record itself, and the wrappers that it has
+	found  [][]usualText
+	used   []string // members of the record that a field holds as they are
 }
 
 func newPayload(v gjson.Result) *payload {
@@ -117,24 +103,14 @@ func newPayload(v gjson.Result) *payload {
 	if !v.IsObject() {
 		return p
 	}
-	top := membersOf(v)
-	p.scopes = append(p.scopes, top)
+	top := objectOf(v)
+	p.scopes = append(make([]*object, 0, 4), top)
 	for _, w := range wrappers {
-		if inner := top[w]; inner.IsObject() {
-			p.scopes = append(p.scopes, membersOf(inner))
+		if inner := top.inner(w); inner != nil {
+			p.scopes = append(p.scopes, inner)
 		}
 	}
 	return p
-}
-
-// get returns what a path leads to.
-func (m members) get(path string) gjson.Result {
-	head, rest, nested := strings.Cut(path, ".")
-	v := m[head]
-	if nested && v.Exists() {
-		return v.Get(rest)
-	}
-	return v
 }
 
 // find returns the text of the first path that holds some. Own paths are the
@@ -160,7 +136,7 @@ func (p *payload) findIf(own, usual string, suits func(string) bool) string {
 	if own == "@" || len(p.scopes) == 0 {
 		return ""
 	}
-	for path := range strings.FieldsSeq(own) {
+	for _, path := range pathsOf(own) {
 		if word, ok := strings.CutPrefix(path, "="); ok {
 			return word
 		}
@@ -168,18 +144,38 @@ func (p *payload) findIf(own, usual string, suits func(string) bool) string {
 			return s
 		}
 	}
+	if usual == "" {
+		return ""
+	}
+	if p.found == nil {
+		p.found = make([][]usualText, 0, len(p.scopes))
+		for _, scope := range p.scopes {
+			p.found = append(p.found, scope.usualTexts())
+		}
+	}
+	field := fieldBy[usual]
 	for i, scope := range p.scopes {
-		for path := range strings.FieldsSeq(usual) {
-			v := scope.get(path)
-			s := text(v)
-			if s == "" || !suits(s) {
+		first := p.found[i][field]
+		if first.text == "" {
+			continue
+		}
+		if !suits(first.text) { // then a later name may
+			first = usualText{}
+			for _, path := range pathsOf(usual) {
+				v := scope.get(path)
+				if s := text(v); s != "" && suits(s) {
+					first = usualText{text: s, path: path, whole: !v.IsObject()}
+					break
+				}
+			}
+			if first.text == "" {
 				continue
 			}
-			if i == 0 && !v.IsObject() && len(s) < maxText {
-				p.used = append(p.used, path)
-			}
-			return s
 		}
+		if i == 0 && first.whole && len(first.text) < maxText {
+			p.used = append(p.used, first.path)
+		}
+		return first.text
 	}
 	return ""
 }

@@ -2,8 +2,8 @@ package generic
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -24,12 +24,12 @@ type telling struct {
 }
 
 // get returns what a path leads to.
-func (t *telling) get(path string) gjson.Result { return t.json.Get(path) }
+func (t *telling) get(path string) gjson.Result { return t.scopes[0].get(path) }
 
 // text returns the text of the first path that holds some.
 func (t *telling) text(paths ...string) string {
 	for _, path := range paths {
-		if s := text(t.json.Get(path)); s != "" {
+		if s := text(t.get(path)); s != "" {
 			return s
 		}
 	}
@@ -102,14 +102,15 @@ func (t *telling) metadata() json.RawMessage {
 
 // key joins what makes a record unique; empty where the provider has nothing,
 // or this record lacks it: then the delivery makes it unique.
-func key(v gjson.Result, paths string) string {
-	var b strings.Builder
-	for path := range strings.FieldsSeq(paths) {
-		s := text(v.Get(path))
+func (p *payload) key(paths string) string {
+	var b []byte
+	for _, path := range pathsOf(paths) {
+		s := text(p.scopes[0].get(path))
 		if s == "" {
 			return ""
 		}
-		fmt.Fprintf(&b, "%d:%s|", len(s), s)
+		b = strconv.AppendInt(b, int64(len(s)), 10)
+		b = append(append(append(b, ':'), s...), '|')
 	}
-	return b.String()
+	return string(b)
 }

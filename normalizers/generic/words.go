@@ -50,7 +50,7 @@ func typeOf(who *provider, p *payload, action, headline string) change.Type {
 			}
 		}
 	}
-	if len(p.scopes) > 0 && p.scopes[0]["incident"].IsObject() {
+	if len(p.scopes) > 0 && p.scopes[0].inner("incident") != nil {
 		return change.Incident
 	}
 	if strings.Contains(strings.ToLower(headline), "deploy") {
@@ -126,9 +126,9 @@ func link(s string) string {
 // actorTypes are the types that an actor can have.
 var actorTypes = []string{"user", "service", "bot", "system", "ci_system", "engineer", "secret_manager", "alerting"}
 
-func actorType(v gjson.Result, name string) string {
+func (p *payload) actorType(name string) string {
 	for _, path := range []string{"actor_type", "actor.type", "user.type"} {
-		if t := strings.ToLower(v.Get(path).String()); slices.Contains(actorTypes, t) {
+		if t := strings.ToLower(text(p.scopes[0].get(path))); slices.Contains(actorTypes, t) {
 			return t
 		}
 	}
@@ -138,12 +138,15 @@ func actorType(v gjson.Result, name string) string {
 	return "user"
 }
 
+// tags are those of the record.
+func (p *payload) tags() []string { return tags(p.scopes[0].get("tags"), p.scopes[0].get("labels")) }
+
 // tags reads a list of words, a list of objects with a name, or an object.
-func tags(v gjson.Result) []string {
+func tags(lists ...gjson.Result) []string {
 	const most = 50
 	var out []string
-	for _, name := range []string{"tags", "labels"} {
-		v.Get(name).ForEach(func(key, tag gjson.Result) bool {
+	for _, list := range lists {
+		list.ForEach(func(key, tag gjson.Result) bool {
 			switch {
 			case empty(tag), key.Type == gjson.String && redact.Secret(key.Str):
 			case key.Exists() && key.Type == gjson.String:

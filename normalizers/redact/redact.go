@@ -34,6 +34,9 @@ func JSON(v gjson.Result) json.RawMessage {
 // Secret reports whether a member of this name may hold a secret. A name that
 // only points at a secret ("secretId") does not.
 func Secret(name string) bool {
+	if len(name) < len("sig") {
+		return false
+	}
 	name = strings.ToLower(name)
 	switch name {
 	case "secretid", "secretarn", "secretname", "secretids", "secrettype", "secretproviderclass", "secretversion",
@@ -41,6 +44,10 @@ func Secret(name string) bool {
 		return false
 	case "variables", "environmentvariables", "stringdata", "rawdata", "sig", "routing_key", "callback_url":
 		return true
+	}
+	if !strings.Contains(name, "key") && !strings.Contains(name, "pass") && !strings.Contains(name, "secret") && !strings.Contains(name, "token") &&
+		!strings.Contains(name, "data") && !strings.Contains(name, "credential") && !strings.Contains(name, "string") && !strings.Contains(name, "script") {
+		return false // most names
 	}
 	for _, part := range []string{
 		"password", "passwd", "passphrase", "secret", "token", "accesskey", "privatekey", "userdata",
