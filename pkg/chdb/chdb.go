@@ -105,9 +105,7 @@ func Open(cfg Config, log *slog.Logger) (*Engine, error) {
 	if err := e.connect(lib, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("open embedded ClickHouse in %s: %w", path, err), lock.Close())
 	}
-	if err := yieldMerges(); err != nil {
-		log.Debug("merges keep their priority", "error", err) // slower answers under load, nothing worse
-	}
+	e.yield()
 	log.Info("embedded clickhouse started", "version", e.version, "path", path, "connections", cfg.Connections, "library", file)
 	return e, nil
 }
@@ -150,6 +148,14 @@ func (e *Engine) connect(lib *library, cfg Config) (err error) {
 		return fmt.Errorf("ask for the version: %w", err)
 	}
 	return nil
+}
+
+// yield lets the engine give way to the rest of the process. Without it answers
+// are slower under load, nothing worse.
+func (e *Engine) yield() {
+	if err := yield(); err != nil {
+		e.log.Debug("the engine keeps its priority", "error", err)
+	}
 }
 
 // Version returns the engine's version, such as 26.7.2.1.

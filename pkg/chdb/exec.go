@@ -111,6 +111,7 @@ func (s *statement) run(ctx context.Context, q *request) error {
 		return err
 	}
 	if kind.kind != classReadOnly && isDefinition(q.sql) {
+		s.engine.yield() // the first table brings the threads that merge
 		return s.engine.syncDirs()
 	}
 	return nil

@@ -2,5 +2,5 @@
 
 package chdb
 
-// yieldMerges is for Linux only, where threads have priorities of their own.
-func yieldMerges() error { return nil }
+// yield is for Linux, where threads have priorities of their own.
+func yield() error { return nil }
