@@ -32,7 +32,7 @@ func (r *replies) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func TestIssuer_KeepsItsKeysAndFindsNewOnes(t *testing.T) {
 	key := func(id string) string {
-		return fmt.Sprintf(`{"keys":[{"kty":"RSA","kid":%q,"n":"sXchDaQebHnPiGvyDOAT4saGEUetSyo9MKLOoWFsueri23bOdgWp4Dy1WlUzewbgBHod5pcM9H95GQRV3JDXboIRROSBigeC5yjU1hGzHHyXss8UDprecbAYxknTcQkhslANGRUZmdTOQ5qTRsLAt6BTYuyvVRdhS8exSZEy_c4gs_7svlJJQ4H9_NxsiIoLwAEk7-Q3UXERGYw_75IDrGA84-lA_-Ct4eTlXHBIY2EaV7t7LjJaynVJCpkv4LKjTTAumiGUIuQhrNhZLuF_RJLqHpM2kgWFLU7-VTdL1VbC2tejvcI2BlMkEpk1BzBZI0KQB0GaDWFLN-aEAw3vRw","e":"AQAB"}]}`, id)
+		return fmt.Sprintf(`{"keys":[{"kty":"NEW","kid":"n"},{"kty":"oct","kid":"one","k":"AAAA"},{"kty":"RSA","kid":%q,"n":"sXchDaQebHnPiGvyDOAT4saGEUetSyo9MKLOoWFsueri23bOdgWp4Dy1WlUzewbgBHod5pcM9H95GQRV3JDXboIRROSBigeC5yjU1hGzHHyXss8UDprecbAYxknTcQkhslANGRUZmdTOQ5qTRsLAt6BTYuyvVRdhS8exSZEy_c4gs_7svlJJQ4H9_NxsiIoLwAEk7-Q3UXERGYw_75IDrGA84-lA_-Ct4eTlXHBIY2EaV7t7LjJaynVJCpkv4LKjTTAumiGUIuQhrNhZLuF_RJLqHpM2kgWFLU7-VTdL1VbC2tejvcI2BlMkEpk1BzBZI0KQB0GaDWFLN-aEAw3vRw","e":"AQAB"}]}`, id)
 	}
 	other := &replies{keys: key("one")}
 	i := newIssuers(newOutside(&http.Client{Transport: other})).of("https://issuer.example")
@@ -56,4 +56,36 @@ func TestIssuer_KeepsItsKeysAndFindsNewOnes(t *testing.T) {
 	f("very old ones", "two", 26*time.Hour, false, errKeysUnreachable, 2)
 	other.err = nil
 	f("when it is back", "two", 27*time.Hour, true, nil, 3)
+}
+
+func FuzzParseKeys(f *testing.F) {
+	f.Add([]byte(`{"keys":[{"kty":"RSA","kid":"one","n":"AQAB","e":"AQAB"},{"kty":"NEW"}]}`))
+	f.Add([]byte(`{"keys":[1,null,{"kty":"RSA","use":"enc"}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for _, key := range parseKeys(text) {
+			if !key.IsPublic() {
+				t.Errorf("a key that is not public: %v", key.KeyID)
+			}
+		}
+	})
+}
+
+func FuzzCaller(f *testing.F) {
+	f.Add("10.0.0.1:1", "192.0.2.1, 10.0.0.2", `for="[2001:db8::1]:4711";proto=https`)
+	f.Add("192.0.2.9:1", "10.0.0.1", "for=_hidden, for=unknown")
+	trusted, err := parseNetworks([]string{"10.0.0.0/8", "fd00::/8"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, remote, forwardedFor, forwarded string) {
+		r := &http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": {forwardedFor}, "Forwarded": {forwarded}}}
+		got, ok := trusted.caller(r)
+		peer, peerOK := networks(nil).caller(r)
+		if ok && (!got.IsValid() || !peerOK) {
+			t.Errorf("caller %v without a peer", got)
+		}
+		if peerOK && !trusted.contains(peer) && (!ok || got != peer) {
+			t.Errorf("the word of %v counted: %v", peer, got)
+		}
+	})
 }

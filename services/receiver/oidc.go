@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"context"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -133,11 +134,32 @@ func (i *issuer) fetch(ctx context.Context) ([]jose.JSONWebKey, time.Duration, e
 	if err != nil {
 		return nil, 0, err
 	}
-	var set jose.JSONWebKeySet
-	if err := json.Unmarshal(text, &set); err != nil || len(set.Keys) == 0 {
+	keys := parseKeys(text)
+	if len(keys) == 0 {
 		return nil, 0, errors.New("the issuer's keys cannot be read")
 	}
-	return set.Keys, keysAge(header), nil
+	return keys, keysAge(header), nil
+}
+
+// parseKeys returns the RSA keys for signatures out of a set. What else is in
+// it, also of kinds that nobody knows yet, does not matter.
+func parseKeys(text []byte) (keys []jose.JSONWebKey) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if json.Unmarshal(text, &set) != nil {
+		return nil
+	}
+	for _, one := range set.Keys {
+		var key jose.JSONWebKey
+		if key.UnmarshalJSON(one) != nil || key.Use == "enc" {
+			continue
+		}
+		if _, ok := key.Key.(*rsa.PublicKey); ok {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // keysAge returns how long the issuer lets its keys be kept.
