@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tidwall/gjson"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -40,7 +41,7 @@ type load struct {
 type loaded struct {
 	Accepted  int            `json:"accepted"`
 	Total     int            `json:"total"`   // accepted, warm-up included
-	Refused   map[string]int `json:"refused"` // by status, or "network"
+	Refused   map[string]int `json:"refused"` // by status and reason, or "network"
 	Seconds   float64        `json:"seconds"`
 	Rate      float64        `json:"rate"`
 	Latency   Latency        `json:"latency"`
@@ -229,7 +230,7 @@ func (g *generator) connection(ctx context.Context, i int) error {
 			sleepUntil(ctx, now.Add(redialPause))
 		case status != 200:
 			lastErr = fmt.Errorf("status %d: %s", status, cut(body, 200))
-			refused[strconv.Itoa(status)]++
+			refused[strings.TrimSpace(strconv.Itoa(status)+" "+gjson.GetBytes(body, "reason").Str)]++
 		default:
 			g.accepted.Add(1)
 			if counts {

@@ -68,8 +68,8 @@ func (r *run) normalizers(ctx context.Context) error {
 		n := Normalizing{Provider: res.Provider, Sample: s.name, Bytes: len(s.body), Changes: len(res.Changes)}
 		n.Cost = measure(func() { set.Process(d, normalizers.Settings{}, received, received) })
 		n.Decode = measure(func() { decode(res.Provider, s) })
-		n.MBPerSecond = float64(len(s.body)) / n.Micros
-		n.ToDecode = n.Micros / n.Decode.Micros
+		n.MBPerSecond = float64(len(s.body)) / n.Cost.Micros
+		n.ToDecode = n.Cost.Micros / n.Decode.Micros
 		out = append(out, n)
 	}
 	slices.SortStableFunc(out, func(a, b Normalizing) int { return strings.Compare(a.Provider, b.Provider) })
@@ -163,8 +163,8 @@ func (r *Report) writeNormalizers(t *table) {
 	t.title("Normalizers, one core", "sample", "bytes", "µs", "MB/s", "allocs", "bytes allocated", "to decoding")
 	slowest := map[string]float64{}
 	for _, n := range r.Normalizers {
-		t.row(n.Provider, n.Sample, fmt.Sprint(n.Bytes), number(n.Micros), number(n.MBPerSecond), number(n.Allocs), number(n.Alloc), times(n.ToDecode))
-		slowest[n.Provider] = max(slowest[n.Provider], n.Micros/float64(max(1, n.Changes)))
+		t.row(n.Provider, n.Sample, fmt.Sprint(n.Bytes), number(n.Cost.Micros), number(n.MBPerSecond), number(n.Cost.Allocs), number(n.Cost.Alloc), times(n.ToDecode))
+		slowest[n.Provider] = max(slowest[n.Provider], n.Cost.Micros/float64(max(1, n.Changes)))
 	}
 	t.title("Slowest", "µs a change")
 	for _, provider := range slices.Sorted(maps.Keys(slowest)) {

@@ -44,7 +44,7 @@ type Normalizing struct {
 	Sample   string `json:"sample"`
 	Bytes    int    `json:"bytes"`
 	Changes  int    `json:"changes"` // that it makes
-	Cost
+	Cost        Cost    `json:"cost"`
 	MBPerSecond float64 `json:"mb_per_second"`
 	Decode      Cost    `json:"decode"` // encoding/json, into the provider's types
 	ToDecode    float64 `json:"to_decode"`
