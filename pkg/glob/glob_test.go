@@ -45,7 +45,7 @@ func FuzzMatch(f *testing.F) {
 	f.Add("**", "")
 	f.Fuzz(func(t *testing.T, pattern, name string) {
 		if len(pattern) > 50 || strings.Count(pattern, "*") > 5 {
-			t.Skip()
+			return
 		}
 		parts := strings.Split(pattern, "*")
 		for i := range parts {
@@ -53,7 +53,7 @@ func FuzzMatch(f *testing.F) {
 		}
 		re, err := regexp.Compile(`(?s)\A` + strings.Join(parts, ".*") + `\z`)
 		if err != nil {
-			t.Skip() // not valid UTF-8
+			return // not valid UTF-8
 		}
 		if got, want := glob.Match(pattern, name), re.MatchString(name); got != want {
 			t.Errorf("Match(%q, %q) = %v, a regular expression says %v", pattern, name, got, want)

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -275,15 +276,12 @@ func TestStats_CountsByWhatIsAsked(t *testing.T) {
 	if err != nil || len(rows) != 1 || rows[0].Count != 1 || rows[0].Start.IsZero() {
 		t.Errorf("rollbacks by hour: %+v %v", rows, err)
 	}
-	account, err := s.admin.Account(t.Context(), client.AccountFilter{Bucket: 24 * time.Hour, Start: time.Now().Add(-24 * time.Hour)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var received, stored int64
-	for _, r := range account {
-		received, stored = received+r.Received, stored+r.Stored
-	}
-	if received != 3 || stored != 3 {
-		t.Errorf("account %+v", account)
-	}
+	eventually(t, func() error { // changes are stored first, then what became of their deliveries
+		account, err := s.admin.Account(t.Context(), client.AccountFilter{Bucket: 24 * time.Hour, Start: time.Now().Add(-24 * time.Hour)})
+		var received, stored int64
+		for _, r := range account {
+			received, stored = received+r.Received, stored+r.Stored
+		}
+		return errors.Join(err, differ([]int64{3, 3}, []int64{received, stored}))
+	})
 }
