@@ -12,6 +12,7 @@ import (
 
 // builders are what builds and deploys.
 var builders = map[string]*provider{
+	"harness": &harness,
 	"docker_hub": {
 		fallback: change.Deployment,
 		profile: profile{

@@ -55,8 +55,6 @@ func TestDocument_WhatBecomesOfWhat(t *testing.T) {
 			page = "generic.md"
 		} else if slices.Contains(watching, provider) {
 			page = "alerts.md"
-		} else if _, ok := codeHosts[provider]; ok && provider != "harness" {
-			continue
 		}
 		what := strings.TrimSpace(strings.ReplaceAll(string(archive.Comment), "\n", " "))
 		for i, outcome := range outcomes(t, archive) {

@@ -29,9 +29,6 @@ func (Normalizer) Version() int { return 2 }
 
 // Normalize makes one change of a record, or of a list of objects one each.
 func (Normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
-	if err := normalizers.CheckJSON(r.JSON); err != nil {
-		return normalizers.Result{}, fmt.Errorf("read record: %w", err)
-	}
 	v := gjson.ParseBytes(r.JSON)
 	items := []gjson.Result{v}
 	if objects := objectsOf(v); len(objects) > 0 {

@@ -17,16 +17,18 @@ type object struct {
 
 type member struct {
 	name string
-	v    gjson.Result
-	in   *object // what v holds, once somebody has asked
+	raw  string
+	in   *object // what raw holds, once somebody has asked
 }
+
+func (m *member) isObject() bool { return m.raw[0] == '{' }
 
 // objectOf reads an object's members, no more than anybody has by intent.
 func objectOf(v gjson.Result) *object {
 	const most = 2000
 	o := &object{json: v, members: make([]member, 0, 16)}
 	v.ForEach(func(key, value gjson.Result) bool {
-		o.members = append(o.members, member{name: key.Str, v: value})
+		o.members = append(o.members, member{name: key.Str, raw: value.Raw})
 		return len(o.members) < most
 	})
 	return o
@@ -44,11 +46,15 @@ func (o *object) member(name string) *member {
 // inner returns the object under a name, or nil.
 func (o *object) inner(name string) *object {
 	m := o.member(name)
-	if m == nil || !m.v.IsObject() {
+	if m == nil || !m.isObject() {
 		return nil
 	}
+	return m.object()
+}
+
+func (m *member) object() *object {
 	if m.in == nil {
-		m.in = objectOf(m.v)
+		m.in = objectOf(gjson.Parse(m.raw))
 	}
 	return m.in
 }
@@ -66,19 +72,18 @@ func (o *object) get(path string) gjson.Result {
 		case m == nil:
 			return gjson.Result{}
 		case !nested:
-			return m.v
-		case !m.v.IsObject():
-			return m.v.Get(rest)
+			return gjson.Parse(m.raw)
+		case !m.isObject():
+			return gjson.Get(m.raw, rest)
 		}
-		o, path = o.inner(head), rest
+		o, path = m.object(), rest
 	}
 }
 
 // usualText is what a field has under its usual names in an object.
 type usualText struct {
 	text  string
-	path  string
-	rank  int
+	name  *usualName
 	whole bool // no part of an object
 }
 
@@ -88,17 +93,23 @@ func (o *object) usualTexts() []usualText {
 	found := make([]usualText, len(fieldBy))
 	for i := range o.members {
 		m := &o.members[i]
-		for _, name := range usualBy[m.name] {
+		names := usualBy[m.name]
+		if len(names) == 0 {
+			continue
+		}
+		value := gjson.Parse(m.raw)
+		for k := range names {
+			name := &names[k]
 			f := &found[name.field]
-			if f.text != "" && f.rank <= name.rank {
+			if f.text != "" && f.name.rank <= name.rank {
 				continue
 			}
-			v := m.v
+			v := value
 			if name.rest != "" {
 				v = v.Get(name.rest)
 			}
 			if s := text(v); s != "" {
-				*f = usualText{text: s, path: name.path, rank: name.rank, whole: !v.IsObject()}
+				*f = usualText{text: s, name: name, whole: !v.IsObject()}
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package generic
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -159,23 +160,23 @@ func (p *payload) findIf(own, usual string, suits func(string) bool) string {
 		if first.text == "" {
 			continue
 		}
-		if !suits(first.text) { // then a later name may
-			first = usualText{}
-			for _, path := range pathsOf(usual) {
-				v := scope.get(path)
-				if s := text(v); s != "" && suits(s) {
-					first = usualText{text: s, path: path, whole: !v.IsObject()}
-					break
-				}
+		if suits(first.text) {
+			if i == 0 && first.whole && len(first.text) < maxText {
+				p.used = append(p.used, first.name.path)
 			}
-			if first.text == "" {
+			return first.text
+		}
+		for _, path := range pathsOf(usual) { // a later name may
+			v := scope.get(path)
+			s := text(v)
+			if s == "" || !suits(s) {
 				continue
 			}
+			if i == 0 && !v.IsObject() && len(s) < maxText {
+				p.used = append(p.used, path)
+			}
+			return s
 		}
-		if i == 0 && first.whole && len(first.text) < maxText {
-			p.used = append(p.used, first.path)
-		}
-		return first.text
 	}
 	return ""
 }
@@ -191,11 +192,19 @@ func text(v gjson.Result) string {
 	case v.Type == gjson.Number:
 		return v.Raw[:min(len(v.Raw), 64)]
 	case v.IsObject():
-		for _, name := range names {
-			if s := v.Get(name); s.Type == gjson.String && s.Str != "" || s.Type == gjson.Number {
-				return text(s)
-			}
-		}
+		return nameOf(v)
 	}
 	return ""
+}
+
+// nameOf is what an object is called by.
+func nameOf(v gjson.Result) string {
+	best, rank := gjson.Result{}, len(names)
+	v.ForEach(func(key, member gjson.Result) bool {
+		if r := slices.Index(names[:rank], key.Str); r >= 0 && (member.Type == gjson.String && member.Str != "" || member.Type == gjson.Number) {
+			best, rank = member, r
+		}
+		return rank > 0
+	})
+	return text(best)
 }

@@ -44,7 +44,7 @@ type kind struct {
 
 // providers are those we know well enough to name their fields. What a
 // provider is not asked for here is looked for under the usual names.
-var providers = joined(codeHosts, builders, clusters, alerters)
+var providers = joined(builders, clusters, alerters)
 
 // joined puts tables into one; no provider is in two.
 func joined(tables ...map[string]*provider) map[string]*provider {
