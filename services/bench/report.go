@@ -40,10 +40,10 @@ type Report struct {
 
 // Normalizing is what one kind of delivery costs to normalize, on one core.
 type Normalizing struct {
-	Provider string `json:"provider"`
-	Sample   string `json:"sample"`
-	Bytes    int    `json:"bytes"`
-	Changes  int    `json:"changes"` // that it makes
+	Provider    string  `json:"provider"`
+	Sample      string  `json:"sample"`
+	Bytes       int     `json:"bytes"`
+	Changes     int     `json:"changes"` // that it makes
 	Cost        Cost    `json:"cost"`
 	MBPerSecond float64 `json:"mb_per_second"`
 	Decode      Cost    `json:"decode"` // encoding/json, into the provider's types
