@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -36,20 +37,20 @@ func (n networks) contains(a netip.Addr) bool {
 }
 
 // caller returns who sent a request: the other end of the connection or, when
-// that is a proxy we trust, the last of those that the trusted ones name who is
-// not one of them. It is false when what a proxy says cannot be read, or is
-// said in two ways that differ: then a proxy passes on what a client wrote.
-func (trusted networks) caller(r *http.Request) (netip.Addr, bool) {
+// that is one of n, the trusted proxies, the last hop that they name who is
+// none of them. It is false when what a proxy says cannot be read, or is said
+// in two ways that differ: then a proxy passes on what a client wrote.
+func (n networks) caller(r *http.Request) (netip.Addr, bool) {
 	end, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}, false
 	}
 	peer := end.Addr().Unmap().WithZone("")
-	if len(trusted) == 0 || !trusted.contains(peer) {
+	if len(n) == 0 || !n.contains(peer) {
 		return peer, true
 	}
-	said, okSaid := trusted.last(peer, listed(r.Header["X-Forwarded-For"]))
-	forwarded, okForwarded := trusted.last(peer, forwardedFor(r.Header["Forwarded"]))
+	said, okSaid := n.last(peer, listed(r.Header["X-Forwarded-For"]))
+	forwarded, okForwarded := n.last(peer, forwardedFor(r.Header["Forwarded"]))
 	switch {
 	case !okSaid || !okForwarded:
 		return netip.Addr{}, false
@@ -64,15 +65,15 @@ func (trusted networks) caller(r *http.Request) (netip.Addr, bool) {
 
 // last returns the last hop that is not trusted, walking from our side; peer
 // when there are none.
-func (trusted networks) last(peer netip.Addr, hops []string) (netip.Addr, bool) {
+func (n networks) last(peer netip.Addr, hops []string) (netip.Addr, bool) {
 	at := peer
-	for i := len(hops) - 1; i >= 0; i-- {
-		addr, ok := hopAddr(hops[i])
+	for _, hop := range slices.Backward(hops) {
+		addr, ok := hopAddr(hop)
 		if !ok {
 			return netip.Addr{}, false
 		}
 		at = addr
-		if !trusted.contains(at) {
+		if !n.contains(at) {
 			break
 		}
 	}

@@ -96,8 +96,7 @@ func (o *outside) get(ctx context.Context, address string) ([]byte, http.Header,
 // withoutURL drops the URL that net/http puts into its errors: that of a
 // confirmation has a token in it.
 func withoutURL(err error) error {
-	var with *url.Error
-	if errors.As(err, &with) {
+	if with, ok := errors.AsType[*url.Error](err); ok {
 		return with.Err
 	}
 	return err
