@@ -32,6 +32,9 @@ func ParseTime(s string) (time.Time, bool) {
 		}
 	}
 	for _, layout := range timeLayouts {
+		if day := len("2006-01-02"); len(layout) > day && (len(s) <= day || s[day] != layout[day]) {
+			continue // what stands after the day tells them apart, without an error that nobody reads
+		}
 		if t, err := time.Parse(layout, s); err == nil {
 			return t.UTC(), true
 		}
