@@ -62,8 +62,8 @@ func (o *Object) Text(path string) string {
 // Bool reports whether a path leads to true.
 func (o *Object) Bool(path string) bool { return o.Get(path).Type == gjson.True }
 
-// Object returns the object that a path leads to, one without members when
-// there is none.
+// Object returns the object that a path leads to, nil when there is nothing,
+// and one without members when that is no object.
 func (o *Object) Object(path string) *Object {
 	name, rest, nested := strings.Cut(path, ".")
 	m := o.member(name)

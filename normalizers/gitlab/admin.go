@@ -45,14 +45,14 @@ func (b *builder) member() {
 	switch {
 	case strings.Contains(b.kind, "_remove_"):
 		b.Change.Action = "member.removed"
-		b.Change.Summary = fmt.Sprintf("%s removed from %s", who, group)
+		b.Change.Summary = who + " removed from " + group
 		return
 	case strings.Contains(b.kind, "_update_"):
 		b.Change.Action = "member.updated"
-		b.Change.Summary = fmt.Sprintf("%s is now %s in %s", who, forge.First(access, "a member"), group)
+		b.Change.Summary = who + " is now " + forge.First(access, "a member") + " in " + group
 	default:
 		b.Change.Action = "member.added"
-		b.Change.Summary = fmt.Sprintf("%s added to %s as %s", who, group, forge.First(access, "a member"))
+		b.Change.Summary = who + " added to " + group + " as " + forge.First(access, "a member")
 	}
 	if until, ok := normalizers.ParseTime(b.Text("expires_at")); ok {
 		b.Change.Summary += " until " + until.Format(time.DateOnly)

@@ -23,22 +23,28 @@ type builder struct {
 // newBuilder starts with what most events have in common.
 func newBuilder(kind string, r normalizers.Record, body *fields.Object) *builder {
 	b := &builder{Builder: forge.NewBuilder(body), kind: kind}
-	project, user := body.Object("project"), body.Object("user")
-	b.Project = project.Text("path_with_namespace")
-	b.projectID = forge.First(project.Text("id"), body.Text("project_id"))
-	b.projectURL = project.Text("web_url")
-	b.defaultBranch = project.Text("default_branch")
-	b.Change.Repository = b.Project
-	b.Resource("project", b.projectID, b.Project, b.projectURL)
-
 	b.Meta.Set("event", r.Event)
-	b.Copy("object_kind", "event_name", "event_type", "action=object_attributes.action", "project_id")
-	project.Copy(&b.Meta, "project_id=id")
+	b.Copy("object_kind", "event_name", "project_id")
+	if body.Object("object_attributes") != nil {
+		b.Copy("event_type", "action=object_attributes.action")
+	}
+	b.projectID = body.Text("project_id")
+	if project := body.Object("project"); project != nil {
+		b.Project = project.Text("path_with_namespace")
+		b.projectID = forge.First(project.Text("id"), b.projectID)
+		b.projectURL = project.Text("web_url")
+		b.defaultBranch = project.Text("default_branch")
+		b.Change.Repository = b.Project
+		project.Copy(&b.Meta, "project_id=id")
+	}
+	b.Resource("project", b.projectID, b.Project, b.projectURL)
 	b.Meta.Set("repository_url", forge.First(b.projectURL, body.Text("repository.homepage")))
 	b.Meta.Set("default_branch", b.defaultBranch)
-	user.Copy(&b.Meta, "user_username=username", "user_name=name", "user_email=email")
+	if user := body.Object("user"); user != nil {
+		user.Copy(&b.Meta, "user_username=username", "user_name=name", "user_email=email")
+		b.actor(user.Text("id"), user.Text("username"), user.Text("name"))
+	}
 	b.Copy("user_username", "user_name", "user_email")
-	b.actor(user.Text("id"), user.Text("username"), user.Text("name"))
 	return b
 }
 
