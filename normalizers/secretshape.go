@@ -307,7 +307,7 @@ func hasHexPart(s string) bool {
 // a certificate.
 func isNamed(s string, i int) bool {
 	from := i
-	for from > 0 && i-from < 300 && s[from-1] != ' ' && s[from-1] != '"' && s[from-1] != '\'' && s[from-1] != '\n' {
+	for from > 0 && i-from < 4096 && s[from-1] != ' ' && s[from-1] != '"' && s[from-1] != '\'' && s[from-1] != '\n' {
 		from--
 	}
 	before := s[from:i]
