@@ -1,6 +1,7 @@
 package normalizers
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"slices"
@@ -266,24 +267,35 @@ func (f *finisher) setService(c *change.Change) {
 }
 
 // setEnvironment takes what the provider said, else what the tags say, else
-// the source's default, else what names suggest.
+// the source's default, else what the normalizer guessed, else what names suggest.
 func (f *finisher) setEnvironment(c *change.Change) {
-	if c.Environment != "" {
+	guessed := slices.Index(c.RiskHints, HintEnvInferred)
+	if c.Environment != "" && guessed < 0 {
 		return
 	}
-	for _, tag := range c.Tags {
-		key, value, ok := strings.Cut(tag, ":")
-		if ok && value != "" && slices.Contains([]string{"env", "environment", "stage"}, strings.ToLower(key)) {
-			c.Environment = strings.TrimSpace(value)
-			return
+	if told := cmp.Or(taggedEnvironment(c.Tags), f.settings.DefaultEnvironment); told != "" {
+		c.Environment = told
+		if guessed >= 0 {
+			c.RiskHints = slices.Delete(c.RiskHints, guessed, guessed+1)
 		}
+		return
 	}
-	if f.settings.DefaultEnvironment != "" {
-		c.Environment = f.settings.DefaultEnvironment
+	if guessed >= 0 {
 		return
 	}
 	if env, ok := Environment(c.Resource.Name, c.Account, c.Branch); ok {
 		c.Environment = env
 		c.RiskHints = AddHints(c.RiskHints, HintEnvInferred)
 	}
+}
+
+// taggedEnvironment is what a tag says of the environment.
+func taggedEnvironment(tags []string) string {
+	for _, tag := range tags {
+		key, value, _ := strings.Cut(tag, ":")
+		if slices.Contains([]string{"env", "environment", "stage"}, strings.ToLower(key)) && value != "" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }

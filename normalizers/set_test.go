@@ -183,6 +183,9 @@ func TestProcess_ChoosesServiceAndEnvironment(t *testing.T) {
 	f("a name from the payload stays", change.Change{ServiceName: "cart"}, change.Delivery{}, src, "cart", "staging")
 	f("the payload's environment first", change.Change{Environment: "canary", Tags: []string{"env:prod"}}, change.Delivery{}, src, "default", "canary")
 	f("then its tags", change.Change{Tags: []string{"team:a", "Environment:prod"}}, change.Delivery{}, src, "default", "prod")
+	guessed := change.Change{Environment: "production", RiskHints: []string{normalizers.HintEnvInferred}}
+	f("the source knows better than a guess", guessed, change.Delivery{}, src, "default", "staging")
+	f("a guess is better than nothing", guessed, change.Delivery{}, none, "", "production")
 	f("then names", change.Change{Resource: change.Resource{Name: "shop-prod-db"}}, change.Delivery{}, none, "", "production")
 	f("but not any name", change.Change{Resource: change.Resource{Name: "product-db"}}, change.Delivery{}, none, "", "")
 }
