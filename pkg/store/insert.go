@@ -163,7 +163,7 @@ func send[T any](ctx context.Context, s *Store, name string, rows []T) (err erro
 			s.types.Delete(name) // the table may have changed
 		}
 	}()
-	batch, err := s.conn.PrepareBatch(clickhouse.Context(ctx, opts...), "INSERT INTO "+name+" ("+strings.Join(columns[T](), ", ")+")")
+	batch, err := s.inserts[name].PrepareBatch(clickhouse.Context(ctx, opts...), "INSERT INTO "+name+" ("+strings.Join(columns[T](), ", ")+")")
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,10 @@ func typesOf(batch driver.Batch) []clickhouse.ColumnNameAndType {
 	return types
 }
 
-const reserveFrom = 256 << 10 // bytes
+const (
+	reserveFrom = 256 << 10 // bytes; less is not worth it
+	reserveMost = 32 << 20
+)
 
 // reserve makes room for the large columns of a batch at once. Row by row they
 // would grow by a quarter each time: five times the memory, all of it new to
@@ -238,22 +241,12 @@ func reserve[T any](s *Store, batch driver.Batch, rows []T) error {
 		if size < reserveFrom {
 			continue
 		}
-		if err := col.AppendRow(s.zeros(size)); err != nil {
+		if err := col.AppendRow(s.zeros()[:min(size, reserveMost)]); err != nil {
 			return err
 		}
 		col.Reset()
 	}
 	return nil
-}
-
-// zeros returns size bytes that nobody writes to.
-func (s *Store) zeros(size int) []byte {
-	if b := s.zero.Load(); b != nil && len(*b) >= size {
-		return (*b)[:size]
-	}
-	b := make([]byte, max(size, 16<<20))
-	s.zero.Store(&b)
-	return b[:size]
 }
 
 // columns lists the columns of the row type T, in order.

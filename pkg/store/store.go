@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -90,14 +89,15 @@ func (c Config) Validate() error {
 type Store struct {
 	cfg     Config
 	conn    driver.Conn
-	engine  *chdb.Engine // nil for a server
-	owned   bool         // whether Close closes the engine
+	inserts map[string]driver.Conn // by table, see openInserts
+	engine  *chdb.Engine           // nil for a server
+	owned   bool                   // whether Close closes the engine
 	log     *slog.Logger
 	metrics *metrics
 	now     func() time.Time
 
-	types sync.Map               // by table: the columns that inserts fill
-	zero  atomic.Pointer[[]byte] // see zeros
+	types sync.Map // by table: the columns that inserts fill
+	zeros func() []byte
 }
 
 // Open connects to the ClickHouse that the DSN names, opening the embedded
@@ -156,7 +156,33 @@ func open(ctx context.Context, cfg Config, opts *clickhouse.Options, engine *chd
 	if err != nil {
 		return nil, fmt.Errorf("connect to clickhouse: %w", err)
 	}
-	return &Store{cfg: cfg, conn: conn, engine: engine, log: log, metrics: newMetrics(reg), now: time.Now}, nil
+	inserts, err := openInserts(*opts)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return &Store{
+		cfg: cfg, conn: conn, inserts: inserts, engine: engine, log: log, metrics: newMetrics(reg), now: time.Now,
+		zeros: sync.OnceValue(func() []byte { return make([]byte, reserveMost) }),
+	}, nil
+}
+
+// openInserts opens what each table's rows are inserted by. A connection keeps
+// a buffer as large as its largest insert, so they are few, and the same one is
+// taken again; those of queries are many, and taken in turn.
+func openInserts(opts clickhouse.Options) (map[string]driver.Conn, error) {
+	opts.MaxOpenConns, opts.MaxIdleConns = 4, 1
+	inserts := map[string]driver.Conn{}
+	for _, table := range []string{changesTable.name, deliveriesTable.name, payloadsTable.name} {
+		conn, err := clickhouse.Open(&opts)
+		if err != nil {
+			for _, open := range inserts {
+				err = errors.Join(err, open.Close())
+			}
+			return nil, fmt.Errorf("connect to clickhouse: %w", err)
+		}
+		inserts[table] = conn
+	}
+	return inserts, nil
 }
 
 // createDatabase uses a connection of its own: one cannot connect to a
@@ -181,6 +207,9 @@ func createDatabase(ctx context.Context, cfg Config, opts clickhouse.Options) er
 // Close ends all connections, and the embedded engine if Open opened it.
 func (s *Store) Close() error {
 	err := s.conn.Close()
+	for _, conn := range s.inserts {
+		err = errors.Join(err, conn.Close())
+	}
 	if s.owned {
 		err = errors.Join(err, s.engine.Close())
 	}

@@ -42,7 +42,7 @@ var (
 		Records: 20_000, Bytes: 16 << 20, Wait: 300 * time.Millisecond, Many: 1000, Longest: 900 * time.Millisecond,
 	}
 	limitRaw = bus.BatchLimit{
-		Records: 20_000, Bytes: 16 << 20, Wait: 800 * time.Millisecond, Many: 1500, Longest: 1200 * time.Millisecond,
+		Records: 20_000, Bytes: 6 << 20, Wait: 800 * time.Millisecond, Many: 1500, Longest: 1200 * time.Millisecond,
 	}
 )
 
