@@ -28,9 +28,10 @@ type BatchLimit struct {
 // nothing is held between that and the stream. On an error the whole batch
 // comes again after a growing delay, and the consumer pauses with it.
 func (b *Bus) ConsumeDeliveryBatches(ctx context.Context, durable, lane string, lim BatchLimit, h func(context.Context, []*DeliveryFrame) error) error {
+	defer b.shared.join()()
 	return consumeBatches(ctx, b, batches[*DeliveryFrame]{
 		stream: Deliveries, durable: durable, lane: lane, limit: lim, handle: h,
-		open:    openDeliveries,
+		open:    b.shared.open,
 		records: func(f *DeliveryFrame) int { return len(f.Deliveries) },
 		ref:     (*DeliveryFrame).ref,
 	})

@@ -54,6 +54,9 @@ type Bus struct {
 	reserve    atomic.Int64 // Config.DiskReserve
 	syncAlways *bool        // nil: the servers do not say
 
+	shared shared
+	packs  sync.Pool // *pack
+
 	refusal    atomic.Pointer[problem.Error] // why nothing is accepted now
 	mu         sync.Mutex
 	committers []*Committer
@@ -76,6 +79,7 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.R
 		return nil, err
 	}
 	b := &Bus{cfg: cfg.filled(), log: log, metrics: m, kv: map[string]jetstream.KeyValue{}}
+	b.packs.New = func() any { return &pack{} }
 	b.reserve.Store(cfg.DiskReserve)
 	if err := b.open(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())

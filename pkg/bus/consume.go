@@ -30,7 +30,7 @@ func (b *Bus) ConsumeDeliveries(ctx context.Context, durable, lane string, worke
 	for range max(1, workers) {
 		wg.Go(func() {
 			b.pull(ctx, cons, func(m jetstream.Msg) {
-				f, err := openDeliveries(m.Headers(), m.Data())
+				f, err := readDeliveries(m.Headers(), m.Data())
 				if err != nil {
 					s.settle(ctx, m, FrameRef{}, err)
 					return

@@ -122,9 +122,14 @@ func unseal(msg []byte) ([]byte, error) {
 	return raw, nil
 }
 
-// openDeliveries reads a message of DELIVERIES and checks that it is what its
-// headers say.
-func openDeliveries(h nats.Header, msg []byte) (*DeliveryFrame, error) {
+// readDeliveries is openDeliveries for those who read a frame alone.
+func readDeliveries(h nats.Header, msg []byte) (*DeliveryFrame, error) {
+	return openDeliveries(h, msg, sha256.Sum256(msg))
+}
+
+// openDeliveries reads a message of DELIVERIES, whose SHA-256 is hash, and
+// checks that it is what its headers say.
+func openDeliveries(h nats.Header, msg []byte, hash [32]byte) (*DeliveryFrame, error) {
 	raw, err := unseal(msg)
 	if err != nil {
 		return nil, err
@@ -133,16 +138,24 @@ func openDeliveries(h nats.Header, msg []byte) (*DeliveryFrame, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
-	f.Hash = sha256.Sum256(msg)
-	link, err := readLink(h)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
-	}
-	if link != (chainLink{f.ref(), f.Prev, f.Old, len(f.Deliveries)}) {
-		return nil, fmt.Errorf("%w: headers of frame %s/%d on frame %s/%d or with another hash",
-			errUnreadable, link.Chain, link.Number, f.Chain, f.Number)
+	f.Hash = hash
+	if err := checkLink(h, f); err != nil {
+		return nil, err
 	}
 	return f, nil
+}
+
+// checkLink checks that headers are those of a frame.
+func checkLink(h nats.Header, f *DeliveryFrame) error {
+	link, err := readLink(h)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	if link != (chainLink{f.ref(), f.Prev, f.Old, len(f.Deliveries)}) {
+		return fmt.Errorf("%w: headers of frame %s/%d on frame %s/%d or with another hash",
+			errUnreadable, link.Chain, link.Number, f.Chain, f.Number)
+	}
+	return nil
 }
 
 // openChanges reads a message of CHANGES.

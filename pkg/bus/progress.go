@@ -43,7 +43,7 @@ func (b *Bus) Frame(ctx context.Context, seq uint64) (*DeliveryFrame, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read frame at %d: %w", seq, err)
 	}
-	return openDeliveries(nats.Header(msg.Header), msg.Data)
+	return readDeliveries(nats.Header(msg.Header), msg.Data)
 }
 
 // Progress is how far the consumers of deliveries and changes have come, as

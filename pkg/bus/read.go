@@ -98,7 +98,7 @@ func (b *Bus) scanHeaders(ctx context.Context, subject string, from uint64, h fu
 // where to read on, and nothing else.
 func (b *Bus) Frames(ctx context.Context, from uint64, h func(seq uint64, f *DeliveryFrame) error) error {
 	return b.read(ctx, reading{stream: Deliveries, from: from}, func(s stored) error {
-		f, err := openDeliveries(s.header, s.data)
+		f, err := readDeliveries(s.header, s.data)
 		if err != nil {
 			return nil //nolint:nilerr // a dead letter by the consumers
 		}

@@ -81,7 +81,12 @@ const (
 // ends; a repeat is harmless. Part and Parts are set here. A single change that
 // is too large for any message is change.ErrMalformed.
 func (b *Bus) PublishChanges(ctx context.Context, frames ...*ChangeFrame) error {
-	var p pack
+	p := b.packs.Get().(*pack)
+	defer func() {
+		if cap(p.raw) <= 2*partTarget {
+			b.packs.Put(&pack{raw: p.raw[:0], sealed: p.sealed[:0]}) // less the frames
+		}
+	}()
 	for _, f := range frames {
 		parts, err := b.split(f)
 		if err != nil {
@@ -92,7 +97,7 @@ func (b *Bus) PublishChanges(ctx context.Context, frames ...*ChangeFrame) error 
 		for i, part := range parts {
 			head.Part = i + 1
 			if p.records > 0 && (len(p.raw)+len(part) > min(partTarget, b.maxFrame) || p.records+f.records() > maxChanges/2) {
-				if err := b.publishPack(ctx, &p); err != nil {
+				if err := b.publishPack(ctx, p); err != nil {
 					return err
 				}
 			}
@@ -102,12 +107,12 @@ func (b *Bus) PublishChanges(ctx context.Context, frames ...*ChangeFrame) error 
 	if p.records == 0 {
 		return nil
 	}
-	return b.publishPack(ctx, &p)
+	return b.publishPack(ctx, p)
 }
 
-// pack is one message of changes that is being filled.
+// pack is one message of changes that is being filled. Its memory is used again.
 type pack struct {
-	raw         []byte
+	raw, sealed []byte
 	records     int
 	first, last ChangeFrame // heads
 }
@@ -123,7 +128,8 @@ func (p *pack) add(head *ChangeFrame, results []byte) {
 
 // publishPack publishes what is in p and empties it.
 func (b *Bus) publishPack(ctx context.Context, p *pack) error {
-	data := seal(nil, p.raw)
+	p.sealed = seal(p.sealed[:0], p.raw)
+	data := p.sealed
 	name := p.first.name() + ".." + p.last.name()
 	if len(data) > b.maxFrame {
 		return fmt.Errorf("%w: change frames %s have %d bytes, at most %d", change.ErrMalformed, name, len(data), b.maxFrame)

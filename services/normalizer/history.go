@@ -184,6 +184,9 @@ func (m *deployed) put(d store.Deployment) {
 	if ok {
 		return // a frame that is handled again
 	}
+	for _, text := range []*string{&d.Subject, &d.Environment, &d.Version, &d.Commit, &d.Operation} {
+		*text = strings.Clone(*text) // a piece of a payload would keep all of it
+	}
 	there = slices.Insert(there, i, d)
 	m.held++
 	if len(there) > deployedAtPlace {
