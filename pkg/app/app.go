@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/pprof"
 	"slices"
 	"time"
@@ -56,6 +57,19 @@ func (g *Group) Start(name string, run func(context.Context) error) {
 			}
 		})
 	}()
+}
+
+// StartBehind is Start for a part that works in bursts which nobody waits for:
+// where threads have priorities of their own, it runs on a thread that gives way
+// to all others. What it starts itself does not.
+func (g *Group) StartBehind(name string, run func(context.Context) error) {
+	g.Start(name, func(ctx context.Context) error {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the part
+		if err := giveWay(); err != nil {
+			g.log.Debug("a part keeps its priority", "part", name, "error", err)
+		}
+		return run(ctx)
+	})
 }
 
 // Wait returns when ctx ends, or with the error of the first part that fails.

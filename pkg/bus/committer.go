@@ -22,8 +22,9 @@ const (
 	giveUp     = 4 * time.Second // after the oldest request; some senders give up at 5 s
 	retryPause = 100 * time.Millisecond
 	retryAfter = 5 * time.Second
-	stopGrace  = 10 * time.Second // for the last frame's fate, once told to stop
-	keepBuffer = 1 << 20          // larger buffers are not kept for the next delivery
+	stopGrace  = 10 * time.Second     // for the last frame's fate, once told to stop
+	pace       = 2 * time.Millisecond // between the beginnings of two frames
+	keepBuffer = 1 << 20              // larger buffers are not kept for the next delivery
 )
 
 // Position is where a delivery was committed.
@@ -55,7 +56,8 @@ type Committer struct {
 
 	// The rest belongs to Run.
 	chain  string
-	number uint64 // of the newest frame in the chain
+	number uint64    // of the newest frame in the chain
+	began  time.Time // when the newest frame was begun
 	prev   [32]byte
 	old    FrameRef
 	raw    []byte
@@ -205,10 +207,12 @@ func (c *Committer) Run(ctx context.Context) error {
 
 func (c *Committer) commitWaiting(ctx context.Context) error {
 	for {
+		time.Sleep(time.Until(c.began.Add(pace)))
 		batch := c.take()
 		if len(batch) == 0 {
 			return nil
 		}
+		c.began = time.Now()
 		if err := c.commit(ctx, batch); err != nil {
 			return err
 		}

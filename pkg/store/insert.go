@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -206,7 +205,6 @@ func appendRows[T any](batch driver.Batch, rows []T) error {
 		if err := batch.Append(values...); err != nil {
 			return err
 		}
-		runtime.Gosched() // a batch takes long to those who wait for an answer
 	}
 	return nil
 }

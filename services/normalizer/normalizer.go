@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -148,7 +147,6 @@ func (s *Service) normalize(f *bus.DeliveryFrame, known map[store.Identity]store
 		}
 		s.metrics.count(&res)
 		results[i] = res
-		runtime.Gosched() // a frame takes long to those who wait for an answer
 	}
 	return results, files
 }

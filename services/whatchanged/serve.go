@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -111,6 +112,12 @@ func runServer(cmd *cobra.Command, env *Environment, flags *configFlags, service
 	log, err := telemetry.NewLogger(env.Stderr, cfg.Log)
 	if err != nil {
 		return err
+	}
+	if env.Getenv("GOMAXPROCS") == "" {
+		// More than processors: a request that comes while all are busy with
+		// batches is seen at once by a thread of its own, and the system, which
+		// knows of priorities, lets that one run.
+		runtime.GOMAXPROCS(2 * runtime.NumCPU())
 	}
 	if env.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)

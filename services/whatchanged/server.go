@@ -187,9 +187,9 @@ func (s *server) addWriter() error {
 	if err != nil {
 		return err
 	}
-	s.parts.Start("writer", w.RunChanges)
-	s.parts.Start("raw-writer", w.RunRaw)
-	s.parts.Start("reconciler", r.Run)
+	s.parts.StartBehind("writer", w.RunChanges)
+	s.parts.StartBehind("raw-writer", w.RunRaw)
+	s.parts.StartBehind("reconciler", r.Run)
 	s.parts.Start("auditor", s.bus.NewAuditor().Run)
 	s.parts.Start("trimmer", s.bus.NewTrimmer(bus.KeepStored).Run)
 	return nil
