@@ -1,6 +1,7 @@
 package normalizers
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,10 +13,7 @@ import (
 // starts where the text has no letter or digit before it, and with whole set
 // also ends there. Words that are weak say nothing of code: who writes "add a
 // toggle button" has not touched a flag.
-var upgrades = []struct {
-	to    change.Type
-	words []keyword
-}{
+var upgrades = []upgrade{
 	{change.Rollback, []keyword{
 		{"rollback", whole | weak}, {"roll back", whole | weak}, {"rolled back", whole | weak}, {"rolling back", whole | weak},
 		{"rollback to", whole}, {"rollback of", whole}, {"rollback from", whole}, {"roll back to", whole}, {"rolled back to", whole}, {"rolling back to", whole},
@@ -41,6 +39,11 @@ var upgrades = []struct {
 	}},
 }
 
+type upgrade struct {
+	to    change.Type
+	words []keyword
+}
+
 type keyword struct {
 	word string
 	how  int
@@ -62,23 +65,53 @@ func Upgrade(t change.Type, texts ...string) change.Type {
 		}
 		lower[i] = strings.ToLower(text)
 	}
-	for _, row := range upgrades {
-		for _, text := range lower {
-			for _, k := range row.words {
-				if k.how&weak != 0 && t == change.Code {
-					continue
-				}
-				if k.in(text) {
-					return row.to
-				}
-			}
-			if row.to == change.Infrastructure && strings.HasSuffix(text, ".tf") {
-				return row.to
+	best := len(upgrades)
+	for _, text := range lower {
+		best = min(best, rowOf(text, t, best))
+	}
+	if best == len(upgrades) {
+		return t
+	}
+	return upgrades[best].to
+}
+
+// rowOf returns the first row of upgrades, among those before limit, that has
+// a word in the lower-case text, else limit. It goes over the text once: there
+// are many words, and in most texts none of them.
+func rowOf(text string, t change.Type, limit int) int {
+	for i := range len(text) {
+		if i > 0 && isWordByte(text[i-1]) {
+			continue
+		}
+		for _, k := range keywords[text[i]] {
+			if k.row < limit && (k.how&weak == 0 || t != change.Code) && k.at(text[i:]) {
+				limit = k.row
 			}
 		}
 	}
-	return t
+	if strings.HasSuffix(text, ".tf") {
+		limit = min(limit, terraformRow)
+	}
+	return limit
 }
+
+// keywords are the words of all rows by their first letter.
+var keywords = func() (by [256][]rowKeyword) {
+	for row := range upgrades {
+		for _, k := range upgrades[row].words {
+			by[k.word[0]] = append(by[k.word[0]], rowKeyword{k, row})
+		}
+	}
+	return by
+}()
+
+type rowKeyword struct {
+	keyword
+	row int
+}
+
+// terraformRow is what a file of Terraform tells.
+var terraformRow = slices.IndexFunc(upgrades, func(u upgrade) bool { return u.to == change.Infrastructure })
 
 // reverts are how a title or a branch begins that takes something back:
 // Git's, conventional commits', and people's.
@@ -135,19 +168,9 @@ func versionOf(s string) (v [4]int, ok bool) {
 	return v, true
 }
 
-// in reports whether the lower-case text has the keyword.
-func (k keyword) in(text string) bool {
-	for from := 0; ; {
-		i := strings.Index(text[from:], k.word)
-		if i < 0 {
-			return false
-		}
-		start, end := from+i, from+i+len(k.word)
-		if (start == 0 || !isWordByte(text[start-1])) && (k.how&whole == 0 || end == len(text) || !isWordByte(text[end])) {
-			return true
-		}
-		from = start + 1
-	}
+// at reports whether the lower-case text begins with the keyword.
+func (k keyword) at(text string) bool {
+	return strings.HasPrefix(text, k.word) && (k.how&whole == 0 || len(text) == len(k.word) || !isWordByte(text[len(k.word)]))
 }
 
 func isWordByte(c byte) bool {

@@ -239,5 +239,5 @@ func (t templateData) Durable() string {
 
 // Calm is the settings that make inserts and merges cheap.
 func (t templateData) Calm() string {
-	return "min_bytes_for_wide_part = 67108864, merge_selector_base = 10, auto_statistics_types = ''"
+	return "min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = ''"
 }

@@ -201,7 +201,7 @@ func (s *server) addNormalizers() error {
 		if err != nil {
 			return err
 		}
-		s.parts.Start("normalizer-"+lane, n.Run)
+		s.parts.StartBehind("normalizer-"+lane, n.Run)
 	}
 	return nil
 }

@@ -152,11 +152,11 @@ ENGINE = Distributed('prod', currentDatabase(), 'payloads_local', sipHash64(org)
 
 -- 0004_calmer_merges
 -- 0004: a part costs by the file, since each is synced, and by how often it is
--- written again. So parts stay in one file until they are large; ten parts
--- become one, not five, which halves how often a row is merged; and no
+-- written again. So parts stay in one file until they are large; sixteen parts
+-- become one, not five, and a row is merged half as often; and no
 -- statistics of every column are kept that no query of ours uses.
-ALTER TABLE changes_local ON CLUSTER prod MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 10, auto_statistics_types = '';
+ALTER TABLE changes_local ON CLUSTER prod MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = '';
 
-ALTER TABLE deliveries_local ON CLUSTER prod MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 10, auto_statistics_types = '';
+ALTER TABLE deliveries_local ON CLUSTER prod MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = '';
 
-ALTER TABLE payloads_local ON CLUSTER prod MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 10, auto_statistics_types = '';
+ALTER TABLE payloads_local ON CLUSTER prod MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = '';
