@@ -17,9 +17,9 @@ type BatchLimit struct {
 	Bytes   int           // as on the stream, compressed
 	Records int           // deliveries, or changes
 	Wait    time.Duration // after the first frame, for more
-	// A batch that has Many records when Wait is over waits on until Longest is:
-	// what each batch costs however small it is then falls on more records.
-	Many    int
+	// While more than Busy records a second come, a batch waits until Longest is
+	// over: what each costs however small it is then falls on more records.
+	Busy    float64
 	Longest time.Duration
 }
 
@@ -88,6 +88,7 @@ type batcher[F any] struct {
 	cons  jetstream.Consumer
 	s     *settler
 	known handled
+	last  time.Time // when the batch before was taken
 }
 
 func consumeBatches[F any](ctx context.Context, b *Bus, k batches[F]) error {
@@ -129,16 +130,18 @@ func (c *batcher[F]) collect(ctx context.Context) (t batch[F], err error) {
 	c.take(ctx, &t, first)
 	for start := time.Now(); ; {
 		c.takeAll(ctx, &t)
-		wait := min(c.limit.wait(t.records)-time.Since(start), c.limit.Wait/looks)
+		wait := min(c.limit.wait(t.records, time.Since(c.last))-time.Since(start), c.limit.Wait/looks)
 		if c.fit(&t) == 0 || wait <= 0 || pause(ctx, wait) != nil {
+			c.last = time.Now()
 			return t, nil
 		}
 	}
 }
 
-// wait is how long a batch with so many records waits for more.
-func (l BatchLimit) wait(records int) time.Duration {
-	if records >= l.Many {
+// wait is how long a batch waits that has so many records, all of them come
+// since the batch before.
+func (l BatchLimit) wait(records int, since time.Duration) time.Duration {
+	if float64(records) > l.Busy*since.Seconds() {
 		return max(l.Wait, l.Longest)
 	}
 	return l.Wait

@@ -40,7 +40,7 @@ func (g *generator) poll(ctx context.Context, seen *watched) error {
 }
 
 func await(ctx context.Context, api *client.Client, s sample) (bool, error) {
-	filter := client.ChangeFilter{DeliveryID: s.id, Start: s.accepted.Add(-time.Hour), Limit: 1}
+	filter := client.ChangeFilter{DeliveryID: s.id, Start: s.accepted.Add(-time.Hour), End: s.accepted.Add(time.Hour), Limit: 1}
 	for time.Since(s.accepted) < visibleTimeout {
 		if !sleepUntil(ctx, time.Now().Add(pollEvery)) {
 			return false, ctx.Err()

@@ -46,7 +46,7 @@ type Deps struct {
 // identities and an fsync, which the receiver's own have to wait for: waiting a
 // little makes them few.
 var batch = bus.BatchLimit{
-	Records: 2000, Bytes: 8 << 20, Wait: 60 * time.Millisecond, Many: 150, Longest: 200 * time.Millisecond,
+	Records: 2000, Bytes: 8 << 20, Wait: 60 * time.Millisecond, Busy: 1500, Longest: 200 * time.Millisecond,
 }
 
 // Service is the normalizer service of one lane.

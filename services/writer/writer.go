@@ -39,10 +39,10 @@ type Deps struct {
 // asked for by hand.
 var (
 	limit = bus.BatchLimit{
-		Records: 20_000, Bytes: 16 << 20, Wait: 300 * time.Millisecond, Many: 2200, Longest: 900 * time.Millisecond,
+		Records: 20_000, Bytes: 16 << 20, Wait: 300 * time.Millisecond, Busy: 3000, Longest: 900 * time.Millisecond,
 	}
 	limitRaw = bus.BatchLimit{
-		Records: 20_000, Bytes: 6 << 20, Wait: 800 * time.Millisecond, Many: 1500, Longest: 1200 * time.Millisecond,
+		Records: 20_000, Bytes: 6 << 20, Wait: 800 * time.Millisecond, Busy: 1500, Longest: 1200 * time.Millisecond,
 	}
 )
 
