@@ -130,11 +130,11 @@ func isRevert(text string) bool {
 // goesBack reports whether a text says so by its versions: "from 1.4.0 to
 // 1.3.9".
 func goesBack(text string) bool {
-	i := strings.Index(text, "from ")
-	if i < 0 {
+	_, after, ok := strings.Cut(text, "from ")
+	if !ok {
 		return false
 	}
-	words := strings.Fields(text[i+len("from "):])
+	words := strings.Fields(after)
 	if len(words) < 3 || words[1] != "to" {
 		return false
 	}

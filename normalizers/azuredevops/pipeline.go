@@ -1,6 +1,7 @@
 package azuredevops
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -148,8 +149,8 @@ func fromCheck(e *event, k *kind) normalizers.Result {
 		c.Environment = env
 	}
 	steps := approval.Get("steps").Array()
-	for i := len(steps) - 1; i >= 0; i-- { // the last one decided
-		setActor(&c, steps[i].Get("actualApprover"), steps[i].Get("assignedApprover"))
+	for _, step := range slices.Backward(steps) { // the last one decided
+		setActor(&c, step.Get("actualApprover"), step.Get("assignedApprover"))
 		if c.ChangedBy != "" {
 			break
 		}

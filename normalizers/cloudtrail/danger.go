@@ -1,6 +1,7 @@
 package cloudtrail
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -91,10 +92,8 @@ func (r *record) blocksLess() bool {
 
 // privileges reports whether the call gives somebody everything, or nearly.
 func (r *record) privileges() bool {
-	for _, name := range []string{"policy/AdministratorAccess", "policy/PowerUserAccess", "policy/IAMFullAccess", "policy/AmazonEKSClusterAdminPolicy"} {
-		if r.mentions(name) {
-			return true
-		}
+	if slices.ContainsFunc([]string{"policy/AdministratorAccess", "policy/PowerUserAccess", "policy/IAMFullAccess", "policy/AmazonEKSClusterAdminPolicy"}, r.mentions) {
+		return true
 	}
 	if r.name == "AddUserToGroup" && strings.Contains(strings.ToLower(r.request.Get("groupName").String()), "admin") {
 		return true

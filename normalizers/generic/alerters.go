@@ -213,10 +213,10 @@ func tellSentry(t *telling) string {
 	}
 	resource := t.record.Event
 	action := strings.TrimPrefix(t.c.Action, resource+".")
-	switch {
-	case resource == "installation":
+	switch resource {
+	case "installation":
 		return "about the integration itself"
-	case resource == "comment":
+	case "comment":
 		return "a comment"
 	}
 	t.c.Status = map[string]change.Status{"created": change.Started, "triggered": change.Started, "critical": change.Started, "warning": change.Started, "unresolved": change.Started, "resolved": change.Succeeded}[action]

@@ -1,6 +1,7 @@
 package generic
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -187,10 +188,8 @@ func tellInfrastructure(t *telling) string {
 func without(m normalizers.Meta, names ...string) normalizers.Meta {
 	var out normalizers.Meta
 	gjson.ParseBytes(m.JSON()).ForEach(func(key, v gjson.Result) bool {
-		for _, name := range names {
-			if key.Str == name {
-				return true
-			}
+		if slices.Contains(names, key.Str) {
+			return true
 		}
 		out.SetRaw(key.Str, v.Raw)
 		return true
@@ -200,19 +199,20 @@ func without(m normalizers.Meta, names ...string) normalizers.Meta {
 
 // tellAnnotation goes by the words: tags and text of a note on a graph.
 func tellAnnotation(t *telling) string {
-	words := t.headline
+	var words strings.Builder
+	words.WriteString(t.headline)
 	for _, tag := range t.c.Tags {
-		words += " " + tag
+		words.WriteString(" " + tag)
 		if name, value, ok := strings.Cut(tag, ":"); ok && name == "service" {
 			t.c.ServiceName = value
 		}
 	}
 	t.headline = stripTags(t.headline)
-	switch lower := strings.ToLower(words); {
+	switch lower := strings.ToLower(words.String()); {
 	case strings.Contains(lower, "deploy"), strings.Contains(lower, "release"):
-		t.c.Type = normalizers.Upgrade(change.Deployment, words)
+		t.c.Type = normalizers.Upgrade(change.Deployment, words.String())
 	default:
-		t.c.Type = normalizers.Upgrade(t.c.Type, words)
+		t.c.Type = normalizers.Upgrade(t.c.Type, words.String())
 	}
 	return ""
 }

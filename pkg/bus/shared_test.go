@@ -8,13 +8,12 @@ import (
 	"whatchanged/pkg/change"
 )
 
-// sealed returns a frame's message with its headers.
+// sealedFrame returns a frame of one delivery.
 func sealedFrame(number uint64, body []byte) *DeliveryFrame {
-	f := &DeliveryFrame{
+	return &DeliveryFrame{
 		Chain: "0123456789abcdef", Number: number, Created: time.UnixMilli(1), Lane: change.Fresh,
 		Deliveries: []change.Delivery{{ID: change.DeliveryID{1}, Org: "o", SourceID: "s", Body: body}},
 	}
-	return f
 }
 
 func open(t *testing.T, s *shared, f *DeliveryFrame) *DeliveryFrame {
@@ -36,7 +35,8 @@ func open(t *testing.T, s *shared, f *DeliveryFrame) *DeliveryFrame {
 func TestShared_OpensAFrameOnceForTwoReaders(t *testing.T) {
 	var s shared
 	f := sealedFrame(1, []byte("{}"))
-	if open(t, &s, f) == open(t, &s, f) {
+	alone := open(t, &s, f)
+	if open(t, &s, f) == alone {
 		t.Error("with nobody reading beside, a frame was kept")
 	}
 	leave := s.join()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -107,8 +108,8 @@ func (p *product) run(part func(context.Context) error) {
 
 // stop stops what start started, the last first.
 func (p *product) stop() {
-	for i := len(p.stops) - 1; i >= 0; i-- {
-		p.stops[i]()
+	for _, v := range slices.Backward(p.stops) {
+		v()
 	}
 	p.stops = nil
 }
