@@ -1,40 +1,17 @@
 package azuredevops_test
 
 import (
-	"os"
 	"testing"
-
-	"golang.org/x/tools/txtar"
 
 	"whatchanged/normalizers/azuredevops"
 	"whatchanged/normalizers/normtest"
 )
 
 func BenchmarkNormalize(b *testing.B) {
-	for name, file := range map[string]string{
+	normtest.BenchCases(b, azuredevops.New(), map[string]string{
 		"build":        "testdata/build-complete.txtar",
 		"release":      "testdata/release-approved.txtar",
 		"push":         "testdata/push.txtar",
 		"pull-request": "testdata/pull-request-merged.txtar",
-	} {
-		b.Run(name, func(b *testing.B) {
-			normtest.Bench(b, azuredevops.New(), normtest.Records(b, body(b, file))[0], func() any { return new(map[string]any) })
-		})
-	}
-}
-
-// body is what a golden case sends.
-func body(b *testing.B, file string) []byte {
-	b.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, f := range txtar.Parse(data).Files {
-		if f.Name == "body.json" {
-			return f.Data
-		}
-	}
-	b.Fatalf("%s has no body", file)
-	return nil
+	})
 }

@@ -1,40 +1,17 @@
 package gcp_test
 
 import (
-	"os"
 	"testing"
-
-	"golang.org/x/tools/txtar"
 
 	"whatchanged/normalizers/gcp"
 	"whatchanged/normalizers/normtest"
 )
 
 func BenchmarkNormalize(b *testing.B) {
-	for name, file := range map[string]string{
+	normtest.BenchCases(b, gcp.New(), map[string]string{
 		"small-iam-grant":       "testdata/owner-granted.txtar",
 		"kubernetes-deployment": "testdata/kubernetes-deploy.txtar",
 		"cloud-build":           "testdata/build-unwrapped.txtar",
 		"read":                  "testdata/read.txtar",
-	} {
-		b.Run(name, func(b *testing.B) {
-			normtest.Bench(b, gcp.New(), normtest.Records(b, body(b, file))[0], func() any { return new(map[string]any) })
-		})
-	}
-}
-
-// body is what a golden case sends.
-func body(b *testing.B, file string) []byte {
-	b.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, f := range txtar.Parse(data).Files {
-		if f.Name == "body.json" {
-			return f.Data
-		}
-	}
-	b.Fatalf("%s has no body", file)
-	return nil
+	})
 }

@@ -2,8 +2,12 @@ package normtest
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"testing"
+
+	"golang.org/x/tools/txtar"
 
 	"whatchanged/normalizers"
 	"whatchanged/pkg/change"
@@ -35,6 +39,24 @@ func Bench(b *testing.B, n normalizers.Normalizer, r normalizers.Record, into fu
 			_ = json.Unmarshal(r.JSON, into()) // looked at above
 		}
 	})
+}
+
+// BenchCases is Bench for golden cases, by the names they are shown with, of a
+// provider without Go types: beside them stands decoding into a map.
+func BenchCases(b *testing.B, n normalizers.Normalizer, files map[string]string) {
+	b.Helper()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		archive, err := txtar.ParseFile(files[name])
+		if err != nil {
+			b.Fatal(err)
+		}
+		i := slices.IndexFunc(archive.Files, func(f txtar.File) bool { return f.Name == "body.json" })
+		if i < 0 {
+			b.Fatalf("%s has no body", files[name])
+		}
+		r := Records(b, archive.Files[i].Data)[0]
+		b.Run(name, func(b *testing.B) { Bench(b, n, r, func() any { return new(map[string]any) }) })
+	}
 }
 
 // Records opens a delivery of these bytes and headers (pairs of name and

@@ -37,7 +37,8 @@ type Position struct {
 // Committer makes deliveries durable, many with one fsync: all that waits goes
 // into one frame, the frame is published as one message, and everyone is
 // answered when its acknowledgement is there. One frame is in flight; the next
-// fills meanwhile, so there is no timer and nobody waits for company.
+// fills meanwhile, and begins no sooner than pace after it: a frame costs much
+// however small it is. Who comes alone waits for nobody.
 type Committer struct {
 	bus     *Bus
 	lane    string
