@@ -24,7 +24,7 @@ type conn struct {
 	settings map[string]string // set by us, beyond what Open gave it
 	base     []string          // names of settings that differ from the engine's defaults at the start
 	unknown  bool              // a statement may have changed settings or database
-	leftover bool              // output of a failed statement may be waiting
+	leftover bool              // a failed statement may have left something
 
 	comment atomic.Pointer[string] // the log_comment of what runs: how it is found and cancelled, since query_id cannot be set
 }
@@ -68,10 +68,15 @@ type stats struct {
 func (c *conn) query(sql, format string, params []param) ([]byte, stats, error) {
 	out, st, err := c.run(sql, format, params)
 	if err != nil {
-		c.leftover = true
-		_ = c.clean() // else tried again before the next statement
+		c.tidy()
 	}
 	return out, st, err
+}
+
+// tidy cleans the connection after a statement that failed.
+func (c *conn) tidy() {
+	c.leftover = true
+	_ = c.clean() // else tried again before the next statement
 }
 
 // run runs a statement. All statements of a connection have the same query_id,
@@ -93,8 +98,10 @@ const (
 	sameIDPause = 10 * time.Millisecond
 )
 
-// clean takes output from before an error out of the engine: it would come
-// with the next answer, which is somebody else's.
+// clean takes what a failed statement left out of the engine: output, which
+// would come with the next answer, somebody else's; and a cancelled INSERT
+// itself, which the engine lists as running, its table held, until the
+// connection's next statement (a DROP TABLE ... SYNC would wait for it).
 func (c *conn) clean() error {
 	if !c.leftover {
 		return nil

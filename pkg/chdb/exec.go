@@ -177,6 +177,7 @@ func (s *statement) finish() {
 		s.stream = nil
 	}
 	s.end()
+	_ = c.clean() // what ended the statement may have ended its cleaning too
 	for _, name := range s.tables {
 		if _, _, err := c.query("DROP TEMPORARY TABLE IF EXISTS "+identifier(name), "Null", nil); err != nil {
 			s.engine.log.Warn("temporary table stays", "err", err)
@@ -207,6 +208,14 @@ func (s *statement) createTable(t table) error {
 // commits none of it that is not already written: the engine writes a block
 // when it has a million rows or 256 MiB.
 func (c *conn) insert(sql, format string, params []param, data io.Reader) (stats, error) {
+	st, err := c.stream(sql, format, params, data)
+	if err != nil {
+		c.tidy()
+	}
+	return st, err
+}
+
+func (c *conn) stream(sql, format string, params []param, data io.Reader) (stats, error) {
 	stream := c.lib.streamInsert.call(c.raw(), sql, format, params)
 	if stream == nil {
 		return stats{}, &Exception{Message: "the engine gave no result"}

@@ -406,3 +406,90 @@ func TestEngine_InsertsNothingOfABodyCutShort(t *testing.T) {
 		t.Errorf("%d rows, %v, want none", n, err)
 	}
 }
+
+// An insert that failed holds its table until the engine has let go of it: a
+// DROP ... SYNC would wait for ever.
+func TestEngine_LetsGoOfTheTableOfAFailedInsert(t *testing.T) {
+	db := chdbtest.Database(t)
+	conn := chdbtest.Conn(t, db)
+	client := http.Client{Transport: chdbtest.Engine(t).Transport()}
+	insert := func(ctx context.Context, tag string, body io.Reader) error {
+		q := url.Values{"database": {db}, "query": {"INSERT INTO t FORMAT TSV"}, "log_comment": {tag}}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://embedded/?"+q.Encode(), body)
+		if err != nil {
+			return err
+		}
+		res, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return fmt.Errorf("status %d", res.StatusCode)
+		}
+		return nil
+	}
+	// More than is read before an insert begins, and few rows: the engine keeps them until the end.
+	rows := strings.Repeat("1\t"+strings.Repeat("x", 1000)+"\n", 2<<10)
+	for name, fail := range map[string]func(context.Context, string) error{
+		"body cut short": func(ctx context.Context, tag string) error {
+			return insert(ctx, tag, io.MultiReader(strings.NewReader(rows), iotest.ErrReader(io.ErrUnexpectedEOF)))
+		},
+		"not a number": func(ctx context.Context, tag string) error {
+			return insert(ctx, tag, strings.NewReader(rows+"x\tx\n"+rows))
+		},
+		"not a number, small": func(ctx context.Context, tag string) error {
+			return insert(ctx, tag, strings.NewReader("x\tx\n"))
+		},
+		"cancelled": func(ctx context.Context, tag string) error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			read, write := io.Pipe()
+			go func() {
+				_, _ = io.WriteString(write, rows)
+				await(t, "the insert to begin", func() bool { return running(t, conn, tag) == 1 })
+				cancel()
+				_, err := io.WriteString(write, rows)
+				_ = write.CloseWithError(err)
+			}()
+			return insert(ctx, tag, read)
+		},
+		"cancelled at its end": func(ctx context.Context, tag string) error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			read, write := io.Pipe()
+			go func() {
+				_, _ = io.WriteString(write, rows)
+				await(t, "the insert to begin", func() bool { return running(t, conn, tag) == 1 })
+				cancel()
+				time.Sleep(300 * time.Millisecond)
+				_ = write.Close()
+			}()
+			return insert(ctx, tag, read)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := conn.Exec(t.Context(), "CREATE TABLE t (n UInt8, s String) ENGINE = MergeTree ORDER BY n"); err != nil {
+				t.Fatal(err)
+			}
+			// The connection of this query is used next, not the insert's, which any statement would clean.
+			later := make(chan error, 1)
+			go func() {
+				later <- conn.Exec(with(t.Context(), "log_comment", name+" later"), "SELECT sleepEachRow(0.1) FROM numbers(5) SETTINGS max_block_size = 1")
+			}()
+			await(t, "the other query to begin", func() bool { return running(t, conn, name+" later") == 1 })
+			if err := fail(t.Context(), name); err == nil {
+				t.Error("the insert went well, want an error")
+			}
+			if err := <-later; err != nil {
+				t.Fatal(err)
+			}
+			if n := running(t, conn, name); n != 0 {
+				t.Fatalf("%d inserts are still listed as running", n)
+			}
+			if err := conn.Exec(t.Context(), "DROP TABLE t SYNC"); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
