@@ -61,8 +61,10 @@ func TestMigrations_RenderForOneNodeAndForACluster(t *testing.T) {
 }
 
 var allFilters = ChangeFilter{
-	Org: "acme", ServiceID: "s", Type: change.Code, Source: "s", Environment: "e", Actor: "a", Repository: "r", Risk: change.Low,
-	Status: change.Failed, Tag: "t", Action: "a", ResourceID: "r", DeliveryID: change.DeliveryID{1}, Q: "two words", AsOf: time.UnixMilli(5),
+	Org: "acme", ServiceID: "s", Types: []change.Type{change.Code}, Source: "s", Environment: "e", Actor: "a", ActorID: "a", Repository: "r",
+	Risks: []change.Risk{change.Low, change.High}, Statuses: []change.Status{change.Failed}, Tag: "t", Action: "a.*", ResourceID: "r",
+	SessionID: "s", CorrelationID: "c", ExternalID: "e", Provider: "p", Account: "a", Region: "r", Branch: "b", Version: "v", CommitSHA: "c",
+	DeliveryID: change.DeliveryID{1}, Q: "two words", AsOf: time.UnixMilli(5),
 }
 
 func TestQueries_AreAsReviewed(t *testing.T) {

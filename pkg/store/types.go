@@ -53,22 +53,32 @@ const (
 // ChangeFilter selects changes. Every field that is set must match; only Org
 // is required.
 type ChangeFilter struct {
-	Org         string
-	ServiceID   string
-	Type        change.Type
-	Source      string
-	Environment string
-	Actor       string // changed_by, or the actor's name or id
-	Repository  string
-	Risk        change.Risk
-	Status      change.Status
-	Tag         string
-	Action      string
-	ResourceID  string // the resource's id or name
-	DeliveryID  change.DeliveryID
-	Q           string    // words that the summary must all have, in any case and order
-	Start, End  time.Time // of occurred_at, half-open; zero is no bound
-	AsOf        time.Time // only what was accepted by then; zero is now
+	Org           string
+	ServiceID     string
+	Types         []change.Type // any of them
+	Source        string
+	Environment   string
+	Actor         string // changed_by, or the actor's name or id
+	ActorID       string
+	Repository    string
+	Risks         []change.Risk   // any of them
+	Statuses      []change.Status // any of them
+	Tag           string
+	Action        string // * stands for any characters
+	ResourceID    string // the resource's id or name
+	SessionID     string
+	CorrelationID string
+	ExternalID    string
+	Provider      string
+	Account       string
+	Region        string
+	Branch        string
+	Version       string
+	CommitSHA     string // the whole of it, or its beginning
+	DeliveryID    change.DeliveryID
+	Q             string    // words that the summary must all have, in any case and order
+	Start, End    time.Time // of occurred_at, half-open; zero is no bound
+	AsOf          time.Time // only what was accepted by then; zero is now
 }
 
 // ChangeQuery asks for a page of changes.

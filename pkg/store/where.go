@@ -46,6 +46,31 @@ func (w *where) equal(column, value string) {
 	}
 }
 
+// anyOf adds column IN values unless there are none.
+func anyOf[T ~string](w *where, column string, values []T) {
+	if len(values) == 0 {
+		return
+	}
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = string(v)
+	}
+	w.add(fmt.Sprintf("%s IN ({%s:Array(String)})", column, column), column, texts)
+}
+
+// like adds a comparison in which each * of the pattern stands for any
+// characters. Without one it is that of equal, which an index may answer.
+func (w *where) like(column, pattern string) {
+	if !strings.Contains(pattern, "*") {
+		w.equal(column, pattern)
+		return
+	}
+	w.add(fmt.Sprintf("%s LIKE {%s:String}", column, column), column, likePattern.Replace(pattern))
+}
+
+// likePattern makes a pattern of * one of LIKE.
+var likePattern = strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`, "*", "%")
+
 // between adds start <= column < end; a zero time is no bound.
 func (w *where) between(column string, start, end time.Time) {
 	if !start.IsZero() {
@@ -97,13 +122,25 @@ func (f *ChangeFilter) where() (*where, error) {
 		return nil, err
 	}
 	w.equal("service_id", f.ServiceID)
-	w.equal("change_type", string(f.Type))
+	anyOf(w, "change_type", f.Types)
 	w.equal("source", f.Source)
 	w.equal("environment", f.Environment)
 	w.equal("repository", f.Repository)
-	w.equal("risk_level", string(f.Risk))
-	w.equal("status", string(f.Status))
-	w.equal("action", f.Action)
+	anyOf(w, "risk_level", f.Risks)
+	anyOf(w, "status", f.Statuses)
+	w.like("action", f.Action)
+	w.equal("actor_id", f.ActorID)
+	w.equal("session_id", f.SessionID)
+	w.equal("correlation_id", f.CorrelationID)
+	w.equal("external_id", f.ExternalID)
+	w.equal("provider", f.Provider)
+	w.equal("account", f.Account)
+	w.equal("region", f.Region)
+	w.equal("branch", f.Branch)
+	w.equal("software_version", f.Version)
+	if f.CommitSHA != "" {
+		w.add("startsWith(commit_sha, {commit_sha:String})", "commit_sha", f.CommitSHA)
+	}
 	if f.Actor != "" {
 		w.add("(changed_by = {actor:String} OR actor_name = {actor:String} OR actor_id = {actor:String})", "actor", f.Actor)
 	}
