@@ -121,15 +121,20 @@ func (f ChangeFilter) selectors() query {
 
 func (f ChangeFilter) values() url.Values {
 	q := f.selectors()
-	q.time("start_date", f.Start)
-	q.time("end_date", f.End)
+	q.selection(f)
 	q.number("limit", f.Limit)
 	q.number("offset", f.Offset)
 	q.text("cursor", f.Cursor)
 	q.text("sort", f.Sort)
+	return url.Values(q)
+}
+
+// selection adds the filter's times and fields.
+func (q query) selection(f ChangeFilter) {
+	q.time("start_date", f.Start)
+	q.time("end_date", f.End)
 	q.time("as_of", f.AsOf)
 	q.text("fields", strings.Join(f.Fields, ","))
-	return url.Values(q)
 }
 
 // Changes lists changes, newest first.

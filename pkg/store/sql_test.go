@@ -80,6 +80,7 @@ func TestQueries_AreAsReviewed(t *testing.T) {
 	statement := func(s string, _ []any) string { return s }
 	snapshot(t, "changes_keys", statement(changeList.keysStatement(plain, Desc, window, nil, 26)))
 	snapshot(t, "changes_keys_filtered_ascending", statement(changeList.keysStatement(full, Asc, window, &cursor{}, 26)))
+	snapshot(t, "export", statement(exportStatement(plain, window)))
 	snapshot(t, "changes_rows", changeList.readStatement(plain, Desc))
 	snapshot(t, "change", changeList.oneStatement(plain))
 	deliveries := must((&DeliveryQuery{Org: "acme", SourceID: "s", Provider: "p", DetectedBy: "d", Outcome: change.Dead, Identity: "i"}).where())
@@ -112,6 +113,7 @@ func TestQueries_AreNeverWithoutAnOrg(t *testing.T) {
 	s := &Store{now: time.Now, metrics: newMetrics(noRegistry{})}
 	_, err := s.FindChanges(t.Context(), ChangeQuery{})
 	f("changes", err)
+	f("export", s.Export(t.Context(), ChangeFilter{}, nil))
 	_, err = s.Change(t.Context(), "", change.ID{1})
 	f("change", err)
 	_, err = s.FindDeliveries(t.Context(), DeliveryQuery{})

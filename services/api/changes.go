@@ -29,6 +29,7 @@ type ListParams struct {
 	Range
 	Paging
 	Order
+	Selection
 	AsOf timeParam `query:"as_of" doc:"Only what was recorded by then"`
 }
 
@@ -66,23 +67,26 @@ func (a *API) registerChanges() {
 }
 
 // listChanges serves GET /api/v1/changes.
-func (a *API) listChanges(ctx context.Context, in *listInput) (*many[change.Change], error) {
+func (a *API) listChanges(ctx context.Context, in *listInput) (*many[selected], error) {
 	return a.findChanges(ctx, in.ServiceID, &in.ListParams)
 }
 
 // listServiceChanges serves GET /api/v1/services/{id}/changes.
-func (a *API) listServiceChanges(ctx context.Context, in *serviceListInput) (*many[change.Change], error) {
+func (a *API) listServiceChanges(ctx context.Context, in *serviceListInput) (*many[selected], error) {
 	if _, err := a.service(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	return a.findChanges(ctx, in.ID, &in.ListParams)
 }
 
-func (a *API) findChanges(ctx context.Context, serviceID string, in *ListParams) (*many[change.Change], error) {
+func (a *API) findChanges(ctx context.Context, serviceID string, in *ListParams) (*many[selected], error) {
 	if err := in.Range.check(); err != nil {
 		return nil, err
 	}
 	if err := in.Order.check(in.Paging); err != nil {
+		return nil, err
+	}
+	if err := in.Selection.check(); err != nil {
 		return nil, err
 	}
 	filter, err := in.Filter.filter(auth.Org(ctx), serviceID)
@@ -101,7 +105,7 @@ func (a *API) findChanges(ctx context.Context, serviceID string, in *ListParams)
 	if err != nil {
 		return nil, fmt.Errorf("find changes: %w", err)
 	}
-	return pageOf(page, same), nil
+	return pageOf(page, in.Selection.of), nil
 }
 
 // getChange serves GET /api/v1/changes/{id}.
