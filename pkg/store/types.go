@@ -160,16 +160,25 @@ type StatsQuery struct {
 	Bucket       time.Duration // from a minute to 366 days, in UTC; 0 is no buckets
 	By           []string      // of Dimensions
 	Top          int           // groups to keep, the largest; 0 is 100
+	Compare      bool          // with as long a time just before
 }
 
 // Dimensions lists what StatsQuery.By may name.
-func Dimensions() []string { return []string{"source", "type", "service", "environment", "actor"} }
+func Dimensions() []string {
+	return []string{
+		"source", "type", "service", "environment", "actor", "repository", "risk", "status", "account", "region", "provider", "action",
+	}
+}
 
 // StatsRow is one group in one bucket.
 type StatsRow struct {
 	Start change.Time       `json:"start,omitzero"` // of the bucket
 	Group map[string]string `json:"group,omitempty"`
+	Other bool              `json:"other,omitempty"` // all that is in none of the largest groups
 	Count int64             `json:"count"`
+	// When compared: the count of the time before, and by how much this is more.
+	Previous *int64 `json:"previous,omitempty"`
+	Delta    *int64 `json:"delta,omitempty"`
 }
 
 // AccountQuery asks what became of everything that was received.

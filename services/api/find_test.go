@@ -433,7 +433,7 @@ func TestFind_QueriesHaveLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	for _, path := range []string{"/api/v1/changes?q=nothing", "/api/v1/stats?start_date=2020-01-01"} {
+	for _, path := range []string{"/api/v1/changes?environment=nowhere", "/api/v1/stats?start_date=2020-01-01"} {
 		got := s.call("GET", path, "")
 		if p := got.json(t); got.Status != http.StatusBadRequest || p["reason"] != "query_too_large" || !strings.Contains(p["detail"].(string), "narrow the time range") {
 			t.Errorf("%s: %d %s", path, got.Status, got.Body)
