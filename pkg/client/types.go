@@ -178,7 +178,11 @@ type DeadLetter struct {
 type StatsRow struct {
 	Start change.Time       `json:"start,omitzero" doc:"Of the bucket"`
 	Group map[string]string `json:"group,omitempty" doc:"What the group has in common"`
+	Other bool              `json:"other,omitempty" doc:"Everything that is in none of the largest groups"`
 	Count int64             `json:"count"`
+	// When compared with the time before.
+	Previous *int64 `json:"previous,omitempty" doc:"How many there were in as long a time just before, with compare=previous"`
+	Delta    *int64 `json:"delta,omitempty" doc:"count less previous"`
 }
 
 // AccountRow is the account of one source in one bucket of time: received is

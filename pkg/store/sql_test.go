@@ -61,8 +61,10 @@ func TestMigrations_RenderForOneNodeAndForACluster(t *testing.T) {
 }
 
 var allFilters = ChangeFilter{
-	Org: "acme", ServiceID: "s", Type: change.Code, Source: "s", Environment: "e", Actor: "a", Repository: "r", Risk: change.Low,
-	Status: change.Failed, Tag: "t", Action: "a", ResourceID: "r", DeliveryID: change.DeliveryID{1}, Q: "two words", AsOf: time.UnixMilli(5),
+	Org: "acme", ServiceID: "s", Types: []change.Type{change.Code}, Source: "s", Environment: "e", Actor: "a", ActorID: "a", Repository: "r",
+	Risks: []change.Risk{change.Low, change.High}, Statuses: []change.Status{change.Failed}, Tag: "t", Action: "a.*", ResourceID: "r",
+	SessionID: "s", CorrelationID: "c", ExternalID: "e", Provider: "p", Account: "a", Region: "r", Branch: "b", Version: "v", CommitSHA: "c",
+	DeliveryID: change.DeliveryID{1}, Q: "two words", AsOf: time.UnixMilli(5),
 }
 
 func TestQueries_AreAsReviewed(t *testing.T) {
@@ -78,6 +80,7 @@ func TestQueries_AreAsReviewed(t *testing.T) {
 	statement := func(s string, _ []any) string { return s }
 	snapshot(t, "changes_keys", statement(changeList.keysStatement(plain, Desc, window, nil, 26)))
 	snapshot(t, "changes_keys_filtered_ascending", statement(changeList.keysStatement(full, Asc, window, &cursor{}, 26)))
+	snapshot(t, "export", statement(exportStatement(plain, window)))
 	snapshot(t, "changes_rows", changeList.readStatement(plain, Desc))
 	snapshot(t, "change", changeList.oneStatement(plain))
 	deliveries := must((&DeliveryQuery{Org: "acme", SourceID: "s", Provider: "p", DetectedBy: "d", Outcome: change.Dead, Identity: "i"}).where())
@@ -110,6 +113,7 @@ func TestQueries_AreNeverWithoutAnOrg(t *testing.T) {
 	s := &Store{now: time.Now, metrics: newMetrics(noRegistry{})}
 	_, err := s.FindChanges(t.Context(), ChangeQuery{})
 	f("changes", err)
+	f("export", s.Export(t.Context(), ChangeFilter{}, nil))
 	_, err = s.Change(t.Context(), "", change.ID{1})
 	f("change", err)
 	_, err = s.FindDeliveries(t.Context(), DeliveryQuery{})

@@ -47,6 +47,21 @@ func (w *where) equal(column, value string) {
 	}
 }
 
+// anyOf adds column IN values unless there are none.
+func anyOf[T ~string](w *where, column string, values []T) {
+	if len(values) == 0 {
+		return
+	}
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = string(v)
+	}
+	w.add(fmt.Sprintf("%s IN ({%s:Array(String)})", column, column), column, texts)
+}
+
+// likePattern makes a pattern of * one of LIKE.
+var likePattern = strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`, "*", "%")
+
 // between adds start <= column < end; a zero time is no bound.
 func (w *where) between(column string, start, end time.Time) {
 	if !start.IsZero() {
@@ -98,15 +113,25 @@ func (f *ChangeFilter) where() (*where, error) {
 		return nil, err
 	}
 	w.equal("service_id", f.ServiceID)
-	w.equal("change_type", string(f.Type))
+	anyOf(w, "change_type", f.Types)
 	w.equal("source", f.Source)
 	w.equal("environment", f.Environment)
 	w.equal("repository", f.Repository)
-	w.equal("risk_level", string(f.Risk))
-	w.equal("status", string(f.Status))
+	anyOf(w, "risk_level", f.Risks)
+	anyOf(w, "status", f.Statuses)
+	f.whereAction(w)
 	w.equal("actor_id", f.ActorID)
 	w.equal("session_id", f.SessionID)
-	f.whereAction(w)
+	w.equal("correlation_id", f.CorrelationID)
+	w.equal("external_id", f.ExternalID)
+	w.equal("provider", f.Provider)
+	w.equal("account", f.Account)
+	w.equal("region", f.Region)
+	w.equal("branch", f.Branch)
+	w.equal("software_version", f.Version)
+	if f.CommitSHA != "" {
+		w.add("startsWith(commit_sha, {commit_sha:String})", "commit_sha", f.CommitSHA)
+	}
 	if f.Actor != "" {
 		w.add("(changed_by = {actor:String} OR actor_name = {actor:String} OR actor_id = {actor:String})", "actor", f.Actor)
 	}
@@ -153,9 +178,6 @@ func (f *ChangeFilter) whereAction(w *where) {
 	}
 	w.add(clause, "action", value)
 }
-
-// likePattern makes a pattern of LIKE of one with stars.
-var likePattern = strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`, "*", "%")
 
 // checkWords refuses searches that the text index has no answer for.
 func checkWords(q string) error {

@@ -35,13 +35,21 @@ type Config struct {
 	MaxTails int
 	// MaxKeyTails is how many of them one key may have.
 	MaxKeyTails int
+	// MaxExports is how many exports may run at the same time: each keeps a
+	// connection to the store.
+	MaxExports int
+	// MaxKeyExports is how many of them one key may have.
+	MaxKeyExports int
 	// Heartbeat is how often a silent tail shows that it is alive.
 	Heartbeat time.Duration
 }
 
 // DefaultConfig returns the settings of a single machine.
 func DefaultConfig() Config {
-	return Config{PublicURL: "http://127.0.0.1:8080", BodyTimeout: 5 * time.Second, MaxTails: 1000, MaxKeyTails: 10, Heartbeat: 15 * time.Second}
+	return Config{
+		PublicURL: "http://127.0.0.1:8080", BodyTimeout: 5 * time.Second,
+		MaxTails: 1000, MaxKeyTails: 10, MaxExports: 4, MaxKeyExports: 2, Heartbeat: 15 * time.Second,
+	}
 }
 
 // Validate reports every fault of the configuration at once.
@@ -55,6 +63,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxTails < 1 || c.MaxKeyTails < 1 {
 		errs = append(errs, errors.New("api tails: must be at least 1"))
+	}
+	if c.MaxExports < 1 || c.MaxKeyExports < 1 {
+		errs = append(errs, errors.New("api exports: must be at least 1"))
 	}
 	if c.Heartbeat < time.Second/100 {
 		errs = append(errs, errors.New("api heartbeat: must be at least 10ms"))
@@ -92,6 +103,7 @@ type API struct {
 	recent  *recent
 	items   *recent // of bulk requests, by their own keys
 	hub     *hub
+	exports *slots
 }
 
 // New returns an API that is ready to serve.
@@ -113,6 +125,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 		recent:  newRecent(),
 		items:   newRecent(),
 	}
+	a.exports = newSlots(cfg.MaxExports, cfg.MaxKeyExports)
 	a.hub = newHub(deps.Bus.Tail, cfg, deps.Log, a.metrics)
 	a.huma = humago.New(a.mux, document())
 	a.huma.UseMiddleware(
@@ -123,6 +136,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerFaces()
 	a.registerBulk()
 	a.registerStream()
+	a.registerExport()
 	a.registerServices()
 	a.registerDeliveries()
 	a.registerStats()

@@ -13,7 +13,6 @@ import (
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
 	"whatchanged/pkg/problem"
-	"whatchanged/pkg/store"
 )
 
 // A change has three faces: /changes, /change-events and /events write and read
@@ -29,23 +28,18 @@ type eventInput struct {
 	Body client.NewEvent
 }
 
-// EventParams are the filters that the lists of change events and of events
-// have besides those of changes. The router reads them from the query string,
-// and they are exported for that alone.
+// EventParams is what the lists of both other faces take. The router reads it
+// from the query string, and it is exported for that alone.
 type EventParams struct {
 	OneService
-	ListParams
-	Action     string `query:"action" doc:"Action, or a pattern such as deployment.*" maxLength:"200"`
-	ActorID    string `query:"actor_id" doc:"Id of who made the change" maxLength:"320"`
-	ResourceID string `query:"resource_id" doc:"Id or name of what was changed" maxLength:"1024"`
-	SessionID  string `query:"session_id" doc:"Session in which it was done" maxLength:"1024"`
+	FindParams
 }
 
 type eventListInput struct{ EventParams }
 
 type changeEventListInput struct {
 	EventParams
-	Kind string `query:"type" doc:"Kind of change; the same as change_type" enum:"deployment,config_change,infrastructure,code,database_migration,feature_flag,rollback,scaling,security_patch,maintenance,access_change,secret_rotation,incident,other"`
+	Kind []string `query:"type" doc:"Kinds of change; the same as change_type" enum:"deployment,config_change,infrastructure,code,database_migration,feature_flag,rollback,scaling,security_patch,maintenance,access_change,secret_rotation,incident,other" maxItems:"14"`
 }
 
 func (a *API) registerFaces() {
@@ -101,10 +95,10 @@ func (a *API) sendEvent(ctx context.Context, in *eventInput) (*written[client.Ev
 
 // listChangeEvents serves GET /api/v1/change-events.
 func (a *API) listChangeEvents(ctx context.Context, in *changeEventListInput) (*many[client.ChangeEvent], error) {
-	if in.Type != "" && in.Kind != "" && in.Type != in.Kind {
-		return nil, problem.Invalid("type", "type and change_type are the same, and say different things; give one of them")
-	}
-	if in.Kind != "" {
+	switch {
+	case len(in.Type) > 0 && len(in.Kind) > 0:
+		return nil, problem.Invalid("type", "type and change_type are the same; give one of them")
+	case len(in.Kind) > 0:
 		in.Type = in.Kind
 	}
 	return listAs(ctx, a, &in.EventParams, changeEventOf)
@@ -116,19 +110,11 @@ func (a *API) listEvents(ctx context.Context, in *eventListInput) (*many[client.
 }
 
 func listAs[T any](ctx context.Context, a *API, in *EventParams, form func(change.Change) T) (*many[T], error) {
-	page, err := a.findChanges(ctx, in.ServiceID, &in.ListParams, func(f *store.ChangeFilter) {
-		f.Action, f.ActorID, f.ResourceID, f.SessionID = in.Action, in.ActorID, in.ResourceID, in.SessionID
-	})
+	page, err := a.find(ctx, in.ServiceID, &in.FindParams)
 	if err != nil {
 		return nil, err
 	}
-	out := &many[T]{}
-	out.Body.Meta = page.Body.Meta
-	out.Body.Data = make([]T, len(page.Body.Data))
-	for i, c := range page.Body.Data {
-		out.Body.Data[i] = form(c)
-	}
-	return out, nil
+	return pageOf(page, form), nil
 }
 
 // getChangeEvent serves GET /api/v1/change-events/{id}.

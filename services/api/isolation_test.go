@@ -70,6 +70,8 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	f("GET", "/api/v1/changes?service_id="+service.ID, "", 200)
 	f("GET", "/api/v1/changes?delivery_id="+delivery.String(), "", 200)
 	f("GET", "/api/v1/changes?q=zebra", "", 200)
+	f("GET", "/api/v1/changes/export", "", 200)
+	f("GET", "/api/v1/changes/export?format=csv&service_id="+service.ID, "", 200)
 	f("GET", "/api/v1/changes/"+id, "", 404)
 	f("POST", "/api/v1/changes", `{"summary": "x", "service_id": "svc_secret"}`, 400)
 	f("GET", "/api/v1/change-events", "", 200)

@@ -16,13 +16,15 @@ import (
 // document returns the OpenAPI document without its operations.
 func document() huma.Config {
 	schemas := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
-		return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Doc")
+		name := strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Doc")
+		return strings.Replace(name, "Selected", "Change", 1) // a change of which some fields are shown
 	})
 	alias(schemas, change.Time{}, time.Time{})
 	alias(schemas, change.Type(""), typeDoc(""))
 	alias(schemas, change.Status(""), statusDoc(""))
 	alias(schemas, change.Risk(""), riskDoc(""))
 	alias(schemas, change.Change{}, changeDoc{})
+	alias(schemas, selected{}, changeDoc{})
 	alias(schemas, client.Text(""), textDoc(""))
 	alias(schemas, change.ID{}, idDoc(""))
 	alias(schemas, change.Provenance{}, provenanceDoc{})
