@@ -40,12 +40,12 @@ type Weight struct {
 func Weights() []Weight {
 	return []Weight{
 		{Service, "the service itself", 40},
-		{Dependency, "it depends on it directly", 24},
-		{Dependency, "through one other", 12},
-		{Dependency, "through more", 6},
-		{Environment, "the same", 15},
-		{Environment, "names none", 5},
-		{Time, "at that moment", 25},
+		{Dependency, "it depends on it directly", 25},
+		{Dependency, "through one other", 16},
+		{Dependency, "through more", 8},
+		{Environment, "the same", 20},
+		{Environment, "names none", 8},
+		{Time, "at that moment", 20},
 		{Risk, string(change.Critical), 12},
 		{Risk, string(change.High), 8},
 		{Risk, string(change.Medium), 4},
