@@ -113,20 +113,23 @@ const MaxAcquaintances = 500
 
 // acquaintedStatement reads two columns of the range's keys. Without FINAL: an
 // older form of a row tells the same.
-const acquaintedStatement = `SELECT DISTINCT toString(service_id) AS service,
-    multiIf(changed_by != '', toString(changed_by), actor_name != '', toString(actor_name), toString(actor_id)) AS actor
-FROM changes
-WHERE org = {org:String}
-  AND occurred_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
-  AND occurred_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
-  AND is_deleted = 0
-  AND service_id IN {services:Array(String)}
-  AND (service, actor) IN (SELECT arrayJoin(arrayZip({services:Array(String)}, {actors:Array(String)})))
-LIMIT {limit:UInt32}`
+const acquaintedStatement = `SELECT toString(service_id) AS service,
+    groupUniqArrayIf(by, (service, by) IN (SELECT arrayJoin(arrayZip({services:Array(String)}, {actors:Array(String)})))) AS actors
+FROM (
+    SELECT service_id,
+        multiIf(changed_by != '', toString(changed_by), actor_name != '', toString(actor_name), toString(actor_id)) AS by
+    FROM changes
+    WHERE org = {org:String}
+      AND occurred_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
+      AND occurred_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
+      AND is_deleted = 0
+      AND service_id IN {services:Array(String)}
+)
+GROUP BY service`
 
-// Acquainted returns those of the pairs of which the actor changed the service
-// in a range.
-func (s *Store) Acquainted(ctx context.Context, org string, start, end time.Time, pairs []Acquaintance) (map[Acquaintance]bool, error) {
+// Acquainted returns, for each of the pairs' services that anybody changed in a
+// range, which of the pairs' actors did.
+func (s *Store) Acquainted(ctx context.Context, org string, start, end time.Time, pairs []Acquaintance) (map[string][]string, error) {
 	switch {
 	case org == "":
 		return nil, problem.Invalid("org", "is missing")
@@ -140,17 +143,17 @@ func (s *Store) Acquainted(ctx context.Context, org string, start, end time.Time
 		services[i], actors[i] = p.ServiceID, p.Actor
 	}
 	var rows []struct {
-		Service string `ch:"service"`
-		Actor   string `ch:"actor"`
+		Service string   `ch:"service"`
+		Actors  []string `ch:"actors"`
 	}
 	if err := s.query(ctx, "acquainted", &rows, acquaintedStatement,
 		clickhouse.Named("org", org), clickhouse.Named("start", ceilMilli(start)), clickhouse.Named("end", ceilMilli(end)),
-		clickhouse.Named("services", services), clickhouse.Named("actors", actors), clickhouse.Named("limit", MaxAcquaintances)); err != nil {
+		clickhouse.Named("services", services), clickhouse.Named("actors", actors)); err != nil {
 		return nil, err
 	}
-	out := map[Acquaintance]bool{}
+	out := map[string][]string{}
 	for _, r := range rows {
-		out[Acquaintance{r.Service, r.Actor}] = true
+		out[r.Service] = r.Actors
 	}
 	return out, nil
 }

@@ -223,7 +223,7 @@ func (q *Query) parts(weights map[weightKey]int, c *change.Change) []Part {
 		add(Status, string(c.Status), "it has started and not ended")
 	}
 	if q.New != nil && q.New(c) {
-		add(Actor, "new to the service", "%s had not changed %s in the 30 days before", Who(c), name(c))
+		add(Actor, "new to the service", "%s had not changed %s in the 30 days before, and others had", Who(c), name(c))
 	}
 	slices.SortStableFunc(parts, func(a, b Part) int { return cmp.Compare(b.Points, a.Points) })
 	return parts

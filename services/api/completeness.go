@@ -42,8 +42,11 @@ func (a *API) completeness(ctx context.Context, org string, start, at, now time.
 	}
 	recorded := now
 	if !waiting.IsZero() && waiting.Before(now) {
-		out.InFlightSince, recorded = change.At(waiting), waiting
-		out.Complete = now.Sub(waiting) < inPassing || at.Before(waiting)
+		recorded = waiting
+		if now.Sub(waiting) >= inPassing {
+			out.InFlightSince = change.At(waiting)
+			out.Complete = at.Before(waiting)
+		}
 	}
 	for _, src := range a.Registry.Sources(org) {
 		if src.Disabled {

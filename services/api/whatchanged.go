@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -141,7 +142,8 @@ func (a *API) whatChanged(ctx context.Context, in client.WhatChangedQuery) (clie
 }
 
 // newcomers returns which changes are of an actor who had not changed their
-// service in the 30 days before the window. Only the best are looked up.
+// service in the 30 days before the window, when others had: of a service
+// without a past it says nothing. Only the best are looked up.
 func (a *API) newcomers(ctx context.Context, org string, start time.Time, ranked []suspect.Suspect) (func(*change.Change) bool, error) {
 	asked := map[store.Acquaintance]bool{}
 	var pairs []store.Acquaintance
@@ -158,7 +160,8 @@ func (a *API) newcomers(ctx context.Context, org string, start time.Time, ranked
 	}
 	return func(c *change.Change) bool {
 		pair := store.Acquaintance{ServiceID: c.ServiceID, Actor: suspect.Who(c)}
-		return asked[pair] && !known[pair]
+		actors, changed := known[c.ServiceID]
+		return changed && asked[pair] && !slices.Contains(actors, pair.Actor)
 	}, nil
 }
 

@@ -94,7 +94,7 @@ func TestWhatChanged_NamesTheRightChangeFirst(t *testing.T) {
 	}, got.Suspects[0].Parts); diff != "" {
 		t.Errorf("why (-want +got):\n%s", diff)
 	}
-	if parts := fmt.Sprint(got.Suspects[2].Parts); !strings.Contains(parts, "hubot had not changed Shop in the 30 days before") {
+	if parts := fmt.Sprint(got.Suspects[2].Parts); !strings.Contains(parts, "hubot had not changed Shop in the 30 days before, and others had") {
 		t.Errorf("a new actor: %s", parts)
 	}
 	if got.ServiceName != "Shop" || got.Considered != 5 || got.Truncated || !got.At.Equal(trouble) || !got.Start.Equal(trouble.Add(-time.Hour)) {
