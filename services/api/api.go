@@ -138,6 +138,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerStream()
 	a.registerExport()
 	a.registerServices()
+	a.registerWhatChanged()
 	a.registerDeliveries()
 	a.registerStats()
 	a.registerSources()
