@@ -7,7 +7,9 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -206,20 +208,21 @@ func (a *API) getChangeWindow(ctx context.Context, in *ChangeWindowParams) (*cha
 			return nil, problem.Invalid(name, name+" is at most 7d")
 		}
 	}
-	found, err := a.getChange(ctx, &changeInput{ID: in.ID})
+	around, err := a.getChange(ctx, &changeInput{ID: in.ID})
 	if err != nil {
 		return nil, err
 	}
-	w := client.ChangeWindow{Change: found.Body.Data}
+	w := client.ChangeWindow{Change: around.Body.Data}
 	at := w.Change.OccurredAt
 	// Half-open, and the change itself is in it.
 	w.Start, w.End = change.At(at.Add(-in.Before.d)), change.At(at.Add(max(in.After.d, time.Millisecond)))
-	page, err := a.findChanges(ctx, in.ServiceID, &ListParams{
+	found, err := a.find(ctx, in.ServiceID, &FindParams{
 		Filter: in.Filter, Range: Range{Start: timeParam{w.Start.Time}, End: timeParam{w.End.Time}}, Paging: in.Paging, Order: in.Order,
 	})
 	if err != nil {
 		return nil, err
 	}
+	page := pageOf(found, same)
 	w.Changes = page.Body.Data
 	w.Links = windowLinks(&w, in, page.Body.Meta)
 	return &changeWindowOutput{client.ChangeWindowPage{Data: w, Meta: page.Body.Meta}}, nil
@@ -251,11 +254,15 @@ func windowLinks(w *client.ChangeWindow, in *ChangeWindowParams, meta client.Met
 // values is the filter as a query string has it.
 func (f Filter) values() url.Values {
 	q := url.Values{}
-	for name, value := range map[string]string{
-		"change_type": f.Type, "source": f.Source, "environment": f.Environment, "q": f.Query, "actor": f.Actor,
-		"repository": f.Repository, "risk_level": f.Risk, "status": f.Status, "tag": f.Tag, "delivery_id": f.DeliveryID,
-	} {
-		setText(q, name, value)
+	v := reflect.ValueOf(f)
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("query")
+		switch value := v.Field(i).Interface().(type) {
+		case string:
+			setText(q, name, value)
+		case []string:
+			setText(q, name, strings.Join(value, ","))
+		}
 	}
 	return q
 }
