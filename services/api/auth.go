@@ -13,14 +13,33 @@ import (
 	"whatchanged/pkg/registry"
 )
 
-const scopeKey = "scope" // in an operation's metadata
+// In an operation's metadata.
+const (
+	scopeKey = "scope"
+	rolesKey = "roles"
+)
+
+// demand is what an operation asks of its callers beside the scope.
+type demand func(*huma.Operation)
+
+// onlyRoles lets only callers with one of these roles through, whatever their
+// scopes.
+func onlyRoles(roles ...string) demand {
+	return func(op *huma.Operation) {
+		op.Metadata[rolesKey] = roles
+		op.Description += " Only for the roles `" + strings.Join(roles, "` and `") + "`."
+	}
+}
 
 // register declares an operation that needs a scope. A handler returns plain
 // errors; what they mean to the caller is decided in fail.
-func register[I, O any](a *API, op huma.Operation, scope auth.Scope, handle func(context.Context, *I) (*O, error)) {
+func register[I, O any](a *API, op huma.Operation, scope auth.Scope, handle func(context.Context, *I) (*O, error), demands ...demand) {
 	op.Metadata = map[string]any{scopeKey: scope}
 	op.Security = []map[string][]string{{"key": {scope}}}
 	op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the scope `" + scope + "`.")
+	for _, d := range demands {
+		d(&op)
+	}
 	if op.MaxBodyBytes == 0 {
 		op.MaxBodyBytes = 64 << 10
 	}
@@ -53,6 +72,12 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 		a.metrics.refused.WithLabelValues("forbidden").Inc()
 		problem.Write(w, problem.New(problem.Forbidden, "missing_scope",
 			"this key lacks the scope "+scope+"; use a key that has it"))
+		return
+	}
+	if roles, limited := op.Metadata[rolesKey].([]string); limited && !p.HasRole(roles...) {
+		a.metrics.refused.WithLabelValues("forbidden").Inc()
+		problem.Write(w, problem.New(problem.Forbidden, "missing_role",
+			"this is only for the roles "+strings.Join(roles, " and ")+", and the key's role is "+p.Role))
 		return
 	}
 	for name, values := range r.URL.Query() {
