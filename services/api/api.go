@@ -8,6 +8,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -25,6 +26,9 @@ import (
 	"whatchanged/pkg/store"
 )
 
+// maxSessionLife is how long anybody can stay signed in.
+const maxSessionLife = 30 * 24 * time.Hour
+
 // Config has the API's settings.
 type Config struct {
 	// PublicURL is how webhook senders reach the receiver, for the URLs that are shown.
@@ -37,11 +41,26 @@ type Config struct {
 	MaxKeyTails int
 	// Heartbeat is how often a silent tail shows that it is alive.
 	Heartbeat time.Duration
+	// KeyRate is how many requests a second one key may send on average; 0 sets no limit.
+	KeyRate int
+	// KeyBurst is how many of them it may send at once.
+	KeyBurst int
+	// FailureRate is how many requests a second that cannot be authenticated
+	// one address may send before it is told to slow down; 0 sets no limit.
+	FailureRate int
+	// CORSOrigins are the origins, as https://tools.example.com, whose pages may
+	// call the API with a key; none unless set.
+	CORSOrigins []string
+	// SessionLife is how long somebody who signs in stays signed in.
+	SessionLife time.Duration
 }
 
 // DefaultConfig returns the settings of a single machine.
 func DefaultConfig() Config {
-	return Config{PublicURL: "http://127.0.0.1:8080", BodyTimeout: 5 * time.Second, MaxTails: 1000, MaxKeyTails: 10, Heartbeat: 15 * time.Second}
+	return Config{
+		PublicURL: "http://127.0.0.1:8080", BodyTimeout: 5 * time.Second, MaxTails: 1000, MaxKeyTails: 10, Heartbeat: 15 * time.Second,
+		KeyRate: 100, KeyBurst: 200, FailureRate: 20, SessionLife: 12 * time.Hour,
+	}
 }
 
 // Validate reports every fault of the configuration at once.
@@ -59,6 +78,13 @@ func (c Config) Validate() error {
 	if c.Heartbeat < time.Second/100 {
 		errs = append(errs, errors.New("api heartbeat: must be at least 10ms"))
 	}
+	if c.KeyRate < 0 || c.FailureRate < 0 || c.KeyRate > 0 && c.KeyBurst < 1 {
+		errs = append(errs, errors.New("api key rate, key burst, failure rate: rates must be at least 0, the burst at least 1"))
+	}
+	if c.SessionLife < time.Minute || c.SessionLife > maxSessionLife {
+		errs = append(errs, fmt.Errorf("api session life: must be between 1m and %s", maxSessionLife))
+	}
+	errs = append(errs, checkOrigins(c.CORSOrigins))
 	return errors.Join(errs...)
 }
 
@@ -91,6 +117,9 @@ type API struct {
 	mux     *http.ServeMux
 	recent  *recent
 	hub     *hub
+	limits  *limits
+
+	crossOrigin *http.CrossOriginProtection
 }
 
 // New returns an API that is ready to serve.
@@ -110,6 +139,10 @@ func New(deps Deps, cfg Config) (*API, error) {
 		metrics: newMetrics(deps.Metrics),
 		mux:     http.NewServeMux(),
 		recent:  newRecent(),
+		limits:  newLimits(cfg),
+	}
+	if a.crossOrigin, err = newCrossOrigin(cfg.PublicURL); err != nil {
+		return nil, fmt.Errorf("api public url: %w", err)
 	}
 	a.hub = newHub(deps.Bus.Tail, cfg, deps.Log, a.metrics)
 	a.huma = humago.New(a.mux, document())
@@ -124,6 +157,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerStats()
 	a.registerSources()
 	a.registerKeys()
+	a.registerSession()
 	return a, a.registerOperation()
 }
 
@@ -138,6 +172,9 @@ func (a *API) Handler() http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+		if a.shareWith(w, r) {
+			return
+		}
 		if handler, pattern := a.mux.Handler(r); pattern == "" {
 			refuse(w, r, handler)
 			return

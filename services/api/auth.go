@@ -19,6 +19,10 @@ const (
 	rolesKey = "roles"
 )
 
+// anyScope stands for the scope of operations that need none: whoever can say
+// who they are may call them.
+const anyScope auth.Scope = ""
+
 // demand is what an operation asks of its callers beside the scope.
 type demand func(*huma.Operation)
 
@@ -31,12 +35,15 @@ func onlyRoles(roles ...string) demand {
 	}
 }
 
-// register declares an operation that needs a scope. A handler returns plain
+// register declares an operation that needs a scope, unless that is anyScope. A handler returns plain
 // errors; what they mean to the caller is decided in fail.
 func register[I, O any](a *API, op huma.Operation, scope auth.Scope, handle func(context.Context, *I) (*O, error), demands ...demand) {
 	op.Metadata = map[string]any{scopeKey: scope}
-	op.Security = []map[string][]string{{"key": {scope}}}
-	op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the scope `" + scope + "`.")
+	op.Security = []map[string][]string{{"key": {}}}
+	if scope != anyScope {
+		op.Security = []map[string][]string{{"key": {scope}}}
+		op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the scope `" + scope + "`.")
+	}
 	for _, d := range demands {
 		d(&op)
 	}
@@ -59,19 +66,16 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	op := ctx.Operation()
 	scope, _ := op.Metadata[scopeKey].(string)
 	r, w := humago.Unwrap(ctx)
-	key, err := a.keyOf(r)
+	p, err := a.enter(w, r)
 	if err != nil {
-		a.metrics.refused.WithLabelValues("unauthenticated").Inc()
 		problem.Write(w, err)
 		return
 	}
-	p := key.Principal()
 	a.metrics.keyUses.WithLabelValues(op.OperationID).Inc()
 	a.log.Debug("key used", "org", p.Org, "key_id", p.KeyID, "operation", op.OperationID)
-	if !p.Allows(scope) {
+	if scope != anyScope && !p.Allows(scope) {
 		a.metrics.refused.WithLabelValues("forbidden").Inc()
-		problem.Write(w, problem.New(problem.Forbidden, "missing_scope",
-			"this key lacks the scope "+scope+"; use a key that has it"))
+		problem.Write(w, missingScope(scope))
 		return
 	}
 	if roles, limited := op.Metadata[rolesKey].([]string); limited && !p.HasRole(roles...) {
@@ -93,28 +97,61 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithContext(ctx, auth.WithPrincipal(ctx.Context(), p)))
 }
 
-// keyOf finds the key that a request carries in its Authorization header, the
-// one place where keys are taken from: a URL ends up in logs.
-func (a *API) keyOf(r *http.Request) (*registry.Key, error) {
+// enter returns who is calling, if they may call now.
+func (a *API) enter(w http.ResponseWriter, r *http.Request) (auth.Principal, error) {
+	p, err := a.caller(r)
+	switch kind := problem.KindOf(err); {
+	case err == nil:
+		if err = a.limits.key(w.Header(), p); err != nil {
+			a.metrics.refused.WithLabelValues("rate_limited").Inc()
+		}
+	case kind == problem.Unauthenticated:
+		a.metrics.refused.WithLabelValues("unauthenticated").Inc()
+		if tooMany := a.limits.stranger(r); tooMany != nil {
+			err = tooMany
+		}
+	case kind == problem.Forbidden:
+		a.metrics.refused.WithLabelValues("forbidden").Inc()
+	}
+	return p, err
+}
+
+// caller finds who is calling, by the key in the Authorization header or else
+// by the cookie of a session. A URL is no place for either: it ends up in logs.
+func (a *API) caller(r *http.Request) (auth.Principal, error) {
+	p, err := a.shown(r)
+	if stale := a.Registry.Fresh(); stale != nil {
+		return auth.Principal{}, stale // what was shown might have ended, and we would not know
+	}
+	if err != nil {
+		return auth.Principal{}, err
+	}
+	if strings.HasPrefix(p.KeyID, registry.KeyPrefix) {
+		a.Registry.TouchKey(p.Org, p.KeyID)
+	}
+	return p, nil
+}
+
+func (a *API) shown(r *http.Request) (auth.Principal, error) {
 	header := r.Header.Values("Authorization")
-	if len(header) != 1 {
-		return nil, unauthenticated("send an API key as a header, Authorization: Bearer wc_live_...")
+	switch len(header) {
+	case 0:
+		return a.callerByCookie(r)
+	case 1:
+	default:
+		return auth.Principal{}, unauthenticated("send one Authorization header, with one API key")
 	}
 	scheme, token, _ := strings.Cut(header[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return nil, unauthenticated("the Authorization header must be Bearer and the API key")
+		return auth.Principal{}, unauthenticated("the Authorization header must be Bearer and the API key")
 	}
-	key, ok := a.Registry.KeyByToken(strings.TrimSpace(token))
-	if err := a.Registry.Fresh(); err != nil {
-		return nil, err // the key might be deleted, and we would not know
-	}
-	if !ok {
-		return nil, unauthenticated("the API key is unknown, expired or deleted")
-	}
-	a.Registry.TouchKey(key.Org, key.ID)
-	return key, nil
+	return a.Registry.CallerByKey(strings.TrimSpace(token))
 }
 
 func unauthenticated(message string) error {
 	return problem.New(problem.Unauthenticated, "unauthenticated", message)
+}
+
+func missingScope(scope auth.Scope) error {
+	return problem.New(problem.Forbidden, "missing_scope", "this key lacks the scope "+scope+"; use a key that has it")
 }
