@@ -21,8 +21,10 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
+	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
 )
 
@@ -93,8 +95,9 @@ type Committer interface {
 	Commit(ctx context.Context, d *change.Delivery) (bus.Position, error)
 }
 
-// Deps is what the API needs. Without a Gatherer there is no /metrics, and
-// Metrics may be nil; the rest is required.
+// Deps is what the API needs. Without a Gatherer there is no /metrics, without
+// SignIn nobody signs in with an account, and Metrics may be nil; the rest is
+// required.
 type Deps struct {
 	Store       *store.Store
 	Registry    *registry.Registry
@@ -102,6 +105,7 @@ type Deps struct {
 	Committer   Committer
 	Normalizers normalizers.Set
 	Sealer      *auth.Sealer
+	SignIn      *signin.Provider
 	Gatherer    prometheus.Gatherer
 	Metrics     prometheus.Registerer
 	Log         *slog.Logger
@@ -118,6 +122,7 @@ type API struct {
 	recent  *recent
 	hub     *hub
 	limits  *limits
+	logins  *logins
 
 	crossOrigin *http.CrossOriginProtection
 }
@@ -140,6 +145,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 		mux:     http.NewServeMux(),
 		recent:  newRecent(),
 		limits:  newLimits(cfg),
+		logins:  &logins{finished: limit.Generations[string, struct{}]{Max: rememberedLogins}},
 	}
 	if a.crossOrigin, err = newCrossOrigin(cfg.PublicURL); err != nil {
 		return nil, fmt.Errorf("api public url: %w", err)
@@ -158,6 +164,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerSources()
 	a.registerKeys()
 	a.registerSession()
+	a.registerLogin()
 	return a, a.registerOperation()
 }
 

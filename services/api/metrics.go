@@ -46,8 +46,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"check"}),
 		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "whatchanged_api_sign_ins_total",
-			Help: "People who signed in, by how they did.",
-		}, []string{"method"}),
+			Help: "Sign-ins of people, by what they showed and what became of it.",
+		}, []string{"method", "outcome"}),
 	}
 	if reg != nil {
 		reg.MustRegister(m.keyUses, m.refused, m.logged, m.tails, m.dropped, m.lookups, m.notReady, m.signIns)

@@ -65,7 +65,7 @@ func (a *API) signIn(ctx context.Context, _ *struct{}) (*sessionOutput, error) {
 
 // signedIn is told of everybody who signs in, however they do it.
 func (a *API) signedIn(_ context.Context, p auth.Principal, method string) {
-	a.metrics.signIns.WithLabelValues(method).Inc()
+	a.metrics.signIns.WithLabelValues(method, "signed_in").Inc()
 	a.log.Info("signed in", "org", p.Org, "id", p.KeyID, "session_id", p.SessionID, "role", p.Role, "method", method)
 }
 
