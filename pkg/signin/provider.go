@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -213,7 +214,13 @@ func accountID(issuer, subject string) string {
 
 // clean makes a line of what a provider says, of a length that we keep.
 func clean(s string) string {
-	line := []rune(strings.Join(strings.Fields(strings.ToValidUTF8(s, "")), " "))
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	line := []rune(strings.Join(strings.Fields(s), " "))
 	return string(line[:min(len(line), 200)])
 }
 
