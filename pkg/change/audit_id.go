@@ -2,12 +2,14 @@ package change
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"time"
 )
 
 // AuditID names a record of our own audit trail: 48 bits of the time it was
-// made, in milliseconds, then 80 random bits. It is drawn once, where the
-// record is made, so that a record that is written twice is there once.
+// made, in milliseconds, 16 of what is below a millisecond, so that what one
+// process does in a row sorts that way, and 64 random bits. It is drawn once,
+// where the record is made, so that a record written twice is there once.
 type AuditID [16]byte
 
 const auditIDPrefix = "aud_"
@@ -16,7 +18,8 @@ const auditIDPrefix = "aud_"
 func NewAuditID(t time.Time) AuditID {
 	var id AuditID
 	putMilli(id[:], t)
-	rand.Read(id[6:]) // never fails: see crypto/rand.Read
+	binary.BigEndian.PutUint16(id[6:], uint16(t.Nanosecond()%1e6/16))
+	rand.Read(id[8:]) // never fails: see crypto/rand.Read
 	return id
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"whatchanged/normalizers"
+	"whatchanged/pkg/audit"
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
@@ -76,6 +77,7 @@ type Deps struct {
 	Committer   Committer
 	Normalizers normalizers.Set
 	Sealer      *auth.Sealer
+	Audit       *audit.Recorder // the registry's too
 	Gatherer    prometheus.Gatherer
 	Metrics     prometheus.Registerer
 	Log         *slog.Logger
@@ -97,8 +99,10 @@ type API struct {
 func New(deps Deps, cfg Config) (*API, error) {
 	err := cfg.Validate()
 	if deps.Store == nil || deps.Registry == nil || deps.Bus == nil || deps.Committer == nil ||
-		deps.Normalizers == nil || deps.Sealer == nil || deps.Log == nil {
+		deps.Normalizers == nil || deps.Sealer == nil || deps.Audit == nil || deps.Log == nil {
 		err = errors.Join(err, errors.New("api: a dependency is missing"))
+	} else if !deps.Registry.Audited() {
+		err = errors.Join(err, errors.New("api: the registry does not record what is done to its objects"))
 	}
 	if err != nil {
 		return nil, err
@@ -124,6 +128,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerStats()
 	a.registerSources()
 	a.registerKeys()
+	a.registerAudit()
 	return a, a.registerOperation()
 }
 

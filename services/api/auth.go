@@ -87,7 +87,7 @@ func (a *API) keyOf(r *http.Request) (*registry.Key, error) {
 		return nil, unauthenticated("the API key is unknown, expired or deleted")
 	}
 	a.Registry.TouchKey(key.Org, key.ID)
-	return key, nil
+	return key, a.used(r, key)
 }
 
 func unauthenticated(message string) error {

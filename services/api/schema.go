@@ -48,6 +48,7 @@ func document() huma.Config {
 				{Name: "stats", Description: "Counts"},
 				{Name: "sources", Description: "Where webhooks enter"},
 				{Name: "keys", Description: "Who may call"},
+				{Name: "audit", Description: "Who did what to the product itself"},
 			},
 		},
 		Formats:                      huma.DefaultFormats,
