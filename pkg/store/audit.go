@@ -139,8 +139,22 @@ type EventQuery struct {
 	Total      bool
 }
 
-func (q *EventQuery) where() (*where, error) {
-	w, err := forOrg(q.Org)
+// beingDone is how long an action may take. Its event is shown when it is known
+// what became of it, or when that will not be known any more.
+const beingDone = 15 * time.Second
+
+// settled begins the condition of every question for events.
+func settled(org string, now time.Time) (*where, error) {
+	w, err := forOrg(org)
+	if err != nil {
+		return nil, err
+	}
+	w.add("(outcome != 'unknown' OR created_at < "+atParam("settled")+")", "settled", now.Add(-beingDone).UnixMilli())
+	return w, nil
+}
+
+func (q *EventQuery) where(now time.Time) (*where, error) {
+	w, err := settled(q.Org, now)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +178,7 @@ func (s *Store) FindEvents(ctx context.Context, q EventQuery) (Page[audit.Event]
 	if err := p.resolve("audit_events", filter); err != nil {
 		return Page[audit.Event]{}, err
 	}
-	w, err := q.where()
+	w, err := q.where(s.now())
 	if err != nil {
 		return Page[audit.Event]{}, err
 	}
@@ -238,7 +252,7 @@ type RecordQuery struct {
 
 // Actions returns the newest events of a time, at most MaxRecords of them.
 func (s *Store) Actions(ctx context.Context, q RecordQuery) ([]audit.Event, error) {
-	w, err := forOrg(q.Org)
+	w, err := settled(q.Org, s.now())
 	if err != nil {
 		return nil, err
 	}
