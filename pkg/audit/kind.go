@@ -120,3 +120,8 @@ func (k Kind) Field(name string) Field {
 func unregistered(name string) Kind {
 	return Kind{Name: name, Words: strings.ReplaceAll(name, "_", " "), Area: name, Operations: created}
 }
+
+// Knows reports whether somebody has decided how a field is told of.
+func (k Kind) Knows(name string) bool {
+	return slices.ContainsFunc(slices.Concat(k.Fields, common), func(f Field) bool { return f.Name == name })
+}
