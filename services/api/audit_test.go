@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"whatchanged/pkg/bus/bustest"
 	"whatchanged/pkg/client"
 	"whatchanged/pkg/registry"
+	"whatchanged/services/api"
 	"whatchanged/services/writer"
 )
 
@@ -338,4 +340,33 @@ func TestAudit_BadParametersAreNamed(t *testing.T) {
 	f("/api/v1/audit-events?cursor=abc", "cursor")
 	f("/api/v1/audit-events?sort=up", "sort")
 	f("/api/v1/audit-events?object_id="+strings.Repeat("x", 65), "object_id")
+}
+
+// away is a stream that cannot be written.
+type away struct{}
+
+func (away) PublishAudit(context.Context, string, string, []json.RawMessage) error {
+	return errors.New("away")
+}
+
+// S2-17: a call that cannot be recorded is not answered as if it were.
+func TestAudit_ACallThatCannotBeRecordedIsRefused(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(d *api.Deps, _ *api.Config) {
+		limits := audit.DefaultLimits()
+		limits.Waiting, limits.Room = 2, 10*time.Millisecond
+		d.Audit = audit.NewRecorder(away{}, limits, d.Log, prometheus.NewRegistry())
+	})
+	for range 2 { // these wait to be recorded
+		if got := s.call("GET", "/api/v1/services", ""); got.Status != http.StatusOK {
+			t.Fatalf("%d %s", got.Status, got.Body)
+		}
+	}
+	got := s.call("POST", "/api/v1/services", `{"name": "never made"}`)
+	if got.Status != http.StatusServiceUnavailable || got.json(t)["reason"] != "audit_full" || got.Header.Get("Retry-After") == "" {
+		t.Errorf("%d %s %s", got.Status, got.Header, got.Body)
+	}
+	if all := s.registry.Services(orgName); len(all) != 0 {
+		t.Errorf("services: %v", all)
+	}
 }
