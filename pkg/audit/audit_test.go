@@ -259,6 +259,30 @@ func TestRecord_TellsNoValuesOfWhatNobodyRegistered(t *testing.T) {
 	}
 }
 
+// What is written as an update can be meant as more, and belongs to something.
+func TestAs_NamesWhatIsMeant(t *testing.T) {
+	s := &stream{}
+	r, _ := run(t, s, audit.DefaultLimits())
+	in := audit.Object{Kind: "pipeline", ID: "pip_1", Name: "p"}
+	f := func(kind, meant, want string) {
+		t.Helper()
+		err := r.Record(audit.As(t.Context(), meant, in), audit.Change{
+			Org: "acme", Operation: audit.OpUpdate, Object: audit.Object{Kind: kind, ID: "x", Name: "x"},
+			Old: json.RawMessage(`{"name": "w"}`), New: json.RawMessage(`{"name": "x"}`),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := s.outcomes(t)
+		if got := all[len(all)-1]; got != want+" done 1" {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	f("key", "rotate", "Rotated API key 'x' for pipeline 'p': name changed from 'w' to 'x'")
+	f("pipeline", "start", "Started pipeline 'x' for pipeline 'p'")
+	f("pipeline_object", "start", "Updated pipeline object 'x' for pipeline 'p': name changed from 'w' to 'x'")
+}
+
 // Old and new values in all their forms.
 func TestRecord_DescribesValues(t *testing.T) {
 	f := func(old, new, want string) {
@@ -338,11 +362,15 @@ func TestDocs_ListWhatIsStored(t *testing.T) {
 
 func storedTable() string {
 	var b strings.Builder
-	b.WriteString("\n| object (`object_type`) | also called | what is stored (action) | `type` and `action` of user actions |\n|---|---|---|---|\n")
+	b.WriteString("\n| object (`object_type`) | also called | what is stored | `type` and `action` of user actions |\n|---|---|---|---|\n")
 	for _, k := range audit.Kinds() {
 		var ops, words []string
 		for _, o := range k.Operations {
-			ops = append(ops, fmt.Sprintf("%s (`%s`)", strings.ReplaceAll(o.Name, "_", " "), o.Action))
+			op := "`" + string(o.Action) + "`"
+			if o.Name != string(o.Action) {
+				op += ": " + strings.ReplaceAll(o.Name, "_", " ")
+			}
+			ops = append(ops, op)
 			word := o.Name
 			if o.Word != "" {
 				word = o.Word
@@ -354,6 +382,9 @@ func storedTable() string {
 		alias := ""
 		if k.Alias != "" {
 			alias = "`" + k.Alias + "`"
+		}
+		if of, ok := audit.Of(k.Parent); ok {
+			k.Words += ", of a " + of.Words + ","
 		}
 		fmt.Fprintf(&b, "| %s (`%s`) | %s | %s | `%s`: %s |\n", k.Words, k.Name, alias, strings.Join(ops, ", "), k.Area, strings.Join(words, ", "))
 	}

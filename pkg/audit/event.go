@@ -47,6 +47,21 @@ type Change struct {
 	Detail    string // more for the description; never anything secret
 }
 
+type asKey struct{}
+
+type as struct {
+	operation string
+	parents   []Object
+}
+
+// As returns a context in which what is written to objects is recorded as an
+// operation of theirs, such as "rotate" for what would be an update, and as
+// belonging to parents, the nearest first. Kinds without that operation are
+// recorded as what is written.
+func As(ctx context.Context, operation string, parents ...Object) context.Context {
+	return context.WithValue(ctx, asKey{}, as{operation, parents})
+}
+
 // Event is one record of the trail.
 type Event struct {
 	ID          change.AuditID `json:"id"`
@@ -119,6 +134,14 @@ func eventOf(ctx context.Context, c Change, now time.Time) (Event, error) {
 		kind = unregistered(c.Object.Kind)
 	}
 	op, ok := kind.operation(c.Operation)
+	if how, meant := ctx.Value(asKey{}).(as); meant {
+		if of, has := kind.operation(how.operation); has {
+			op, ok = of, true
+		}
+		if c.Parents == nil {
+			c.Parents = how.parents
+		}
+	}
 	if !ok {
 		return Event{}, fmt.Errorf("record %s of %s %s: there is no such operation", c.Operation, kind.Name, c.Object.ID)
 	}

@@ -23,11 +23,12 @@ const (
 // Actions lists every action.
 func Actions() []Action { return []Action{Create, Update, Delete, Info} }
 
-// The operations that most kinds have. Each has the action of its name.
+// Operations that several kinds have, and that signing in is.
 const (
 	OpCreate = "create"
 	OpUpdate = "update"
 	OpDelete = "delete"
+	OpRotate = "rotate"
 	OpLogin  = "login"
 )
 

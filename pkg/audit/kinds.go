@@ -7,6 +7,7 @@ var (
 	createOp = Operation{Name: OpCreate, Action: Create, Verb: "Created"}
 	updateOp = Operation{Name: OpUpdate, Action: Update, Verb: "Updated"}
 	deleteOp = Operation{Name: OpDelete, Action: Delete, Verb: "Deleted"}
+	rotateOp = Operation{Name: OpRotate, Action: Update, Verb: "Rotated"}
 	created  = []Operation{createOp, updateOp, deleteOp}
 )
 
@@ -16,6 +17,8 @@ var common = []Field{
 	{Name: "org", Show: Ignored},
 	{Name: "created_at", Show: Ignored},
 	{Name: "updated_at", Show: Ignored},
+	{Name: "last_used", Show: Ignored},
+	{Name: "last_seen", Show: Ignored},
 	{Name: "name", Show: Shown},
 	{Name: "description", Show: Omitted},
 	{Name: "labels", Show: Omitted},
@@ -104,18 +107,15 @@ var kinds = []Kind{
 	},
 	{
 		Name: "key", Words: "API key", Alias: "service_user", Area: "key",
-		Operations: []Operation{
-			createOp, updateOp, deleteOp,
-			{Name: "rotate", Action: Update, Verb: "Rotated"},
-		},
+		Operations: []Operation{createOp, updateOp, deleteOp, rotateOp},
 		Fields: slices.Concat(
 			shown("scopes", "role", "user_name", "user_email", "expires_at", "networks", "rate_limit", "disabled"),
 			[]Field{{Name: "hash", Label: "token", Show: Omitted}, {Name: "token", Show: Omitted}},
-			ignored("last_used"),
 		),
 	},
 	{
-		Name: "source", Words: "source", Area: "source", Operations: created,
+		Name: "source", Words: "source", Area: "source",
+		Operations: []Operation{createOp, updateOp, deleteOp, rotateOp},
 		Fields: slices.Concat(
 			shown("provider", "auth", "secret_header", "signature_header", "signature_algorithm", "oidc", "topics", "networks",
 				"default_environment", "default_service_id", "ignore_events", "ignore_branches", "services", "disabled", "old_token_until"),
@@ -145,8 +145,14 @@ var kinds = []Kind{
 	{
 		Name: "user", Words: "user", Area: "authentication",
 		Operations: []Operation{
+			createOp, updateOp, deleteOp,
 			{Name: OpLogin, Action: Info, Verb: "Signed in"},
 			{Name: "logout", Action: Info, Verb: "Signed out"},
 		},
+		Fields: shown("email", "role", "disabled"),
+	},
+	{
+		Name: "session", Words: "session", Area: "authentication", Parent: "user", Operations: created,
+		Fields: ignored("expires_at"),
 	},
 }

@@ -199,7 +199,7 @@ func TestAudit_TellsNoSecrets(t *testing.T) {
 	got := strings.Join(append(descriptions(s.events(client.AuditFilter{ObjectID: source.ID, Sort: "asc"}, 2)),
 		descriptions(s.events(client.AuditFilter{ObjectType: "service_user", ObjectID: key.ID, Sort: "asc"}, 2))...), "\n")
 	want := regexp.MustCompile(`^Created source 'hook': auth set to 'token', token set, secrets set
-Updated source 'hook': old_token_until changed from '' to '[0-9TZ:.-]+', token changed
+Rotated source 'hook': old_token_until changed from '' to '[0-9TZ:.-]+', token changed
 Created API key 'ci': scopes set to \['changes:write'\], role set to 'member', token set
 Deleted API key 'ci'$`)
 	if !want.MatchString(got) {
