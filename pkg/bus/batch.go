@@ -100,7 +100,7 @@ func consumeBatches[F any](ctx context.Context, b *Bus, k batches[F]) error {
 	if k.lane != "" {
 		s.stage = StageNormalize
 	} else {
-		s.bytes = k.stream == Deliveries // nobody else stores them
+		s.bytes = k.stream != Changes // nobody else stores them
 	}
 	c := batcher[F]{batches: k, bus: b, cons: cons, s: s}
 	for fails := 0; ctx.Err() == nil; {

@@ -232,8 +232,10 @@ func remove[T any](ctx context.Context, r *Registry, kind, org, id string, of fu
 		if !ok {
 			return unknown(kind)
 		}
-		err := r.call(ctx, kind, func(ctx context.Context) error {
-			return r.kv.Delete(ctx, joinKey(kind, org, id), jetstream.LastRevision(old.revision))
+		err := r.audited(ctx, kind, org, id, old.revision, nil, func() error {
+			return r.call(ctx, kind, func(ctx context.Context) error {
+				return r.kv.Delete(ctx, joinKey(kind, org, id), jetstream.LastRevision(old.revision))
+			})
 		})
 		if err != nil && !errors.Is(err, errOutrun) {
 			return err
@@ -258,13 +260,15 @@ func (r *Registry) write(ctx context.Context, kind, org, id string, revision uin
 	}
 	key := joinKey(kind, org, id)
 	var written uint64
-	err = r.call(ctx, kind, func(ctx context.Context) (err error) {
-		if revision == 0 {
-			written, err = r.kv.Create(ctx, key, body)
-		} else {
-			written, err = r.kv.Update(ctx, key, body, revision)
-		}
-		return err
+	err = r.audited(ctx, kind, org, id, revision, body, func() error {
+		return r.call(ctx, kind, func(ctx context.Context) (err error) {
+			if revision == 0 {
+				written, err = r.kv.Create(ctx, key, body)
+			} else {
+				written, err = r.kv.Update(ctx, key, body, revision)
+			}
+			return err
+		})
 	})
 	if errors.Is(err, errOutrun) && revision == 0 {
 		return problem.New(problem.Conflict, "exists", "a "+kind+" with this id exists already")

@@ -116,6 +116,11 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	f("PATCH", "/api/v1/keys/"+key.ID, `{"name": "mine"}`, 404)
 	f("POST", "/api/v1/keys/"+key.ID+"/rotate", "", 404)
 	f("DELETE", "/api/v1/keys/"+key.ID, "", 404)
+	s.events(client.AuditFilter{ObjectID: service.ID}, 1) // acme's trail has it
+	f("GET", "/api/v1/audit-events?object_id="+service.ID, "", 200)
+	f("GET", "/api/v1/audit-events?service_id="+service.ID, "", 200)
+	f("GET", "/api/v1/logs/user/actions", "", 200)
+	f("GET", "/api/v1/logs/user/tokens", "", 200)
 
 	for op := range s.operations() {
 		switch {

@@ -57,6 +57,7 @@ func document() huma.Config {
 				{Name: "sources", Description: "Where webhooks enter"},
 				{Name: "keys", Description: "Who may call"},
 				{Name: "session", Description: "Who is calling"},
+				{Name: "audit", Description: "Who did what to the product itself"},
 			},
 		},
 		Formats:                      huma.DefaultFormats,

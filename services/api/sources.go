@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"whatchanged/pkg/audit"
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
@@ -171,7 +172,7 @@ func (a *API) rotateSource(ctx context.Context, in *rotateSourceInput) (*one[cli
 	if _, err := a.source(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	s, token, err := a.Registry.RotateSource(ctx, auth.Org(ctx), in.ID, overlap)
+	s, token, err := a.Registry.RotateSource(audit.As(ctx, audit.OpRotate), auth.Org(ctx), in.ID, overlap)
 	if err != nil {
 		return nil, err
 	}

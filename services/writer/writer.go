@@ -25,10 +25,11 @@ type Store interface {
 	InsertDeliveries(context.Context, []store.Batch) error
 }
 
-// Deps is what the service needs; all of it is required.
+// Deps is what the service needs; all but Audit is required.
 type Deps struct {
 	Bus     *bus.Bus
 	Store   Store
+	Audit   AuditStore // nil in a writer that does not run RunAudit
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
