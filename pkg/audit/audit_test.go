@@ -283,7 +283,7 @@ func TestAs_NamesWhatIsMeant(t *testing.T) {
 	f("pipeline_object", "start", "Updated pipeline object 'x' for pipeline 'p': name changed from 'w' to 'x'")
 }
 
-// Old and new values in all their forms.
+// S3-14, S3-16: old and new values in all their forms.
 func TestRecord_DescribesValues(t *testing.T) {
 	f := func(old, new, want string) {
 		t.Helper()

@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"whatchanged/pkg/audit"
-	"whatchanged/pkg/problem"
 )
 
 // Auditor keeps the record of what is done to objects. Begin returns when the
@@ -30,25 +26,16 @@ func WithAudit(a Auditor) Option { return func(r *Registry) { r.audit = a } }
 func (r *Registry) Audited() bool { return r.audit != nil }
 
 // audited does a write between two records: that it is about to be done, and
-// what became of it. value is the object as it will be, nil when it is deleted.
-func (r *Registry) audited(ctx context.Context, kind, org, id string, revision uint64, value []byte, write func() error) error {
+// what became of it. before and after are the object, nil where it is not there.
+func (r *Registry) audited(ctx context.Context, operation, kind, org, id string, before, after any, write func() error) error {
 	if r.audit == nil {
 		return write()
 	}
-	c := audit.Change{Org: org, Object: audit.Object{Kind: kind, ID: id}, Operation: audit.OpCreate, New: value}
-	if revision > 0 {
-		before, err := r.before(ctx, kind, org, id, revision)
-		if err != nil {
-			return err
-		}
-		c.Operation, c.Old = audit.OpUpdate, before
-	}
-	if value == nil {
-		c.Operation = audit.OpDelete
-	}
-	became, err := r.audit.Begin(ctx, c)
+	became, err := r.audit.Begin(ctx, audit.Change{
+		Org: org, Operation: operation, Object: audit.Object{Kind: kind, ID: id}, Old: before, New: after,
+	})
 	if err != nil {
-		return fmt.Errorf("record %s of %s %s: %w", c.Operation, kind, id, err)
+		return fmt.Errorf("record %s of %s %s: %w", operation, kind, id, err)
 	}
 	switch err = write(); {
 	case err == nil:
@@ -59,20 +46,4 @@ func (r *Registry) audited(ctx context.Context, kind, org, id string, revision u
 		became(audit.Unknown)
 	}
 	return err
-}
-
-// before returns an object as it is in the bucket at a revision. When somebody
-// else has written it since, or deleted it, that is errOutrun.
-func (r *Registry) before(ctx context.Context, kind, org, id string, revision uint64) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
-	e, err := r.kv.GetRevision(ctx, joinKey(kind, org, id), revision)
-	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrKeyDeleted):
-		return nil, errOutrun
-	case err != nil:
-		return nil, problem.BusyFor(2*time.Second, "registry_unavailable", "the registry cannot be read at the moment; try again",
-			fmt.Errorf("read %s from the registry: %w", kind, err))
-	}
-	return e.Value(), nil
 }

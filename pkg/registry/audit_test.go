@@ -36,7 +36,10 @@ func (tr *trail) Begin(_ context.Context, c audit.Change) (func(audit.Outcome), 
 		tr.before()
 	}
 	named := func(v any) string {
-		text, _ := v.([]byte)
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err.Error()
+		}
 		var o struct {
 			Name string `json:"name"`
 		}

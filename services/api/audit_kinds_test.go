@@ -89,24 +89,24 @@ func tell(t *testing.T, s *system, all []did) {
 	}
 }
 
-// Kinds that the product gets later are registered, and tell what they must and
-// nothing else, from the recorder to the API.
+// S2-14, S3-17, S3-18, S3-19, S3-20, S3-23, S3-24, S3-25, S3-26, S3-27, S3-28, S3-30, S3-33, S3-34: each kind, those that the
+// product gets later too, tells what it must and nothing else, from the recorder to the API.
 func TestAudit_EveryKindIsRecordedAndRead(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for _, c := range []struct {
-		name string // names the requirements
+		name string
 		did  []did
 	}{
-		{"S3-18, S3-23: project", life("org", "organisation", "organisation", "description")},
-		{"S3-17, S3-24: project environment variable", life("org_variable", "organisation environment variable", "organisation", "value")},
-		{"S3-25: deployment", life("service", "service", "service", "description")},
-		{"S3-17, S3-26: deployment environment variable", life("service_variable", "service environment variable", "service", "value", serviceObject)},
-		{"S3-27: version", life("version", "version", "service", "description", serviceObject)},
-		{"S3-17, S3-28: version environment variable", life("version_variable", "version environment variable", "service", "value", versionObject, serviceObject)},
-		{"S2-14, S3-30: pipeline", life("pipeline", "pipeline", "pipeline", "description")},
-		{"S3-20, S3-33: request schedule", life("schedule", "request schedule", "schedule", "request_data")},
-		{"S3-19, S3-34: service user", life("key", "API key", "key", "token")},
+		{"project", life("org", "organisation", "organisation", "description")},
+		{"project environment variable", life("org_variable", "organisation environment variable", "organisation", "value")},
+		{"deployment", life("service", "service", "service", "description")},
+		{"deployment environment variable", life("service_variable", "service environment variable", "service", "value", serviceObject)},
+		{"version", life("version", "version", "service", "description", serviceObject)},
+		{"version environment variable", life("version_variable", "version environment variable", "service", "value", versionObject, serviceObject)},
+		{"pipeline", life("pipeline", "pipeline", "pipeline", "description")},
+		{"request schedule", life("schedule", "request schedule", "schedule", "request_data")},
+		{"service user", life("key", "API key", "key", "token")},
 		{"incident", life("incident", "incident", "incident", "description")},
 		{"alert rule", life("alert_rule", "alert rule", "alert_rule", "config")},
 		{"log stream", life("log_stream", "log stream", "log_stream", "credentials")},
@@ -115,7 +115,7 @@ func TestAudit_EveryKindIsRecordedAndRead(t *testing.T) {
 	}
 }
 
-// S3-15, S3-31: the printed description, word for word.
+// S2-11, S3-14, S3-15, S3-31: the printed description, word for word.
 func TestAudit_ThePrintedDescription(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -155,7 +155,7 @@ func TestAudit_WhatIsDoneWithAPipeline(t *testing.T) {
 	})
 }
 
-// S2-11, S3-32: steps and attachments of a pipeline are changed on the pipeline.
+// S2-12, S3-32: steps and attachments of a pipeline are changed on the pipeline.
 func TestAudit_StepsAndAttachmentsBelongToTheirPipeline(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -18,9 +18,9 @@ type AuditStore interface {
 	InsertUses(context.Context, []audit.Use) error
 }
 
-// limitAudit waits for little: who asks for the trail looks for what was just done.
+// limitAudit keeps what is read within a second of when it was done.
 var limitAudit = bus.BatchLimit{
-	Records: 20_000, Bytes: 4 << 20, Wait: 200 * time.Millisecond, Busy: 3000, Longest: 900 * time.Millisecond,
+	Records: 20_000, Bytes: 4 << 20, Wait: 400 * time.Millisecond, Busy: 3000, Longest: 900 * time.Millisecond,
 }
 
 // RunAudit stores the audit trail until ctx ends.
