@@ -112,3 +112,12 @@ const KindIncidents = "incidents"
 // AboutIncidents reports whether a delivery with these headers came to report
 // incidents, and not only changes.
 func AboutIncidents(h http.Header) bool { return h.Get(HeaderKind) == KindIncidents }
+
+// IncidentIdentity returns the identity of a delivery about incidents whose
+// request names itself by identity: one event may be sent to both URLs.
+func IncidentIdentity(identity string) string {
+	if identity == "" {
+		return ""
+	}
+	return KindIncidents + ":" + identity
+}

@@ -128,9 +128,14 @@ func (s *Store) InsertIncidents(ctx context.Context, batches []Batch) error {
 }
 
 // latest is the value of a column in the latest report that has one. Of two
-// reports of the same moment the later step counts.
+// reports of the same moment the later step counts. An incident is open until
+// somebody says otherwise.
 func latest(column string) string {
-	return fmt.Sprintf(`argMaxIf(r.%[1]s, (r.at, indexOf(['open', 'acknowledged', 'resolved'], toString(r.status)), r.received_at, r.report), r.%[1]s != '') AS %[1]s`, column)
+	value := fmt.Sprintf(`argMaxIf(r.%[1]s, (r.at, indexOf(['open', 'acknowledged', 'resolved'], toString(r.status)), r.received_at, r.report), r.%[1]s != '')`, column)
+	if column == "status" {
+		value = "coalesce(nullIf(toString(" + value + "), ''), 'open')"
+	}
+	return value + " AS " + column
 }
 
 // narrow is what incidents are selected by, and wide is all of one.
