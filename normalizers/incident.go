@@ -228,7 +228,9 @@ var severities = map[string]change.Risk{
 }
 
 // statusOf reads what tools call an incident's status, state or action.
-func statusOf(word string) change.IncidentStatus { return incidentWords[strings.ToLower(strings.TrimSpace(word))] }
+func statusOf(word string) change.IncidentStatus {
+	return incidentWords[strings.ToLower(strings.TrimSpace(word))]
+}
 
 var incidentWords = map[string]change.IncidentStatus{
 	"open": change.Open, "opened": change.Open, "reopen": change.Open, "reopened": change.Open, "trigger": change.Open, "triggered": change.Open, "firing": change.Open,
