@@ -120,6 +120,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerChanges()
 	a.registerStream()
 	a.registerServices()
+	a.registerWhatChanged()
 	a.registerDeliveries()
 	a.registerStats()
 	a.registerSources()

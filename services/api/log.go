@@ -124,8 +124,8 @@ func (a *API) normalize(d *change.Delivery, first *sighting) (change.Change, err
 		received = first.received
 	}
 	settings := normalizers.Settings{
-		FindService: func(repository string, res change.Resource) (change.Service, bool) {
-			return a.Registry.FindService(d.Org, repository, res)
+		FindService: func(c *change.Change) (change.Service, bool) {
+			return a.Registry.FindService(d.Org, c)
 		},
 	}
 	made := a.Normalizers.Process(d, settings, received.Time, d.ReceivedAt.Time)
