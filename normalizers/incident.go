@@ -36,6 +36,7 @@ type IncidentRequest struct {
 	Description string                `json:"description,omitempty"`
 	Severity    change.Risk           `json:"severity,omitempty"`
 	Status      change.IncidentStatus `json:"status,omitempty"`
+	ServiceID   string                `json:"service_id,omitempty"` // the delivery's own service is what counts
 	Environment string                `json:"environment,omitempty"`
 	Source      string                `json:"source,omitempty"`
 	ExternalID  string                `json:"external_id,omitempty"`
@@ -99,6 +100,7 @@ func requestedIncident(d *change.Delivery, r *Record) (Result, error) {
 		if draft.Event = d.Identity; draft.Event == "" {
 			draft.Event = d.ID.String()
 		}
+		draft.Source = cmp.Or(in.Source, apiProvider)
 		draft.At = change.Time{} // when it was first received
 		if in.StartedAt != nil {
 			draft.StartedAt, draft.At = *in.StartedAt, *in.StartedAt

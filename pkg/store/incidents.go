@@ -128,12 +128,15 @@ func (s *Store) InsertIncidents(ctx context.Context, batches []Batch) error {
 }
 
 // latest is the value of a column in the latest report that has one. Of two
-// reports of the same moment the later step counts. An incident is open until
-// somebody says otherwise.
+// reports of the same moment the later step counts. An incident is open and
+// medium until somebody says otherwise.
 func latest(column string) string {
 	value := fmt.Sprintf(`argMaxIf(r.%[1]s, (r.at, indexOf(['open', 'acknowledged', 'resolved'], toString(r.status)), r.received_at, r.report), r.%[1]s != '')`, column)
-	if column == "status" {
-		value = "coalesce(nullIf(toString(" + value + "), ''), 'open')"
+	if column == "provider" { // who told first
+		value = "argMin(r.provider, (r.received_at, r.report))"
+	}
+	if usual, ok := map[string]string{"status": "open", "severity": "medium"}[column]; ok {
+		value = "coalesce(nullIf(toString(" + value + "), ''), '" + usual + "')"
 	}
 	return value + " AS " + column
 }

@@ -119,6 +119,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	)
 	a.registerChanges()
 	a.registerStream()
+	a.registerIncidents()
 	a.registerServices()
 	a.registerWhatChanged()
 	a.registerDeliveries()

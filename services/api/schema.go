@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ func document() huma.Config {
 	alias(schemas, change.Status(""), statusDoc(""))
 	alias(schemas, change.Risk(""), riskDoc(""))
 	alias(schemas, change.Change{}, changeDoc{})
+	alias(schemas, json.RawMessage{}, map[string]any{}) // what is kept as it came is an object
 	alias(schemas, client.Text(""), textDoc(""))
 	alias(schemas, huma.ErrorModel{}, problemDoc{})
 	return huma.Config{
@@ -43,6 +45,7 @@ func document() huma.Config {
 			},
 			Tags: []*huma.Tag{
 				{Name: "changes", Description: "What changed"},
+				{Name: "incidents", Description: "What went wrong, and what changed before"},
 				{Name: "services", Description: "What changes are about"},
 				{Name: "deliveries", Description: "What arrived, and what became of it"},
 				{Name: "stats", Description: "Counts"},
