@@ -175,6 +175,9 @@ func (f *finisher) finishIncident(r *Record, draft *IncidentDraft, nth int) chan
 	} else {
 		c.Source = i.Source
 	}
+	if len(c.Metadata) > 0 && !gjson.ParseBytes(c.Metadata).IsObject() {
+		c.Metadata = nil
+	}
 	named := c.Summary != ""
 	clean(&c)
 	if !named {
@@ -187,6 +190,9 @@ func (f *finisher) finishIncident(r *Record, draft *IncidentDraft, nth int) chan
 	i.At, i.StartedAt = f.past(i.At), f.past(i.StartedAt)
 	if i.At.IsZero() {
 		i.At = change.At(f.first)
+	}
+	if r.Provider == apiProvider && d.Header.Get(change.HeaderIncident) == "" && i.StartedAt.IsZero() {
+		i.StartedAt = i.At
 	}
 	i.Key = change.ReportKey(i.ID, cmp.Or(draft.Event, string(i.Status)+"|"+i.At.String()))
 	i.Provenance = change.Provenance{

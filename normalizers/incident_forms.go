@@ -245,7 +245,7 @@ func incidentsOfChanges(drafts []Draft) []IncidentDraft {
 		i := IncidentDraft{Incident: cmp.Or(c.CorrelationID, c.ExternalID, c.Resource.ID), Event: drafts[k].Key, Resource: c.Resource, Tags: c.Tags}
 		i.At, i.Title, i.Description, i.Severity = c.OccurredAt, c.Summary, c.Description, c.Risk
 		i.ServiceID, i.ServiceName, i.Environment = c.ServiceID, c.ServiceName, c.Environment
-		i.ExternalID, i.URL, i.ChangedBy, i.Actor, i.Metadata = cmp.Or(c.ExternalID, c.CorrelationID), c.Resource.URL, c.ChangedBy, c.Actor, c.Metadata
+		i.ExternalID, i.URL, i.ChangedBy, i.Actor, i.Metadata = i.Incident, c.Resource.URL, c.ChangedBy, c.Actor, c.Metadata
 		switch c.Status {
 		case change.Succeeded, change.Cancelled:
 			i.Status = change.Resolved

@@ -150,17 +150,24 @@ var (
 
 // sum is the statement that adds reports up to incidents. Its condition is the
 // caller's. A resolution counts from the last time that the incident was open.
+// An alarm that goes off again is the same incident, and began then, unless
+// somebody says since when it is.
 func sum(columns ...string) string {
 	texts := make([]string, len(columns))
 	for i, c := range columns {
 		texts[i] = latest(c)
 	}
 	return `SELECT r.id AS id,
-    if(max(r.started_at) > fromUnixTimestamp64Milli(0, 'UTC'), minIf(r.started_at, r.started_at > fromUnixTimestamp64Milli(0, 'UTC')), min(r.at)) AS began_at,
-    minIf(r.at, r.status = 'acknowledged') AS acknowledged_at,
-    maxIf(r.at, r.status IN ('open', 'acknowledged')) AS opened_at,
+    groupArrayIf(r.at, r.status IN ('open', 'acknowledged')) AS openings,
     groupArrayIf(r.at, r.status = 'resolved') AS resolutions,
     groupArrayIf(r.received_at, r.status = 'resolved') AS tellings,
+    groupArrayIf(r.at, r.status = 'acknowledged') AS acknowledgements,
+    arrayMax(openings) AS opened_at,
+    arrayMax(arrayFilter(at -> at < opened_at, resolutions)) AS was_over_at,
+    arrayMin(arrayFilter(at -> at > was_over_at, openings)) AS opened_again_at,
+    multiIf(max(r.started_at) > fromUnixTimestamp64Milli(0, 'UTC'), minIf(r.started_at, r.started_at > fromUnixTimestamp64Milli(0, 'UTC')),
+        empty(openings), min(r.at), opened_again_at) AS began_at,
+    arrayMin(arrayFilter(at -> at >= began_at, acknowledgements)) AS acknowledged_at,
     min(r.received_at) AS created_at,
     max(r.received_at) AS updated_at,
     ` + strings.Join(texts, ",\n    ") + `
@@ -327,7 +334,7 @@ func (s *Store) incidents(ctx context.Context, org string, ids []change.Incident
 	for i, id := range ids {
 		texts[i] = hex.EncodeToString(id[:])
 	}
-	statement := fmt.Sprintf(`SELECT * EXCEPT (opened_at, resolutions, tellings),
+	statement := fmt.Sprintf(`SELECT * EXCEPT (openings, resolutions, tellings, acknowledgements, opened_at, was_over_at, opened_again_at),
     arrayMin(arrayFilter(at -> at >= opened_at, resolutions)) AS resolved_at,
     arrayMin(arrayFilter((seen, at) -> at >= opened_at, tellings, resolutions)) AS resolved_seen
 FROM (

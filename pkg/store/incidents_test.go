@@ -94,6 +94,31 @@ func TestIncident_IsTheSumOfItsReportsInAnyOrder(t *testing.T) {
 	})
 }
 
+// S1-2: an alarm that goes off again is the same incident, which began then.
+func TestIncident_OfAnAlarmBeginsEachTimeItGoesOff(t *testing.T) {
+	s := storetest.New(t)
+	id := change.NewIncidentID("acme", "aws", "alarm")
+	at := func(minutes int) change.Time { return change.At(noon.Add(time.Duration(minutes) * time.Minute)) }
+	say := func(minutes int, status change.IncidentStatus) change.Result {
+		return reported(at(minutes).Time, change.IncidentReport{ID: id, At: at(minutes), Status: status})
+	}
+	f := func(status change.IncidentStatus, began, acknowledged, resolved change.Time) {
+		t.Helper()
+		got, err := s.Incident(t.Context(), "acme", id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []any{status, began, acknowledged, resolved}
+		if diff := cmp.Diff(want, []any{got.Status, got.StartedAt, got.AcknowledgedAt, got.ResolvedAt}); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	insertIncidents(t, s, say(20, change.Open), say(3, change.Resolved), say(0, change.Open), say(1, change.Acknowledged))
+	f(change.Open, at(20), change.Time{}, change.Time{})
+	insertIncidents(t, s, say(22, change.Acknowledged), say(30, change.Resolved), say(31, change.Resolved))
+	f(change.Resolved, at(20), at(22), at(30))
+}
+
 func TestFindIncidents_FiltersAndPages(t *testing.T) {
 	s := storetest.New(t)
 	var all []change.IncidentID
