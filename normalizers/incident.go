@@ -157,6 +157,30 @@ func incidentID(d *change.Delivery, draft *IncidentDraft, provider string, index
 	return change.NewIncidentID(d.Org, provider, key)
 }
 
+// finishIncidents returns the reports of a record. What happened to one service
+// alone is a change of that service, too, unless the change says otherwise.
+func (f *finisher) finishIncidents(r *Record, made *Result) []change.IncidentReport {
+	var reports []change.IncidentReport
+	for n := range made.Incidents {
+		reports = append(reports, f.finishIncident(r, &made.Incidents[n], n))
+	}
+	if len(reports) == 0 {
+		return nil
+	}
+	service := change.Service{ID: reports[0].ServiceID, Name: reports[0].ServiceName}
+	for _, report := range reports {
+		if report.ServiceID != service.ID {
+			return reports
+		}
+	}
+	for n := range made.Drafts {
+		if c := &made.Drafts[n].Change; c.ServiceID == "" && service.ID != "" {
+			c.ServiceID, c.ServiceName = service.ID, service.Name
+		}
+	}
+	return reports
+}
+
 // finishIncident turns the n-th draft of a record into a report that can be
 // stored. What a change has of the same, it gets in the same way.
 func (f *finisher) finishIncident(r *Record, draft *IncidentDraft, nth int) change.IncidentReport {

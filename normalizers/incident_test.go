@@ -209,6 +209,9 @@ func TestIncidents_GetWhatTheSourceAdds(t *testing.T) {
 	if i := res.Incidents[0]; i.ServiceID != "svc_1" || i.ServiceName != "Checkout" || i.Environment != "production" {
 		t.Errorf("%+v", i)
 	}
+	if c := res.Changes[0]; c.ServiceID != "svc_1" || c.ServiceName != "Checkout" {
+		t.Errorf("its change is of another service: %+v", c)
+	}
 	src.IgnoreEvents = []string{"pagerduty.incident.*"}
 	if res := processIncident(incidentDelivery("src_1", nil, body), src); res.Outcome != change.Ignored || len(res.Incidents) > 0 {
 		t.Errorf("%+v", res)

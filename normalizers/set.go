@@ -82,6 +82,7 @@ func (s Set) Process(d *change.Delivery, src Settings, first, now time.Time) cha
 			}
 		default:
 			n := s.of(r.Provider)
+			reports := f.finishIncidents(r, &made)
 			wanted := len(made.Drafts)
 			for j := range made.Drafts {
 				draft := &made.Drafts[j]
@@ -96,9 +97,7 @@ func (s Set) Process(d *change.Delivery, src Settings, first, now time.Time) cha
 			if wanted == 0 && len(made.Drafts) > 0 {
 				continue // nor what they say of incidents
 			}
-			for j := range made.Incidents {
-				res.Incidents = append(res.Incidents, f.finishIncident(r, &made.Incidents[j], j))
-			}
+			res.Incidents = append(res.Incidents, reports...)
 		}
 	}
 	switch {

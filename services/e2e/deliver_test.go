@@ -49,6 +49,7 @@ func source(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("source %s: %s: %s", args[0], res.Status, text)
 	}
 	ts.Setenv(args[0], made.Data.WebhookURL)
+	ts.Setenv(args[0]+"_INCIDENTS", strings.Replace(made.Data.WebhookURL, "/incoming/changes/", "/incoming/incidents/", 1))
 }
 
 // usageDeliver is how a script delivers.

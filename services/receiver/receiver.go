@@ -32,8 +32,9 @@ const (
 )
 
 const (
-	pattern = Prefix + "{token}" // stands for the path in logs and metrics
-	maxPath = 512                // bytes
+	pattern          = Prefix + "{token}" // stands for the path in logs and metrics
+	incidentsPattern = IncidentsPrefix + "{token}"
+	maxPath          = 512 // bytes
 )
 
 // Committer makes a delivery durable: nil means that it is on disk. It keeps
@@ -163,6 +164,9 @@ func (rc *Receiver) receive(r *http.Request, s *scratch, now time.Time) error {
 	token, incidents, err := route(r)
 	if err != nil {
 		return err
+	}
+	if incidents {
+		r.Pattern = incidentsPattern
 	}
 	if err := rc.registry.Fresh(); err != nil {
 		return err
