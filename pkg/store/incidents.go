@@ -169,7 +169,7 @@ func sum(columns ...string) string {
         empty(openings), min(r.at), opened_again_at) AS began_at,
     arrayMin(arrayFilter(at -> at >= began_at, acknowledgements)) AS acknowledged_at,
     min(r.received_at) AS created_at,
-    max(r.received_at) AS updated_at,
+    maxIf(r.received_at, r.kept = '') AS updated_at,
     ` + strings.Join(texts, ",\n    ") + `
 FROM incidents AS r FINAL
 WHERE r.org = {org:String}%s

@@ -333,3 +333,61 @@ func TestIncidents_WhatChangedBeforeOneIsKept(t *testing.T) {
 		t.Errorf("%+v %v", got, err)
 	}
 }
+
+// deliverAt is deliver for what was received earlier.
+func (s *system) deliverAt(received time.Time, d change.Delivery) {
+	s.t.Helper()
+	d.ID, d.Org, d.ReceivedAt = change.NewDeliveryID(received), orgName, change.At(received)
+	if _, err := s.committer.Commit(s.t.Context(), &d); err != nil {
+		s.t.Fatal(err)
+	}
+	eventually(s.t, func() error {
+		_, err := s.store.Delivery(s.t.Context(), orgName, d.ID)
+		return err
+	})
+}
+
+// S1-2: the answer itself is kept: a delivery has it, and from then on every
+// process answers with its very bytes.
+func TestIncidents_TheAnswerIsStored(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	ago := func(minutes int) time.Time { return time.Now().Add(-time.Duration(minutes) * time.Minute) }
+	stamp := func(at time.Time) string { return at.UTC().Format(time.RFC3339Nano) }
+	began := ago(30)
+	s.deliverAt(ago(34), change.Delivery{SourceID: "key_1", Provider: "api", Body: []byte(`{"summary":"Deploy v2","occurred_at":"` + stamp(ago(35)) + `"}`)})
+	for _, step := range []struct {
+		verb string
+		at   time.Time
+	}{{"triggered", began}, {"resolved", ago(20)}} {
+		s.deliverAt(step.at, change.Delivery{SourceID: "src_pd", Header: incidentHeader(), Body: []byte(fmt.Sprintf(pagerDuty, step.verb, step.verb, stamp(step.at), step.verb, stamp(began)))})
+	}
+	page, err := s.admin.Incidents(t.Context(), client.IncidentFilter{})
+	if err != nil || len(page.Data) != 1 {
+		t.Fatalf("%+v %v", page, err)
+	}
+	path := "/api/v1/incidents/" + page.Data[0].ID.String() + "/changes"
+	first := s.call("GET", path, "")
+	if first.Status != 200 || !strings.Contains(first.Body, "Deploy v2") || !strings.Contains(first.Body, `"kept":true`) {
+		t.Fatalf("%d %s", first.Status, first.Body)
+	}
+	eventually(t, func() error {
+		kept, err := s.store.KeptAnswer(t.Context(), orgName, page.Data[0].ID)
+		if err == nil && kept == nil {
+			err = fmt.Errorf("nothing is kept")
+		}
+		return err
+	})
+	// A change that is said to have been accepted long ago shows that it is not asked again.
+	s.deliverAt(ago(33), change.Delivery{SourceID: "key_1", Provider: "api", Body: []byte(`{"summary":"Slipped in","occurred_at":"` + stamp(ago(34)) + `"}`)})
+	if again := s.another().call("GET", path, ""); again.Body != first.Body {
+		t.Errorf("(-first +again):\n%s", cmp.Diff(first.Body, again.Body))
+	}
+	// Keeping it is no step of the incident, and no change.
+	if got, err := s.admin.Incident(t.Context(), page.Data[0].ID); err != nil || cmp.Diff(page.Data[0], got) != "" {
+		t.Errorf("%v\n%s", err, cmp.Diff(page.Data[0], got))
+	}
+	if changes, err := s.admin.Changes(t.Context(), client.ChangeFilter{Type: "incident"}); err != nil || changes.Meta.Total != 2 {
+		t.Errorf("%+v %v", changes.Meta, err)
+	}
+}
