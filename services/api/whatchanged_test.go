@@ -186,6 +186,13 @@ func TestWhatChanged_NamesTheFieldThatIsWrong(t *testing.T) {
 	f("/window?change_type=magic", "change_type")
 	f("/window?start_date=2026-01-01", "start_date")
 	f("/window?cursor=nonsense", "cursor")
+	for _, odd := range []string{
+		"at=1970-01-01T00:00:00Z&window=7d", "environment=%27%20OR%201%3D1%20--", "environment=%00%ff%0a", "window=1ns&at=2026-01-01", "window=168h&limit=100",
+	} {
+		if got := s.call("GET", "/api/v1/what-changed?"+odd, ""); got.Status >= http.StatusInternalServerError {
+			t.Errorf("%s: %d %s", odd, got.Status, got.Body)
+		}
+	}
 	for _, path := range []string{"/api/v1/changes/chg_nonsense/window", "/api/v1/changes/" + (change.ID{1}).String() + "/window"} {
 		if got := s.call("GET", path, ""); got.Status != http.StatusNotFound {
 			t.Errorf("%s: %d %s", path, got.Status, got.Body)
