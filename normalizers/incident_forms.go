@@ -191,7 +191,8 @@ func opsgenieIncidents(v gjson.Result) []IncidentDraft {
 }
 
 // plainIncidents reads JSON that nobody known made, by the names of its
-// members; what is around it may be called incident, alert or data.
+// members; what is around it may be called incident, alert or data, and an event
+// in the form of an actor, an action and a resource has most in its metadata.
 func plainIncidents(v gjson.Result) []IncidentDraft {
 	for _, path := range []string{"incident", "alert", "data.incident", "data"} {
 		if inner := v.Get(path); inner.IsObject() {
@@ -199,11 +200,19 @@ func plainIncidents(v gjson.Result) []IncidentDraft {
 			break
 		}
 	}
-	i := IncidentDraft{Incident: firstText(v, "external_id", "incident_id", "incidentId", "incident_key", "dedup_key", "alert_id", "alertId", "id", "key", "number")}
+	meta := v.Get("metadata")
+	text := func(names ...string) string { return cmp.Or(firstText(v, names...), firstText(meta, names...)) }
+	when := func(names ...string) change.Time {
+		if t := firstTime(v, names...); !t.IsZero() {
+			return t
+		}
+		return firstTime(meta, names...)
+	}
+	i := IncidentDraft{Incident: text("external_id", "incident_id", "incidentId", "incident_key", "dedup_key", "alert_id", "alertId", "id", "key", "number", "resource_id")}
 	i.ExternalID = i.Incident
-	i.Title = firstText(v, "title", "summary", "name", "message", "subject", "text")
-	i.Description = firstText(v, "description", "details", "body")
-	said := firstText(v, "status", "state", "event", "action", "event_type")
+	i.Title = text("title", "summary", "name", "message", "subject", "text")
+	i.Description = text("description", "details", "body")
+	said := text("status", "state", "event", "action", "event_type")
 	_, verb, dotted := strings.Cut(said, "incident.")
 	if !dotted {
 		verb = said
@@ -211,23 +220,23 @@ func plainIncidents(v gjson.Result) []IncidentDraft {
 	if i.Status = statusOf(verb); said == "" {
 		i.Status = change.Open
 	}
-	i.Severity = severityOf(firstText(v, "severity"), firstText(v, "priority"), firstText(v, "urgency"), firstText(v, "level"), firstText(v, "impact"))
-	i.ServiceName = firstText(v, "service", "service_name", "serviceName", "service.name", "service.summary", "component", "app")
-	i.Environment = firstText(v, "environment", "env")
-	i.Resource = change.Resource{ID: firstText(v, "service_id", "service.id", "resource", "host"), Name: i.ServiceName}
-	i.StartedAt = firstTime(v, "started_at", "startedAt", "start_time", "triggered_at", "created_at", "createdAt")
+	i.Severity = severityOf(text("severity"), text("priority"), text("urgency"), text("level"), text("impact"))
+	i.ServiceName = text("service", "service_name", "serviceName", "service.name", "service.summary", "component", "app", "affected_services.0", "services.0")
+	i.Environment = text("environment", "env")
+	i.Resource = change.Resource{ID: text("service_id", "service.id", "host"), Name: i.ServiceName}
+	i.StartedAt = when("started_at", "startedAt", "start_time", "triggered_at", "created_at", "createdAt")
 	switch i.Status {
 	case change.Resolved:
-		i.At = firstTime(v, "resolved_at", "resolvedAt", "closed_at", "closedAt", "ended_at", "end_time", "updated_at", "updatedAt", "timestamp", "time")
+		i.At = when("resolved_at", "resolvedAt", "closed_at", "closedAt", "ended_at", "end_time", "updated_at", "updatedAt", "occurred_at", "timestamp", "time")
 	case change.Acknowledged:
-		i.At = firstTime(v, "acknowledged_at", "acknowledgedAt", "updated_at", "updatedAt", "timestamp", "time")
+		i.At = when("acknowledged_at", "acknowledgedAt", "updated_at", "updatedAt", "occurred_at", "timestamp", "time")
 	default:
-		i.At = firstTime(v, "updated_at", "updatedAt", "occurred_at", "timestamp", "time", "started_at", "startedAt", "created_at", "createdAt")
+		i.At = when("updated_at", "updatedAt", "occurred_at", "timestamp", "time", "started_at", "startedAt", "created_at", "createdAt")
 	}
-	i.URL = firstText(v, "url", "html_url", "link", "permalink")
-	i.ChangedBy = firstText(v, "changed_by", "actor.name", "actor", "user.name", "user", "by", "created_by")
+	i.URL = text("url", "html_url", "link", "permalink")
+	i.ChangedBy = text("changed_by", "actor_name", "actor.name", "actor", "user.name", "user", "by", "created_by")
 	if i.ChangedBy != "" {
-		i.Actor = change.Actor{ID: i.ChangedBy, Name: i.ChangedBy, Type: "user"}
+		i.Actor = change.Actor{ID: cmp.Or(text("actor_id", "actor.id"), i.ChangedBy), Name: i.ChangedBy, Type: cmp.Or(text("actor_type", "actor.type"), "user")}
 	}
 	i.Metadata = redact.JSON(v)
 	return oneIncident(i)

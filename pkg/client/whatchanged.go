@@ -49,7 +49,7 @@ type SuspectStep struct {
 type Completeness struct {
 	Complete      bool                 `json:"complete" doc:"Whether the whole window is complete, as far as one can know: no source is silent, behind, or has lost a delivery in it"`
 	CompleteUntil change.Time          `json:"complete_until,omitzero" doc:"The earliest of the sources' own; absent when no source has delivered lately"`
-	InFlightSince change.Time          `json:"in_flight_since,omitzero" doc:"When the oldest delivery was taken in that is not recorded yet; absent when there is none"`
+	InFlightSince change.Time          `json:"in_flight_since,omitzero" doc:"When the oldest delivery was taken in that is not recorded yet; absent when none has waited for 10 seconds"`
 	Sources       []SourceCompleteness `json:"sources" doc:"Every source that is enabled" nullable:"false"`
 }
 
@@ -60,7 +60,7 @@ type SourceCompleteness struct {
 	Provider      string      `json:"provider,omitempty" example:"github"`
 	LastDelivery  change.Time `json:"last_delivery,omitzero" doc:"Of the last 7 days; absent when there is none"`
 	Deliveries    int64       `json:"deliveries" doc:"Taken in during the last 7 days" example:"340"`
-	Dead          int64       `json:"dead" doc:"Deliveries taken in since the window's start that could not be processed; see /api/v1/dead" example:"0"`
+	Dead          int64       `json:"dead" doc:"Deliveries taken in from the window's start to a day after its end that could not be processed; see /api/v1/dead" example:"0"`
 	UsualLag      Lag         `json:"usual_lag" doc:"From when something happens to when we are told, over the last 7 days"`
 	LongestPause  int         `json:"longest_pause_seconds" doc:"Between two deliveries, over the last 7 days, to 5 minutes" example:"25200"`
 	QuietFor      int         `json:"quiet_for_seconds" doc:"Since the last delivery" example:"42"`

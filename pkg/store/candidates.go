@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"golang.org/x/sync/errgroup"
 
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/problem"
@@ -48,7 +49,8 @@ WHERE org = {org:String}
   AND occurred_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
   AND occurred_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
   AND change_type != 'incident'
-ORDER BY has({services:Array(String)}, service_id) DESC, environment = {environment:String} DESC, occurred_at DESC, id DESC
+ORDER BY has({services:Array(String)}, service_id) DESC,
+    {environment:String} != '' AND environment = {environment:String} DESC, occurred_at DESC, id DESC
 LIMIT {limit:UInt32}`
 
 // Candidates returns the changes of a range, at most MaxCandidates, and whether
@@ -112,20 +114,23 @@ const MaxAcquaintances = 500
 
 // acquaintedStatement reads two columns of the range's keys. Without FINAL: an
 // older form of a row tells the same.
-const acquaintedStatement = `SELECT DISTINCT toString(service_id) AS service,
-    multiIf(changed_by != '', toString(changed_by), actor_name != '', toString(actor_name), toString(actor_id)) AS actor
-FROM changes
-WHERE org = {org:String}
-  AND occurred_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
-  AND occurred_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
-  AND is_deleted = 0
-  AND service_id IN {services:Array(String)}
-  AND (service, actor) IN (SELECT arrayJoin(arrayZip({services:Array(String)}, {actors:Array(String)})))
-LIMIT {limit:UInt32}`
+const acquaintedStatement = `SELECT toString(service_id) AS service,
+    groupUniqArrayIf(by, (service, by) IN (SELECT arrayJoin(arrayZip({services:Array(String)}, {actors:Array(String)})))) AS actors
+FROM (
+    SELECT service_id,
+        multiIf(changed_by != '', toString(changed_by), actor_name != '', toString(actor_name), toString(actor_id)) AS by
+    FROM changes
+    WHERE org = {org:String}
+      AND occurred_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
+      AND occurred_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
+      AND is_deleted = 0
+      AND service_id IN {services:Array(String)}
+)
+GROUP BY service`
 
-// Acquainted returns those of the pairs of which the actor changed the service
-// in a range.
-func (s *Store) Acquainted(ctx context.Context, org string, start, end time.Time, pairs []Acquaintance) (map[Acquaintance]bool, error) {
+// Acquainted returns, for each of the pairs' services that anybody changed in a
+// range, which of the pairs' actors did.
+func (s *Store) Acquainted(ctx context.Context, org string, start, end time.Time, pairs []Acquaintance) (map[string][]string, error) {
 	switch {
 	case org == "":
 		return nil, problem.Invalid("org", "is missing")
@@ -139,17 +144,17 @@ func (s *Store) Acquainted(ctx context.Context, org string, start, end time.Time
 		services[i], actors[i] = p.ServiceID, p.Actor
 	}
 	var rows []struct {
-		Service string `ch:"service"`
-		Actor   string `ch:"actor"`
+		Service string   `ch:"service"`
+		Actors  []string `ch:"actors"`
 	}
 	if err := s.query(ctx, "acquainted", &rows, acquaintedStatement,
 		clickhouse.Named("org", org), clickhouse.Named("start", ceilMilli(start)), clickhouse.Named("end", ceilMilli(end)),
-		clickhouse.Named("services", services), clickhouse.Named("actors", actors), clickhouse.Named("limit", MaxAcquaintances)); err != nil {
+		clickhouse.Named("services", services), clickhouse.Named("actors", actors)); err != nil {
 		return nil, err
 	}
-	out := map[Acquaintance]bool{}
+	out := map[string][]string{}
 	for _, r := range rows {
-		out[Acquaintance{r.Service, r.Actor}] = true
+		out[r.Service] = r.Actors
 	}
 	return out, nil
 }
@@ -158,7 +163,9 @@ func (s *Store) Acquainted(ctx context.Context, org string, start, end time.Time
 type HabitQuery struct {
 	Org        string
 	Start, End time.Time // of received_at and occurred_at, half-open; both required
-	DeadSince  time.Time // from when on dead deliveries are counted
+	// DeadStart and DeadEnd, of received_at and half-open, are where deliveries
+	// are counted that could not be processed.
+	DeadStart, DeadEnd time.Time
 }
 
 // PauseStep is how finely a habit's pauses are measured.
@@ -169,7 +176,7 @@ type Habit struct {
 	First      change.Time // delivery of the range
 	Last       change.Time
 	Deliveries int64
-	Dead       int64         // since HabitQuery.DeadSince
+	Dead       int64         // from HabitQuery.DeadStart to DeadEnd
 	Pause      time.Duration // the longest between two deliveries, to PauseStep
 	LagMedian  time.Duration // from what happened to its delivery
 	LagP95     time.Duration
@@ -180,19 +187,18 @@ type habitRow struct {
 	First    int64  `ch:"first"` // milliseconds
 	Last     int64  `ch:"last"`
 	N        uint64 `ch:"n"`
-	Dead     uint64 `ch:"dead"`
 	Pause    int64  `ch:"pause"` // steps
 }
 
 // habitStatement finds pauses between the steps of time that have a delivery:
 // there are 2016 in a week, however much is delivered. Without FINAL: that a
 // delivery was looked at twice changes none of these but the count, by little.
-const habitStatement = `SELECT source_id, min(first_at) AS first, max(last_at) AS last, sum(count) AS n, sum(dead_count) AS dead,
+// The gap to the first, which arrayDifference calls 0, is none.
+const habitStatement = `SELECT source_id, min(first_at) AS first, max(last_at) AS last, sum(count) AS n,
     arrayMax(arrayConcat([toInt64(0)], arrayPopFront(arrayDifference(arraySort(groupArray(step)))))) AS pause
 FROM (
     SELECT toString(source_id) AS source_id, intDiv(toUnixTimestamp64Milli(received_at), {step:Int64}) AS step,
-        min(toUnixTimestamp64Milli(received_at)) AS first_at, max(toUnixTimestamp64Milli(received_at)) AS last_at, count() AS count,
-        countIf(outcome = 'dead' AND received_at >= fromUnixTimestamp64Milli({dead:Int64}, 'UTC')) AS dead_count
+        min(toUnixTimestamp64Milli(received_at)) AS first_at, max(toUnixTimestamp64Milli(received_at)) AS last_at, count() AS count
     FROM deliveries
     WHERE org = {org:String}
       AND received_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
@@ -216,8 +222,17 @@ WHERE org = {org:String}
   AND is_deleted = 0
 GROUP BY source_id`
 
+// deadStatement is with FINAL: what was done again may be dead no longer.
+const deadStatement = `SELECT toString(source_id) AS source_id, count() AS n
+FROM deliveries FINAL
+WHERE org = {org:String}
+  AND received_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
+  AND received_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
+  AND outcome = 'dead'
+GROUP BY source_id`
+
 // Habits returns, by source, how it usually delivers. A source that delivered
-// nothing in the range is not in it.
+// nothing in either range is not in it.
 func (s *Store) Habits(ctx context.Context, q HabitQuery) (map[string]Habit, error) {
 	switch {
 	case q.Org == "":
@@ -225,20 +240,28 @@ func (s *Store) Habits(ctx context.Context, q HabitQuery) (map[string]Habit, err
 	case !q.Start.Before(q.End):
 		return nil, problem.Invalid("end_date", "must be after start_date")
 	}
-	args := []any{clickhouse.Named("org", q.Org), clickhouse.Named("start", ceilMilli(q.Start)), clickhouse.Named("end", ceilMilli(q.End))}
-	var rows []habitRow
-	if err := s.query(ctx, "habits", &rows, habitStatement, append(args,
-		clickhouse.Named("step", PauseStep.Milliseconds()), clickhouse.Named("dead", ceilMilli(q.DeadSince)))...); err != nil {
-		return nil, err
+	args := func(start, end time.Time, more ...any) []any {
+		return append(more, clickhouse.Named("org", q.Org), clickhouse.Named("start", ceilMilli(start)), clickhouse.Named("end", ceilMilli(end)))
 	}
+	var rows []habitRow
 	var lags []lagRow
-	if err := s.query(ctx, "lags", &lags, lagStatement, args...); err != nil {
+	var dead []struct {
+		SourceID string `ch:"source_id"`
+		N        uint64 `ch:"n"`
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error {
+		return s.query(ctx, "habits", &rows, habitStatement, args(q.Start, q.End, clickhouse.Named("step", PauseStep.Milliseconds()))...)
+	})
+	all.Go(func() error { return s.query(ctx, "lags", &lags, lagStatement, args(q.Start, q.End)...) })
+	all.Go(func() error { return s.query(ctx, "dead", &dead, deadStatement, args(q.DeadStart, q.DeadEnd)...) })
+	if err := all.Wait(); err != nil {
 		return nil, err
 	}
 	out := map[string]Habit{}
 	for _, r := range rows {
 		out[r.SourceID] = Habit{
-			First: change.AtMilli(r.First), Last: change.AtMilli(r.Last), Deliveries: int64(r.N), Dead: int64(r.Dead), Pause: time.Duration(r.Pause) * PauseStep,
+			First: change.AtMilli(r.First), Last: change.AtMilli(r.Last), Deliveries: int64(r.N), Pause: time.Duration(r.Pause) * PauseStep,
 		}
 	}
 	for _, r := range lags {
@@ -246,6 +269,11 @@ func (s *Store) Habits(ctx context.Context, q HabitQuery) (map[string]Habit, err
 			h.LagMedian, h.LagP95 = milliseconds(r.Lag[0]), milliseconds(r.Lag[1])
 			out[r.SourceID] = h
 		}
+	}
+	for _, r := range dead {
+		h := out[r.SourceID]
+		h.Dead = int64(r.N)
+		out[r.SourceID] = h
 	}
 	return out, nil
 }

@@ -20,6 +20,8 @@ const (
 	leastDeliveries = 10
 	// leastQuiet is no silence, whatever a source's habits are.
 	leastQuiet = 15 * time.Minute
+	// late is how long after the window what happened in it may be told.
+	late = 24 * time.Hour
 	// inPassing is how old what is not recorded yet may be: there is always something.
 	inPassing = 10 * time.Second
 )
@@ -32,25 +34,29 @@ func (a *API) completeness(ctx context.Context, org string, start, at, now time.
 	if err != nil {
 		return out, fmt.Errorf("look for what is not recorded yet: %w", err)
 	}
-	habits, err := a.Store.Habits(ctx, store.HabitQuery{Org: org, Start: now.Add(-habitSpan), End: now.Add(time.Millisecond), DeadSince: start})
+	habits, err := a.Store.Habits(ctx, store.HabitQuery{
+		Org: org, Start: now.Add(-habitSpan), End: now.Add(time.Millisecond), DeadStart: start, DeadEnd: at.Add(late),
+	})
 	if err != nil {
 		return out, fmt.Errorf("look at the sources' habits: %w", err)
 	}
 	recorded := now
 	if !waiting.IsZero() && waiting.Before(now) {
-		out.InFlightSince, recorded = change.At(waiting), waiting
-		out.Complete = now.Sub(waiting) < inPassing || at.Before(waiting)
+		recorded = waiting
+		if now.Sub(waiting) >= inPassing {
+			out.InFlightSince = change.At(waiting)
+			out.Complete = at.Before(waiting)
+		}
 	}
 	for _, src := range a.Registry.Sources(org) {
 		if src.Disabled {
 			continue
 		}
-		habit, known := habits[src.ID]
-		s := completenessOf(src, habit, recorded, now)
+		s := completenessOf(src, habits[src.ID], recorded, now)
 		if s.Dead > 0 || s.Silent && at.After(s.CompleteUntil.Time) {
 			out.Complete = false
 		}
-		if known && (out.CompleteUntil.IsZero() || s.CompleteUntil.Before(out.CompleteUntil.Time)) {
+		if !s.CompleteUntil.IsZero() && (out.CompleteUntil.IsZero() || s.CompleteUntil.Before(out.CompleteUntil.Time)) {
 			out.CompleteUntil = s.CompleteUntil
 		}
 		out.Sources = append(out.Sources, s)
@@ -61,13 +67,13 @@ func (a *API) completeness(ctx context.Context, org string, start, at, now time.
 // completenessOf judges one source: recorded is up to when what was taken in
 // can be queried.
 func completenessOf(src *registry.Source, h store.Habit, recorded, now time.Time) client.SourceCompleteness {
-	s := client.SourceCompleteness{SourceID: src.ID, Name: src.Name, Provider: src.Provider}
+	s := client.SourceCompleteness{SourceID: src.ID, Name: src.Name, Provider: src.Provider, Dead: h.Dead}
 	if h.Deliveries == 0 {
 		s.Note = "nothing came in the last 7 days: if it should have, look at the sender's log of deliveries"
 		return s
 	}
 	quiet := max(now.Sub(h.Last.Time), 0)
-	s.LastDelivery, s.Deliveries, s.Dead = h.Last, h.Deliveries, h.Dead
+	s.LastDelivery, s.Deliveries = h.Last, h.Deliveries
 	s.UsualLag = client.Lag{Median: h.LagMedian.Seconds(), P95: h.LagP95.Seconds()}
 	s.LongestPause, s.QuietFor = int(h.Pause.Seconds()), int(quiet.Seconds())
 	habitual := h.Deliveries >= leastDeliveries && now.Sub(h.First.Time) >= leastHistory
@@ -82,7 +88,7 @@ func completenessOf(src *registry.Source, h store.Habit, recorded, now time.Time
 		notes = append(notes, "too little came so far to notice when it falls silent")
 	}
 	if h.Dead > 0 {
-		notes = append(notes, fmt.Sprintf("%d of its deliveries since the window's start could not be processed: see /api/v1/dead", h.Dead))
+		notes = append(notes, fmt.Sprintf("%d of its deliveries around the window could not be processed: see /api/v1/dead", h.Dead))
 	}
 	s.CompleteUntil = change.At(until.Add(-h.LagP95))
 	s.Note = strings.Join(notes, "; ")
