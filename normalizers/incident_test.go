@@ -80,7 +80,7 @@ func showIncidents(t *testing.T, res change.Result) string {
 	return b.String()
 }
 
-// S1-2: what each tool says of incidents. Run with -update to rewrite what the
+// S1-2, S4-18: what each tool says of incidents. Run with -update to rewrite what the
 // cases want.
 func TestIncidents_AreReadFromEachTool(t *testing.T) {
 	files, err := filepath.Glob("testdata/incidents/*.txtar")

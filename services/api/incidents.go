@@ -486,9 +486,10 @@ func (a *API) listIncidentChanges(ctx context.Context, in *incidentInput) (*one[
 	}
 	once := store.Identity{Org: i.Org, SourceID: "kept", Identity: i.ID.String()}
 	if _, done := a.recent.get(once); !done && time.Since(i.ResolvedSeen.Time) > settled {
-		a.recent.add(once, sighting{received: change.At(time.Now())})
 		if err := a.keep(ctx, &i, &out); err != nil {
 			a.log.Warn("what changed before an incident is not kept yet", "incident_id", i.ID, "error", err)
+		} else {
+			a.recent.add(once, sighting{received: change.At(time.Now())}) // until it can be read
 		}
 	}
 	return answer(out), nil
