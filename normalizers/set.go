@@ -218,6 +218,9 @@ func (f *finisher) key(r *Record, draft *Draft, nth int) string {
 		return draft.Key
 	}
 	d := f.delivery
+	if draft.Own != "" {
+		return d.SourceID + "\nown\n" + draft.Own
+	}
 	key := d.Identity
 	if key == "" {
 		key = d.ID.String()

@@ -63,7 +63,9 @@ type ChangeFilter struct {
 	Risk        change.Risk
 	Status      change.Status
 	Tag         string
-	Action      string
+	Action      string // with *, a pattern; also what a type alone stands for (change.Type.Action)
+	ActorID     string
+	SessionID   string
 	ResourceID  string // the resource's id or name
 	DeliveryID  change.DeliveryID
 	Q           string    // words that the summary must all have, in any case and order

@@ -12,6 +12,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/glob"
 	"whatchanged/pkg/problem"
 )
 
@@ -103,7 +104,9 @@ func (f *ChangeFilter) where() (*where, error) {
 	w.equal("repository", f.Repository)
 	w.equal("risk_level", string(f.Risk))
 	w.equal("status", string(f.Status))
-	w.equal("action", f.Action)
+	w.equal("actor_id", f.ActorID)
+	w.equal("session_id", f.SessionID)
+	f.whereAction(w)
 	if f.Actor != "" {
 		w.add("(changed_by = {actor:String} OR actor_name = {actor:String} OR actor_id = {actor:String})", "actor", f.Actor)
 	}
@@ -127,6 +130,32 @@ func (f *ChangeFilter) where() (*where, error) {
 	}
 	return w, nil
 }
+
+// whereAction adds the condition of the action. A change without one has that
+// of its type.
+func (f *ChangeFilter) whereAction(w *where) {
+	if f.Action == "" {
+		return
+	}
+	types := []string{}
+	for _, t := range change.Types() {
+		if glob.Match(f.Action, t.Action()) {
+			types = append(types, string(t))
+		}
+	}
+	clause, value := "action = {action:String}", f.Action
+	if strings.Contains(f.Action, "*") {
+		clause, value = "action LIKE {action:String}", likePattern.Replace(f.Action)
+	}
+	if len(types) > 0 {
+		clause = "(" + clause + " OR (action = '' AND change_type IN {action_types:Array(String)}))"
+		w.args = append(w.args, clickhouse.Named("action_types", types))
+	}
+	w.add(clause, "action", value)
+}
+
+// likePattern makes a pattern of LIKE of one with stars.
+var likePattern = strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`, "*", "%")
 
 // checkWords refuses searches that the text index has no answer for.
 func checkWords(q string) error {

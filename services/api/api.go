@@ -90,6 +90,7 @@ type API struct {
 	huma    huma.API
 	mux     *http.ServeMux
 	recent  *recent
+	items   *recent // of bulk requests, by their own keys
 	hub     *hub
 }
 
@@ -110,6 +111,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 		metrics: newMetrics(deps.Metrics),
 		mux:     http.NewServeMux(),
 		recent:  newRecent(),
+		items:   newRecent(),
 	}
 	a.hub = newHub(deps.Bus.Tail, cfg, deps.Log, a.metrics)
 	a.huma = humago.New(a.mux, document())
@@ -118,6 +120,8 @@ func New(deps Deps, cfg Config) (*API, error) {
 		a.authenticate,
 	)
 	a.registerChanges()
+	a.registerFaces()
+	a.registerBulk()
 	a.registerStream()
 	a.registerServices()
 	a.registerDeliveries()

@@ -78,7 +78,7 @@ func (a *API) listServiceChanges(ctx context.Context, in *serviceListInput) (*ma
 	return a.findChanges(ctx, in.ID, &in.ListParams)
 }
 
-func (a *API) findChanges(ctx context.Context, serviceID string, in *ListParams) (*many[change.Change], error) {
+func (a *API) findChanges(ctx context.Context, serviceID string, in *ListParams, narrow ...func(*store.ChangeFilter)) (*many[change.Change], error) {
 	if err := in.Range.check(); err != nil {
 		return nil, err
 	}
@@ -90,6 +90,9 @@ func (a *API) findChanges(ctx context.Context, serviceID string, in *ListParams)
 		return nil, err
 	}
 	filter.Start, filter.End, filter.AsOf = in.Start.Time, in.End.Time, in.AsOf.Time
+	for _, f := range narrow {
+		f(&filter)
+	}
 	page, err := a.Store.FindChanges(ctx, store.ChangeQuery{
 		ChangeFilter: filter,
 		Limit:        in.Limit,
