@@ -2,21 +2,21 @@ import { randomUUID } from "node:crypto";
 
 import { ProblemError, WhatchangedError } from "./errors.js";
 import type { Transport } from "./transport.js";
-import type { BatchOptions, NewEvent, RecordedEvent } from "./types.js";
+import type { BatchOptions, NewEvent, Tracked } from "./types.js";
 
 const largestBatch = 1000; // events, the server's limit
-const largestBody = 900_000; // bytes of JSON, below the server's limit
+const largestBody = 8_000_000; // bytes of JSON, half of the server's limit
 
 interface Waiting {
   event: NewEvent;
   json: string;
-  resolve: (recorded: RecordedEvent) => void;
+  resolve: (recorded: Tracked) => void;
   reject: (error: Error) => void;
 }
 
 interface Item {
   status: number;
-  data?: RecordedEvent;
+  data?: Tracked;
   error?: unknown;
 }
 
@@ -42,8 +42,8 @@ export class Batcher {
       options.onError ?? ((error, event) => console.error(`whatchanged: ${event.action} was not recorded: ${error.message}`));
   }
 
-  add(event: NewEvent): Promise<RecordedEvent> {
-    const promise = new Promise<RecordedEvent>((resolve, reject) => {
+  add(event: NewEvent): Promise<Tracked> {
+    const promise = new Promise<Tracked>((resolve, reject) => {
       if (this.#closed) {
         throw new WhatchangedError("the client is closed");
       }

@@ -12,6 +12,7 @@ import type {
   Page,
   RecordedEvent,
   TrackOptions,
+  Tracked,
 } from "./types.js";
 
 /** Tells a server what happened, and asks it what did. */
@@ -33,7 +34,7 @@ export class ImmutableClient {
    * Records an event. The promise resolves when the server has it on disk. With
    * batching, that is after a flush; it may be left alone then, as onError is told as well.
    */
-  track(event: NewEvent, idempotencyKey?: string): Promise<RecordedEvent> {
+  track(event: NewEvent, idempotencyKey?: string): Promise<Tracked> {
     // Not an async function: that would make another promise of it, which somebody must wait for.
     return this.#batcher && idempotencyKey === undefined ? this.#batcher.add(event) : this.#record(event, idempotencyKey);
   }
@@ -95,7 +96,7 @@ export class Actor {
   }
 
   /** Records that the actor did action to a resource: track("config.changed", "service", {service: "api-gateway"}). */
-  track(action: string, resource: string, metadata: Metadata = {}, options: TrackOptions = {}): Promise<RecordedEvent> {
+  track(action: string, resource: string, metadata: Metadata = {}, options: TrackOptions = {}): Promise<Tracked> {
     const { idempotency_key, ...more } = options;
     return this.#client.track({ ...this.#who, action, resource, metadata, ...more }, idempotency_key);
   }

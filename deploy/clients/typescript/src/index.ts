@@ -11,4 +11,5 @@ export type {
   Page,
   RecordedEvent,
   TrackOptions,
+  Tracked,
 } from "./types.js";

@@ -41,19 +41,25 @@ export interface RecordedEvent {
   id: string;
   actor_id: string;
   actor_name: string;
-  actor_type: string;
+  actor_type?: string;
   session_id?: string;
   action: string;
   resource: string;
   resource_id: string;
-  resource_name: string;
+  resource_name?: string;
   metadata: Metadata;
+  change_type: string;
+  summary: string;
+  environment?: string;
   /** When it happened: RFC 3339, UTC, milliseconds. */
   occurred_at: string;
   /** When the server accepted it. */
   created_at: string;
   [more: string]: unknown;
 }
+
+/** What track was answered: the event as it was recorded, or with batching its id alone. */
+export type Tracked = Pick<RecordedEvent, "id"> & Partial<RecordedEvent>;
 
 /** Which events to list; the API's reference has them all. */
 export interface EventFilter {

@@ -35,5 +35,5 @@ export const silence = () => {};
 
 // What the server makes of a bulk request when all is well.
 export const takeAll = (_req, res, asked) => {
-  say(200, { data: asked.body.data.map((event, i) => ({ status: 201, data: { id: `chg_${i}`, ...event } })) })(_req, res);
+  say(201, { data: asked.body.data.map((event) => ({ status: 201, data: { id: `chg_${event.action}` } })) })(_req, res);
 };
