@@ -66,7 +66,11 @@ export class Transport {
         url.searchParams.set(name, value instanceof Date ? value.toISOString() : String(value));
       }
     }
-    const headers: Record<string, string> = { Authorization: `Bearer ${this.#apiKey}`, Accept: "application/json" };
+    const headers: Record<string, string> = {
+      Authorization: `Bearer ${this.#apiKey}`,
+      Accept: "application/json",
+      "User-Agent": "whatchanged-typescript",
+    };
     if (request.body !== undefined) {
       headers["Content-Type"] = "application/json";
     }
