@@ -54,8 +54,12 @@ func (f Face) ParseItem(body []byte) (c change.Change, own string, err error) {
 	if c, own, err = f.parse(body); err != nil {
 		return c, "", err
 	}
-	if name := newParser(gjson.ParseBytes(body)).unknown(fields[f]); name != "" {
-		return c, "", wrong(normalizers.Truncate(name, 64), "there is no such field; see /openapi.json")
+	p := newParser(gjson.ParseBytes(body))
+	if name, found := p.unknown(fields[f]); found {
+		return c, "", &FieldError{Field: normalizers.Truncate(name, 64), Message: "there is no such field; see /openapi.json", Unknown: true}
+	}
+	if tags, ok := p.get("tags"); ok && f == Changes && !tags.IsArray() {
+		return c, "", wrong("tags", "must be a list of strings")
 	}
 	return c, own, nil
 }

@@ -184,6 +184,9 @@ func refused(err error) error {
 	if errors.As(err, &wrong) && wrong.Field != "" {
 		e := problem.Invalid(wrong.Field, wrong.Error())
 		e.Reason = "invalid_" + strings.ReplaceAll(wrong.Field, ".", "_")
+		if wrong.Unknown {
+			e.Reason = "unknown_field"
+		}
 		return e
 	}
 	return err
