@@ -373,8 +373,8 @@ func TestFaces_Filters(t *testing.T) {
 	f("start_date=2026-03-02&end_date=2026-03-04", "three", "two")
 	f("limit=2&offset=1", "four", "three")
 	f("sort=asc&limit=1", "one")
-	f("action="+url.QueryEscape("' OR 1=1 --"))
-	f("action="+url.QueryEscape(`\*`))
+	f("action=" + url.QueryEscape("' OR 1=1 --"))
+	f("action=" + url.QueryEscape(`\*`))
 	if got := s.call("GET", "/api/v1/change-events?type=maintenance", "").json(t)["data"].([]any); len(got) != 1 {
 		t.Errorf("type=maintenance: %v", got)
 	}

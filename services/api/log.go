@@ -183,7 +183,13 @@ func refused(err error) error {
 	var wrong *normalizer.FieldError
 	if errors.As(err, &wrong) && wrong.Field != "" {
 		e := problem.Invalid(wrong.Field, wrong.Error())
-		e.Reason = "invalid_" + strings.ReplaceAll(wrong.Field, ".", "_")
+		field := wrong.Field
+		for _, free := range []string{"tags", "metadata"} { // what is inside is the caller's own
+			if strings.HasPrefix(field, free+".") {
+				field = free
+			}
+		}
+		e.Reason = "invalid_" + strings.ReplaceAll(field, ".", "_")
 		if wrong.Unknown {
 			e.Reason = "unknown_field"
 		}
