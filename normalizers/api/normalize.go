@@ -36,7 +36,7 @@ func (Normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
 	if by, ok := strings.CutPrefix(r.DetectedBy, provider+"/"); ok {
 		face = Face(by)
 	}
-	c, own, err := face.parse(r.JSON)
+	c, own, _, err := face.parse(r.JSON)
 	if err != nil {
 		return normalizers.Result{}, err
 	}
