@@ -246,6 +246,31 @@ func TestEvents_ComeBackAsSent(t *testing.T) {
 	}
 }
 
+// S4-40, S4-41: every event of a list has what the printed loop over it prints,
+// also when it was written by another face and says none of it.
+func TestEvents_EachHasWhatTheLoopPrints(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.written("/api/v1/changes", `{"summary": "x"}`)
+	s.written("/api/v1/change-events", `{"title": "x", "type": "maintenance"}`)
+	s.written("/api/v1/events", `{"actor_id": "a", "action": "x"}`)
+	data := s.call("GET", "/api/v1/events", "").json(t)["data"].([]any)
+	if len(data) != 3 {
+		t.Errorf("%d events", len(data))
+	}
+	for _, d := range data {
+		event := d.(map[string]any)
+		for _, name := range []string{"occurred_at", "actor_name", "action"} {
+			if _, ok := event[name].(string); !ok {
+				t.Errorf("%s is %v in %v", name, event[name], event)
+			}
+		}
+		if _, ok := event["metadata"].(map[string]any); !ok {
+			t.Errorf("metadata is %v in %v", event["metadata"], event)
+		}
+	}
+}
+
 // Decision 2 and decision 3: the action says the type, and the metadata what it was done to.
 func TestEvents_ActionAndMetadataSayWhatItIs(t *testing.T) {
 	t.Parallel()
