@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -111,7 +112,7 @@ func (a *API) bulk(ctx context.Context, face normalizer.Face, in *bulkInput) (*b
 		return nil, err
 	}
 	a.rememberItems(d, b)
-	out := &bulkOutput{Status: http.StatusCreated, Visible: a.await(ctx, in.Wait, made), Body: b.out}
+	out := &bulkOutput{Status: http.StatusCreated, Visible: a.await(ctx, in.Wait, b.awaited(made)), Body: b.out}
 	if b.out.Counts.Refused > 0 {
 		out.Status = http.StatusMultiStatus
 	}
@@ -174,6 +175,20 @@ func (b *batch) resolve(a *API, org, id string, known map[string]error) error {
 		known[id] = err
 	}
 	return err
+}
+
+// awaited returns one of the changes to wait for: those that the request made are
+// stored together, and those that were known are stored.
+func (b *batch) awaited(made []change.Change) change.ID {
+	var id change.ID
+	for i := range made {
+		place := made[i].Provenance.Index
+		id = b.out.Data[place].Data.ID
+		if !slices.Contains(b.skip, place) {
+			return id
+		}
+	}
+	return id
 }
 
 // refusedItem says why an item was refused, as the whole request would be.
