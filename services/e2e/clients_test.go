@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -173,24 +175,35 @@ func command(t *testing.T, dir string, env []string, name string, args ...string
 	return string(out)
 }
 
-// checkout copies a client, as a clone has it, to where a test may build it.
+// checkout copies a client, without what was built of it here, to where a test
+// may build it.
 func checkout(t *testing.T, client string) string {
 	t.Helper()
-	dir := t.TempDir()
-	files := command(t, filepath.Join(deployed, "clients", client), nil, "git", "ls-files", "--cached", "--others", "--exclude-standard")
-	for name := range strings.Lines(files) {
-		name = strings.TrimSuffix(name, "\n")
-		text, err := os.ReadFile(filepath.Join(deployed, "clients", client, name))
+	from, dir := filepath.Join(deployed, "clients", client), t.TempDir()
+	built := []string{"node_modules", "dist", "build", "__pycache__"}
+	err := filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		to := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			t.Fatal(err)
+		rel, err := filepath.Rel(from, name)
+		if err != nil {
+			return err
 		}
-		if err := os.WriteFile(to, text, 0o644); err != nil {
-			t.Fatal(err)
+		to := filepath.Join(dir, rel)
+		switch {
+		case d.IsDir() && slices.Contains(built, d.Name()):
+			return fs.SkipDir
+		case d.IsDir():
+			return os.MkdirAll(to, 0o755)
 		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(to, text, 0o644)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }

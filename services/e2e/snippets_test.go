@@ -201,13 +201,10 @@ func TestSnippets(t *testing.T) {
 
 	t.Run("Terraform", func(t *testing.T) {
 		text := readText(t, deployed+"/ci/terraform/main.tf")
-		change := map[string]any{}
-		for name, value := range hclObject(t, between(t, text, "jsonencode({", "})"), map[string]any{
+		change := hclObject(t, between(t, text, "jsonencode({", "})"), map[string]any{
 			"var.summary": "Resize the workers", "var.environment": "production", "self.id": "0d5a",
 			"{ workspace = terraform.workspace, triggers = var.triggers }": map[string]any{"workspace": "default", "triggers": map[string]any{"workers": "6"}},
-		}) {
-			change[name] = value
-		}
+		})
 		body, err := json.Marshal(change)
 		if err != nil {
 			t.Fatal(err)
