@@ -33,14 +33,18 @@ const (
 	BulkLines = "lines" // a change on each line
 )
 
-// Items returns the changes in the body of a bulk request, in
-// order. In lines, one that is not JSON comes as it is; a list must be JSON.
-func Items(form string, body []byte) ([][]byte, error) {
+// Items returns the changes in the body of a bulk request, in order, and stops
+// after one more than most. In lines, one that is not JSON comes as it is; a
+// list must be JSON.
+func Items(form string, body []byte, most int) ([][]byte, error) {
 	var items [][]byte
 	if form == BulkLines {
 		for line := range bytes.Lines(bytes.TrimPrefix(body, []byte(bom))) {
 			if line = bytes.TrimSpace(line); len(line) > 0 {
 				items = append(items, line)
+			}
+			if len(items) > most {
+				break
 			}
 		}
 		return items, nil
@@ -55,7 +59,7 @@ func Items(form string, body []byte) ([][]byte, error) {
 	}
 	data.ForEach(func(_, item gjson.Result) bool {
 		items = append(items, []byte(item.Raw))
-		return true
+		return len(items) <= most
 	})
 	return items, nil
 }
@@ -73,7 +77,7 @@ func (o *opener) requestOfAPI(face string, body []byte) error {
 		o.records = append(o.records, record)
 		return nil
 	}
-	items, err := Items(form, body)
+	items, err := Items(form, body, MaxRecords)
 	if err != nil {
 		return err
 	}

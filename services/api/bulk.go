@@ -77,14 +77,14 @@ func (a *API) bulk(ctx context.Context, face normalizer.Face, in *bulkInput) (*b
 	if err != nil {
 		return nil, err
 	}
-	items, err := normalizers.Items(form, in.RawBody)
+	items, err := normalizers.Items(form, in.RawBody, maxBulk)
 	switch {
 	case err != nil:
 		return nil, problem.Invalid("data", strings.TrimPrefix(err.Error(), change.ErrMalformed.Error()+": "))
 	case len(items) == 0:
 		return nil, problem.Invalid("data", "data has nothing in it")
 	case len(items) > maxBulk:
-		return nil, problem.Invalid("data", fmt.Sprintf("data has %d items, at most %d go into a request", len(items), maxBulk))
+		return nil, problem.Invalid("data", fmt.Sprintf("data has more than %d items; send the rest in another request", maxBulk))
 	}
 	b := a.readItems(auth.Org(ctx), face, items)
 	if b.out.Counts.Accepted == 0 {
