@@ -84,7 +84,7 @@ func (o *opener) requestOfAPI(face string, body []byte) error {
 	if len(items) > MaxRecords {
 		return fmt.Errorf("%w: more than %d records in a delivery", change.ErrMalformed, MaxRecords)
 	}
-	skip := places(o.header.Get(SkipHeader))
+	skip := Places(o.header.Get(SkipHeader))
 	for i, item := range items {
 		if !skip[i] {
 			record.JSON, record.Index = item, i
@@ -94,7 +94,8 @@ func (o *opener) requestOfAPI(face string, body []byte) error {
 	return nil
 }
 
-func places(list string) map[int]bool {
+// Places reads a list of places, as SkipHeader has it.
+func Places(list string) map[int]bool {
 	set := map[int]bool{}
 	for place := range strings.SplitSeq(list, ",") {
 		if n, err := strconv.Atoi(place); err == nil {
