@@ -149,6 +149,40 @@ func TestBulk_ItemsOwnKeysAreOneChange(t *testing.T) {
 	})
 }
 
+// A repeat of a whole request answers what was recorded of the first, and no
+// more: what was refused then is not recorded now, though it would be good.
+func TestBulk_RepeatAnswersWhatTheFirstRecorded(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	again := s.another()
+	post := func(s *system) answer {
+		t.Helper()
+		return s.call("POST", "/api/v1/changes/bulk?wait=10s", `{"data": [{"summary": "a"}, {"summary": "b", "service_id": "svc_late"}]}`, "Idempotency-Key", "once")
+	}
+	first := post(s)
+	eventually(t, func() error {
+		page, err := s.admin.Deliveries(t.Context(), client.DeliveryFilter{Identity: "key:once"})
+		return errors.Join(err, differ(1, len(page.Data)))
+	})
+	if _, err := s.admin.CreateService(t.Context(), client.NewService{ID: "svc_late", Name: "Late"}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error { // the other process knows it, too
+		_, err := again.client(adminKey).Service(t.Context(), "svc_late")
+		return err
+	})
+	for name, other := range map[string]*system{"same process": s, "another process": again} {
+		got := post(other)
+		if got.Status != http.StatusMultiStatus || cmp.Diff(first.json(t)["counts"], got.json(t)["counts"]) != "" ||
+			cmp.Diff(first.json(t)["data"].([]any)[0], got.json(t)["data"].([]any)[0]) != "" || !strings.Contains(got.Body, "idempotency_key_reused") {
+			t.Errorf("%s: %s, first %s", name, got.Body, first.Body)
+		}
+	}
+	if page, err := s.admin.Changes(t.Context(), client.ChangeFilter{}); err != nil || page.Meta.Total != 1 {
+		t.Errorf("%d changes, %v", page.Meta.Total, err)
+	}
+}
+
 // What is wrong with the whole request is said of it as a whole.
 func TestBulk_Refusals(t *testing.T) {
 	t.Parallel()
@@ -167,8 +201,8 @@ func TestBulk_Refusals(t *testing.T) {
 	f(`{"data": []}`, 400, "nothing")
 	f(`{"data": [`, 400, "ends too early")
 	f(``, 400, "required")
-	f(`{"data": [`+strings.Repeat(one+",", 1000)+one+`]}`, 400, "1001 items, at most 1000")
-	f(strings.Repeat(one+"\n", 1001), 400, "1001 items", "Content-Type", "application/x-ndjson")
+	f(`{"data": [`+strings.Repeat(one+",", 1000)+one+`]}`, 400, "more than 1000 items")
+	f(strings.Repeat(one+"\n", 1001), 400, "more than 1000 items", "Content-Type", "application/x-ndjson")
 	f(one+"\n{not json\n", 207, `not JSON at byte 1`, "Content-Type", "application/x-ndjson")
 	f(one, 415, "x-ndjson", "Content-Type", "text/csv")
 	f(`{"data": ["`+strings.Repeat("x", 17<<20)+`"]}`, 413, "16777216")

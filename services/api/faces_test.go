@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -313,6 +314,12 @@ func TestFaces_SecretsDoNotGetIn(t *testing.T) {
 			t.Errorf("%s: %d %s", name, got.Status, got.Body)
 		}
 	}
+	for _, metadata := range []string{`{"password": ["tr0ub4dor"]}`, `{"a": [{"b": [{"token": 12345}]}]}`, strings.Repeat(`{"a":`, 80) + `"x"` + strings.Repeat(`}`, 80)} {
+		got := s.call("POST", "/api/v1/events", `{"actor_id": "vault", "action": "secret.rotated", "metadata": `+metadata+`}`)
+		if got.Status != http.StatusBadRequest || !strings.HasPrefix(got.json(t)["field"].(string), "metadata") {
+			t.Errorf("%.60s: %d %s", metadata, got.Status, got.Body)
+		}
+	}
 	const token = "ghp_0123456789abcdefghijABCDEFGHIJ456789"
 	f := func(path, body, secret string) {
 		t.Helper()
@@ -443,15 +450,20 @@ func TestFaces_WriteByOneReadByTheOthers(t *testing.T) {
 		face := rapid.SampledFrom([]string{"changes", "change-events", "events"}).Draw(t, "face")
 		return sample{face, drawBody(t, face)}
 	})
-	ids := map[string]sample{}
 	const count = 60
-	for seed := range count {
-		sent := samples.Example(seed)
-		got := s.call("POST", "/api/v1/"+sent.Face, jsonOf(t, sent.Body))
+	sent, answers := make([]sample, count), make([]answer, count)
+	var wg sync.WaitGroup
+	for i := range count { // at once, so that they share a few frames
+		sent[i] = samples.Example(i)
+		wg.Go(func() { answers[i] = s.call("POST", "/api/v1/"+sent[i].Face, jsonOf(t, sent[i].Body)) })
+	}
+	wg.Wait()
+	ids := map[string]sample{}
+	for i, got := range answers {
 		if got.Status != http.StatusCreated {
-			t.Fatalf("%s %s: %d %s", sent.Face, jsonOf(t, sent.Body), got.Status, got.Body)
+			t.Fatalf("%s %s: %d %s", sent[i].Face, jsonOf(t, sent[i].Body), got.Status, got.Body)
 		}
-		ids[got.json(t)["data"].(map[string]any)["id"].(string)] = sent
+		ids[got.json(t)["data"].(map[string]any)["id"].(string)] = sent[i]
 	}
 	eventually(t, func() error {
 		page, err := s.admin.Changes(t.Context(), client.ChangeFilter{Limit: 1})
@@ -587,5 +599,37 @@ func TestChangeEvents_NullIsAName(t *testing.T) {
 	got := s.call("POST", "/api/v1/change-events", `{"title": "Deploy jenkins-shop-7", "author": "null", "description": null, "tags": null}`)
 	if got.Status != http.StatusCreated || got.json(t)["data"].(map[string]any)["author"] != "null" {
 		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
+// The Go client has a method for each operation of the two faces.
+func TestFaces_GoClient(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	ctx, wait := t.Context(), client.WriteOptions{Wait: 10 * time.Second}
+	sent, err := s.admin.SendChangeEvent(ctx, client.NewChangeEvent{Title: "Deploy v2", Tags: map[string]string{"team": "web"}}, wait)
+	if err != nil || !sent.Visible {
+		t.Fatalf("%+v %v", sent, err)
+	}
+	if got, err := s.admin.ChangeEvent(ctx, sent.ID); err != nil || cmp.Diff(sent.ChangeEvent, got) != "" {
+		t.Errorf("%v (-sent +got):\n%s", err, cmp.Diff(sent.ChangeEvent, got))
+	}
+	event, err := s.admin.SendEvent(ctx, client.NewEvent{ActorID: "ci", Action: "deployment.started", Metadata: map[string]any{"service": "gw"}}, wait)
+	if err != nil || !event.Visible {
+		t.Fatalf("%+v %v", event, err)
+	}
+	if got, err := s.admin.Event(ctx, event.ID); err != nil || cmp.Diff(event.Event, got) != "" {
+		t.Errorf("%v (-sent +got):\n%s", err, cmp.Diff(event.Event, got))
+	}
+	events, err := s.admin.Events(ctx, client.EventFilter{ResourceID: "gw", ChangeFilter: client.ChangeFilter{Limit: 20}})
+	if err != nil || len(events.Data) != 1 || events.Data[0].ID != event.ID {
+		t.Errorf("%+v %v", events, err)
+	}
+	if page, err := s.admin.ChangeEvents(ctx, client.EventFilter{ChangeFilter: client.ChangeFilter{Tag: "team:web"}}); err != nil || len(page.Data) != 1 {
+		t.Errorf("%+v %v", page, err)
+	}
+	bulk, err := s.admin.BulkChangeEvents(ctx, []client.BulkChangeEvent{{NewChangeEvent: client.NewChangeEvent{Title: "x"}}, {}}, wait)
+	if err != nil || bulk.Counts != (client.BulkCounts{Accepted: 1, Refused: 1}) || bulk.Data[1].Error.Field != "title" {
+		t.Errorf("%+v %v", bulk, err)
 	}
 }

@@ -136,7 +136,10 @@ func (a *API) take(ctx context.Context, d *change.Delivery, settle func(first *s
 	}
 	outcome := "known"
 	if first == nil {
-		a.recent.add(id, sighting{received: d.ReceivedAt, delivery: d.ID, body: sha256.Sum256(d.Body), service: d.Service.ID})
+		a.recent.add(id, sighting{
+			received: d.ReceivedAt, delivery: d.ID, body: sha256.Sum256(d.Body), service: d.Service.ID,
+			skipped: d.Header.Get(normalizers.SkipHeader),
+		})
 		outcome = "new"
 	}
 	a.metrics.logged.WithLabelValues(outcome).Add(float64(len(made)))
