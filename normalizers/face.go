@@ -33,14 +33,18 @@ const (
 	BulkLines = "lines" // a change on each line
 )
 
-// Items returns the changes in the body of a bulk request, in
-// order. In lines, one that is not JSON comes as it is; a list must be JSON.
-func Items(form string, body []byte) ([][]byte, error) {
+// Items returns the changes in the body of a bulk request, in order, and stops
+// after one more than most. In lines, one that is not JSON comes as it is; a
+// list must be JSON.
+func Items(form string, body []byte, most int) ([][]byte, error) {
 	var items [][]byte
 	if form == BulkLines {
 		for line := range bytes.Lines(bytes.TrimPrefix(body, []byte(bom))) {
 			if line = bytes.TrimSpace(line); len(line) > 0 {
 				items = append(items, line)
+			}
+			if len(items) > most {
+				break
 			}
 		}
 		return items, nil
@@ -55,7 +59,7 @@ func Items(form string, body []byte) ([][]byte, error) {
 	}
 	data.ForEach(func(_, item gjson.Result) bool {
 		items = append(items, []byte(item.Raw))
-		return true
+		return len(items) <= most
 	})
 	return items, nil
 }
@@ -73,14 +77,14 @@ func (o *opener) requestOfAPI(face string, body []byte) error {
 		o.records = append(o.records, record)
 		return nil
 	}
-	items, err := Items(form, body)
+	items, err := Items(form, body, MaxRecords)
 	if err != nil {
 		return err
 	}
 	if len(items) > MaxRecords {
 		return fmt.Errorf("%w: more than %d records in a delivery", change.ErrMalformed, MaxRecords)
 	}
-	skip := places(o.header.Get(SkipHeader))
+	skip := Places(o.header.Get(SkipHeader))
 	for i, item := range items {
 		if !skip[i] {
 			record.JSON, record.Index = item, i
@@ -90,7 +94,8 @@ func (o *opener) requestOfAPI(face string, body []byte) error {
 	return nil
 }
 
-func places(list string) map[int]bool {
+// Places reads a list of places, as SkipHeader has it.
+func Places(list string) map[int]bool {
 	set := map[int]bool{}
 	for place := range strings.SplitSeq(list, ",") {
 		if n, err := strconv.Atoi(place); err == nil {

@@ -59,6 +59,9 @@ func parseEvent(p *parser) change.Change {
 // action reads a dotted verb.
 func (p *parser) action(field string) string {
 	s := p.required(field)
+	if s != "" && strings.Trim(s, "._-:/") == "" {
+		p.fail(wrong(field, "must be a dotted verb such as deployment.started"))
+	}
 	for i := range len(s) {
 		if c := s[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("._-:/", rune(c)) {
 			p.fail(wrong(field, "must be a dotted verb such as deployment.started: letters, digits and . _ - : /"))

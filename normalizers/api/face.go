@@ -44,31 +44,36 @@ const ownKey = "idempotency_key"
 // Parse reads what a face was sent and fills in the defaults. An error is a
 // *FieldError.
 func (f Face) Parse(body []byte) (change.Change, error) {
-	c, _, err := f.parse(body)
+	c, _, _, err := f.parse(body)
 	return c, err
 }
 
 // ParseItem is Parse for an item of a bulk request, in which no field may be
 // unknown. It returns the item's own idempotency key as well.
-func (f Face) ParseItem(body []byte) (c change.Change, own string, err error) {
-	if c, own, err = f.parse(body); err != nil {
+func (f Face) ParseItem(body []byte) (change.Change, string, error) {
+	c, own, p, err := f.parse(body)
+	if err != nil {
 		return c, "", err
 	}
-	if name := newParser(gjson.ParseBytes(body)).unknown(fields[f]); name != "" {
-		return c, "", wrong(normalizers.Truncate(name, 64), "there is no such field; see /openapi.json")
+	if name, found := p.unknown(fields[f]); found {
+		return c, "", &FieldError{Field: normalizers.Truncate(name, 64), Message: "there is no such field; see /openapi.json", Unknown: true}
+	}
+	if tags, ok := p.get("tags"); ok && f == Changes && !tags.IsArray() {
+		return c, "", wrong("tags", "must be a list of strings")
 	}
 	return c, own, nil
 }
 
-func (f Face) parse(body []byte) (c change.Change, own string, err error) {
+// parse returns the parser as well, for what else the caller asks of the fields.
+func (f Face) parse(body []byte) (c change.Change, own string, p *parser, err error) {
 	if err := normalizers.CheckJSON(body); err != nil {
-		return c, "", wrong("", "%s", strings.TrimPrefix(err.Error(), change.ErrMalformed.Error()+": "))
+		return c, "", nil, wrong("", "%s", strings.TrimPrefix(err.Error(), change.ErrMalformed.Error()+": "))
 	}
 	v := gjson.ParseBytes(body)
 	if !v.IsObject() {
-		return c, "", wrong("", "the body must be a JSON object")
+		return c, "", nil, wrong("", "the body must be a JSON object")
 	}
-	p := newParser(v)
+	p = newParser(v)
 	switch f {
 	case ChangeEvents:
 		c = parseChangeEvent(p)
@@ -79,10 +84,10 @@ func (f Face) parse(body []byte) (c change.Change, own string, err error) {
 	}
 	own = p.text(ownKey, maxKey)
 	if p.err != nil {
-		return change.Change{}, "", p.err
+		return change.Change{}, "", nil, p.err
 	}
 	maskNamed(&c)
-	return c, own, nil
+	return c, own, p, nil
 }
 
 // changeEventTypes are the types that POST /api/v1/change-events takes.

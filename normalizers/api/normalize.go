@@ -36,7 +36,7 @@ func (Normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
 	if by, ok := strings.CutPrefix(r.DetectedBy, provider+"/"); ok {
 		face = Face(by)
 	}
-	c, own, err := face.parse(r.JSON)
+	c, own, _, err := face.parse(r.JSON)
 	if err != nil {
 		return normalizers.Result{}, err
 	}
@@ -139,14 +139,14 @@ func newParser(body gjson.Result) *parser {
 	return p
 }
 
-// unknown is a field that is not among those known, or empty.
-func (p *parser) unknown(known []string) string {
+// unknown returns a field that is not among those known, if there is one.
+func (p *parser) unknown(known []string) (name string, found bool) {
 	for i := range p.fields {
 		if !slices.Contains(known, p.fields[i].name) {
-			return p.fields[i].name
+			return p.fields[i].name, true
 		}
 	}
-	return ""
+	return "", false
 }
 
 func (p *parser) fail(err error) {

@@ -35,7 +35,8 @@ func refuseValues(p *parser, path string, v gjson.Result, depth int) {
 		if v.IsObject() {
 			inside += "." + normalizers.Truncate(key.Str, 64)
 			name := strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(key.Str))
-			if slices.Contains(secretValues, name) && (value.Type == gjson.String || value.Type == gjson.Number) {
+			holds := value.Type == gjson.String || value.Type == gjson.Number || value.IsArray()
+			if holds && slices.Contains(secretValues, name) {
 				p.fail(wrong(inside, "would hold the secret itself: say which secret, its versions and what is affected, never its value"))
 			}
 		}

@@ -11,6 +11,7 @@ import (
 type FieldError struct {
 	Field   string // as in the request: "risk_level", "resource.url"; empty for the body itself
 	Message string // for the person who made the call
+	Unknown bool   // there is no such field
 }
 
 // Error returns the field and what is wrong with it.

@@ -170,9 +170,9 @@ func retryable(ctx context.Context, err error, again bool) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &p):
-		// A request over a rate was not looked at. One that was answered 503 may have
-		// been in somebody's hands already.
-		if p.Status != http.StatusTooManyRequests && (p.Status != http.StatusServiceUnavailable || !again) {
+		// A request over a rate was not looked at. One that was answered 503, or by a
+		// proxy in the server's place, may have been in somebody's hands already.
+		if p.Status != http.StatusTooManyRequests && (!again || !passing(p.Status)) {
 			return backoff.Permanent(err)
 		}
 		if p.RetryAfter > 0 {
@@ -184,6 +184,11 @@ func retryable(ctx context.Context, err error, again bool) error {
 	default:
 		return err
 	}
+}
+
+// passing reports whether a refusal may be over in a moment.
+func passing(status int) bool {
+	return status == http.StatusServiceUnavailable || status == http.StatusBadGateway || status == http.StatusGatewayTimeout
 }
 
 // unwrapProblem takes off what was put around a Problem for backoff.

@@ -222,7 +222,7 @@ type BulkEvent struct {
 
 // BulkItem is what became of one item.
 type BulkItem struct {
-	Status int          `json:"status" doc:"201, or 400 when the item was refused" example:"201"`
+	Status int          `json:"status" doc:"201; 400 when the item was refused; 409 when the same request was sent before, and it was refused then" example:"201"`
 	Data   *BulkID      `json:"data,omitempty" doc:"When it was recorded, or was known already"`
 	Error  *BulkRefusal `json:"error,omitempty" doc:"When it was refused"`
 }

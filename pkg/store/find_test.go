@@ -37,7 +37,7 @@ func sample(n int) []change.Change {
 			c.Actor = change.Actor{Name: pick([]string{"mona", "Mona L."}, i/3), ID: pick([]string{"7", "8", ""}, i)}
 			c.Repository = pick([]string{"acme/api", "acme/web"}, i/4)
 			c.Tags = pick([][]string{nil, {"team:a"}, {"team:a", "tier:1"}}, i)
-			c.Action = pick([]string{"push", "deployment.succeeded", "deployment_failed"}, i)
+			c.Action = pick([]string{"push", "deployment.succeeded", "deployment_failed", ""}, i)
 			c.SessionID, c.CorrelationID = pick([]string{"", "ses-1"}, i/2), pick([]string{"op-1", "op-2", ""}, i/3)
 			c.ExternalID, c.Provenance.Provider = pick([]string{"41", "42"}, i/5), pick([]string{"github", "aws"}, i/2)
 			c.Account, c.Region = pick([]string{"1234", ""}, i/3), pick([]string{"eu-west-1", "us-east-1"}, i/4)
@@ -65,7 +65,7 @@ func match(c change.Change, f store.ChangeFilter) bool {
 	}
 	return c.Org == f.Org && eq(f.ServiceID, c.ServiceID) && in(f.Types, c.Type) && eq(f.Source, c.Source) &&
 		eq(f.Environment, c.Environment) && eq(f.Repository, c.Repository) && in(f.Risks, c.Risk) && in(f.Statuses, c.Status) &&
-		(f.Action == "" || glob.Match(f.Action, c.Action)) && eq(f.ActorID, c.Actor.ID) && eq(f.SessionID, c.SessionID) &&
+		(f.Action == "" || glob.Match(f.Action, cmp.Or(c.Action, c.Type.Action()))) && eq(f.ActorID, c.Actor.ID) && eq(f.SessionID, c.SessionID) &&
 		eq(f.CorrelationID, c.CorrelationID) && eq(f.ExternalID, c.ExternalID) && eq(f.Provider, c.Provenance.Provider) &&
 		eq(f.Account, c.Account) && eq(f.Region, c.Region) && eq(f.Branch, c.Branch) && eq(f.Version, c.Version) &&
 		strings.HasPrefix(c.CommitSHA, f.CommitSHA) &&
@@ -131,7 +131,7 @@ func TestFindChanges_AgreesWithAFilterInMemory(t *testing.T) {
 			Risks:       several[change.Risk](sometimes("risks", "low", "high,critical")),
 			Statuses:    several[change.Status](sometimes("statuses", "failed", "failed,succeeded")),
 			Tag:         sometimes("tag", "team:a", "tier:1", "team"),
-			Action:      sometimes("action", "push", "pus", "pus*", "deployment.*", "deployment_*", "*ed", "*"),
+			Action:      sometimes("action", "push", "pus", "pus*", "deployment.*", "deployment_*", "*ed", "*.recorded", "*", "config.changed", `\\*`, "%"),
 			ResourceID:  sometimes("resource", "db", "api-gateway"),
 			ActorID:     seldom("actor id", "7", "mona"),
 			SessionID:   seldom("session", "ses-1"), CorrelationID: seldom("correlation", "op-1", "op"),

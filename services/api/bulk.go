@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,14 +77,14 @@ func (a *API) bulk(ctx context.Context, face normalizer.Face, in *bulkInput) (*b
 	if err != nil {
 		return nil, err
 	}
-	items, err := normalizers.Items(form, in.RawBody)
+	items, err := normalizers.Items(form, in.RawBody, maxBulk)
 	switch {
 	case err != nil:
 		return nil, problem.Invalid("data", strings.TrimPrefix(err.Error(), change.ErrMalformed.Error()+": "))
 	case len(items) == 0:
 		return nil, problem.Invalid("data", "data has nothing in it")
 	case len(items) > maxBulk:
-		return nil, problem.Invalid("data", fmt.Sprintf("data has %d items, at most %d go into a request", len(items), maxBulk))
+		return nil, problem.Invalid("data", fmt.Sprintf("data has more than %d items; send the rest in another request", maxBulk))
 	}
 	b := a.readItems(auth.Org(ctx), face, items)
 	if b.out.Counts.Accepted == 0 {
@@ -105,13 +106,14 @@ func (a *API) bulk(ctx context.Context, face normalizer.Face, in *bulkInput) (*b
 			}
 			b.out.Data[made[i].Provenance.Index].Data = &client.BulkID{ID: made[i].ID}
 		}
-		return a.repeatItems(ctx, d, b)
+		a.repeatItems(ctx, d, b)
+		return a.repeatRefusals(ctx, d, first, b)
 	})
 	if err != nil {
 		return nil, err
 	}
 	a.rememberItems(d, b)
-	out := &bulkOutput{Status: http.StatusCreated, Visible: a.await(ctx, in.Wait, made), Body: b.out}
+	out := &bulkOutput{Status: http.StatusCreated, Visible: a.await(ctx, in.Wait, b.awaited(made)), Body: b.out}
 	if b.out.Counts.Refused > 0 {
 		out.Status = http.StatusMultiStatus
 	}
@@ -176,6 +178,23 @@ func (b *batch) resolve(a *API, org, id string, known map[string]error) error {
 	return err
 }
 
+// awaited returns one of the changes to wait for: those that the request made are
+// stored together, and those that were known are stored.
+func (b *batch) awaited(made []change.Change) change.ID {
+	var id change.ID
+	for i := range made {
+		place := made[i].Provenance.Index
+		if b.out.Data[place].Data == nil {
+			continue
+		}
+		id = b.out.Data[place].Data.ID
+		if !slices.Contains(b.skip, place) {
+			return id
+		}
+	}
+	return id
+}
+
 // refusedItem says why an item was refused, as the whole request would be.
 func refusedItem(err error) client.BulkItem {
 	p := problem.From(err)
@@ -200,7 +219,7 @@ func setSkip(h http.Header, skip []int) {
 // This process remembers what it took in lately; what is older, or came by
 // another process, is in the store. While the store cannot be asked, an item
 // counts as the first.
-func (a *API) repeatItems(ctx context.Context, d *change.Delivery, b *batch) error {
+func (a *API) repeatItems(ctx context.Context, d *change.Delivery, b *batch) {
 	known := map[string]change.ID{} // by own key
 	var ask []change.ID
 	for i, own := range b.own {
@@ -241,12 +260,40 @@ func (a *API) repeatItems(ctx context.Context, d *change.Delivery, b *batch) err
 		known[own] = id // of two in this request, the first counts
 	}
 	setSkip(d.Header, b.skip)
+}
+
+// repeatRefusals refuses again what was refused of the first request with an
+// Idempotency-Key, even if it is good now: of two such requests the pipeline
+// records the first.
+func (a *API) repeatRefusals(ctx context.Context, d *change.Delivery, first *sighting, b *batch) error {
+	if first == nil {
+		return nil
+	}
+	skipped := first.skipped
+	if first.stored {
+		p, err := a.Store.Payload(ctx, d.Org, first.delivery)
+		if err != nil && problem.KindOf(err) != problem.NotFound { // it is kept for a while only
+			return fmt.Errorf("get payload: %w", err)
+		}
+		skipped = p.Header.Get(normalizers.SkipHeader)
+	}
+	for place := range normalizers.Places(skipped) {
+		if place >= len(b.out.Data) || b.out.Data[place].Error != nil || slices.Contains(b.skip, place) {
+			continue // refused now as well, or known by its own key
+		}
+		e := problem.New(problem.Conflict, "idempotency_key_reused",
+			"this item was refused when the Idempotency-Key was first used, and was not recorded; send it again with a new key")
+		e.Field = "Idempotency-Key"
+		b.out.Data[place] = refusedItem(e)
+		b.out.Counts.Accepted--
+		b.out.Counts.Refused++
+	}
 	return nil
 }
 
 func (a *API) rememberItems(d *change.Delivery, b *batch) {
 	for i, own := range b.own {
-		if own != "" {
+		if own != "" && b.out.Data[i].Data != nil {
 			a.items.add(itemIdentity(d, own), sighting{received: d.ReceivedAt, id: b.out.Data[i].Data.ID})
 		}
 	}

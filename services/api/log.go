@@ -103,7 +103,7 @@ func write[T any](ctx context.Context, a *API, face normalizer.Face, in *WritePa
 	if err != nil {
 		return nil, err
 	}
-	return &written[T]{Visible: a.await(ctx, in.Wait, made), Body: object[T]{form(made[0])}}, nil
+	return &written[T]{Visible: a.await(ctx, in.Wait, made[0].ID), Body: object[T]{form(made[0])}}, nil
 }
 
 // take takes a request in: it becomes a delivery, as a webhook does, and is on
@@ -136,7 +136,10 @@ func (a *API) take(ctx context.Context, d *change.Delivery, settle func(first *s
 	}
 	outcome := "known"
 	if first == nil {
-		a.recent.add(id, sighting{received: d.ReceivedAt, delivery: d.ID, body: sha256.Sum256(d.Body), service: d.Service.ID})
+		a.recent.add(id, sighting{
+			received: d.ReceivedAt, delivery: d.ID, body: sha256.Sum256(d.Body), service: d.Service.ID,
+			skipped: d.Header.Get(normalizers.SkipHeader),
+		})
 		outcome = "new"
 	}
 	a.metrics.logged.WithLabelValues(outcome).Add(float64(len(made)))
@@ -183,7 +186,16 @@ func refused(err error) error {
 	var wrong *normalizer.FieldError
 	if errors.As(err, &wrong) && wrong.Field != "" {
 		e := problem.Invalid(wrong.Field, wrong.Error())
-		e.Reason = "invalid_" + strings.ReplaceAll(wrong.Field, ".", "_")
+		field := wrong.Field
+		for _, free := range []string{"tags", "metadata"} { // what is inside is the caller's own
+			if strings.HasPrefix(field, free+".") {
+				field = free
+			}
+		}
+		e.Reason = "invalid_" + strings.ReplaceAll(field, ".", "_")
+		if wrong.Unknown {
+			e.Reason = "unknown_field"
+		}
 		return e
 	}
 	return err
@@ -279,14 +291,13 @@ func (a *API) conflict() error {
 	return e
 }
 
-// await waits, if the caller wants that, until all that was made can be
-// queried, and says whether it can.
-func (a *API) await(ctx context.Context, wait spanParam, made []change.Change) string {
-	if wait.d == 0 || len(made) == 0 {
+// await waits, if the caller wants that, until a change can be queried, and
+// says whether it can.
+func (a *API) await(ctx context.Context, wait spanParam, id change.ID) string {
+	if wait.d == 0 {
 		return ""
 	}
-	last := made[len(made)-1] // those of one delivery are stored together
-	return strconv.FormatBool(a.visible(ctx, last.Org, last.ID, wait.d))
+	return strconv.FormatBool(a.visible(ctx, auth.Org(ctx), id, wait.d))
 }
 
 // visible waits until a change can be queried, and reports whether it can.

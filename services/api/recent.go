@@ -24,6 +24,7 @@ type sighting struct {
 	body     [32]byte  // SHA-256
 	service  string    // that it was logged for
 	id       change.ID // of an item of a bulk request
+	skipped  string    // places of a bulk request that were not recorded
 	stored   bool      // it comes from the store, which does not know the service
 }
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -14,13 +16,19 @@ func newLog(env *Environment) *cobra.Command {
 	var in client.NewChange
 	var opt client.WriteOptions
 	var metadata []string
+	var strict bool
 	cmd := &cobra.Command{
 		Use:   "log SUMMARY",
 		Short: "Report a change, from a shell or a CI job",
-		Long: `Reports a change. In GitHub Actions, GitLab CI and Jenkins the repository,
-commit, branch, author and link to the run are taken from the job's own
-environment; flags override them. It needs nothing but this binary,
-WHATCHANGED_URL and WHATCHANGED_KEY.`,
+		Long: `Reports a change. In GitHub Actions, GitLab CI, Jenkins, Bitbucket Pipelines,
+CircleCI, Azure Pipelines and Argo the repository, commit, branch or tag,
+author and link to the run are taken from the job's own environment; flags
+override them. It needs nothing but this binary, WHATCHANGED_URL and
+WHATCHANGED_KEY.
+
+In a CI job a change that cannot be recorded is a warning, and the job goes on;
+--strict makes it fail. The same change told again by the same run is recorded
+once; a run that is started again is a change of its own.`,
 		Example: `  whatchanged log "Deploy v2.1.0 to production" --service svc_abc123 --version v2.1.0
   whatchanged log "Raise pool size to 40" --type config_change --meta old_value=20 --meta new_value=40
   whatchanged log "Migrate orders" --type database_migration --status started --risk high`,
@@ -44,27 +52,16 @@ WHATCHANGED_URL and WHATCHANGED_KEY.`,
 	flags.StringVar(&in.CorrelationID, "correlation", "", "ties started and succeeded of one thing together")
 	flags.StringSliceVar(&in.Tags, "tag", nil, "a tag; may be repeated")
 	flags.StringArrayVar(&metadata, "meta", nil, "key=value to keep with it; may be repeated")
-	flags.StringVar(&opt.IdempotencyKey, "idempotency-key", "", "names this change, so that a retried job records it once")
+	flags.StringVar(&opt.IdempotencyKey, "idempotency-key", "", "names this change, so that telling it again records it once (default in CI: the run's id, and what is told)")
 	flags.DurationVar(&opt.Wait, "wait", 0, "wait up to this long (at most 10s) until it can be queried")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		in.Summary = strings.TrimSpace(args[0])
-		for _, pair := range metadata {
-			key, value, ok := strings.Cut(pair, "=")
-			if !ok || key == "" {
-				return usagef("--meta %q: want key=value", pair)
-			}
-			if in.Metadata == nil {
-				in.Metadata = make(map[string]any)
-			}
-			in.Metadata[key] = value
-		}
-		fillFromCI(&in, env.Getenv)
+	flags.BoolVar(&strict, "strict", false, "fail when it cannot be recorded, in a CI job too (elsewhere: always)")
+	record := func(ctx context.Context) error {
 		api, err := conn.client()
 		if err != nil {
 			return err
 		}
 		started := time.Now()
-		logged, err := api.LogChange(cmd.Context(), in, opt)
+		logged, err := api.LogChange(ctx, in, opt)
 		if err != nil {
 			return err
 		}
@@ -77,52 +74,46 @@ WHATCHANGED_URL and WHATCHANGED_KEY.`,
 		}
 		return nil
 	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		in.Summary = strings.TrimSpace(args[0])
+		for _, pair := range metadata {
+			key, value, ok := strings.Cut(pair, "=")
+			if !ok || key == "" {
+				return usagef("--meta %q: want key=value", pair)
+			}
+			if in.Metadata == nil {
+				in.Metadata = make(map[string]any)
+			}
+			in.Metadata[key] = value
+		}
+		job, inCI := detectCI(env.Getenv)
+		if !inCI {
+			job = ciJob{source: "cli", changedBy: env.Getenv("USER")}
+		}
+		job.fill(&in)
+		if opt.IdempotencyKey == "" {
+			var err error
+			if opt.IdempotencyKey, err = job.key(in); err != nil {
+				return err
+			}
+		}
+		err := record(cmd.Context())
+		if err == nil || strict || !inCI {
+			return err
+		}
+		warn(env.Stderr, job, err)
+		return nil
+	}
 	return cmd
 }
 
-// fillFromCI completes a change with what the CI job it runs in says about
-// itself. The variables are those the systems document: GitHub Actions
-// "Default environment variables", GitLab "Predefined CI/CD variables",
-// Jenkins "Using environment variables".
-func fillFromCI(in *client.NewChange, getenv func(string) string) {
-	fill := func(field *string, name string) {
-		if *field == "" {
-			*field = getenv(name)
-		}
+// warn tells of a change that was not recorded, so that whoever looks at the
+// job sees it: GitHub shows a line of this form at the top of the run.
+func warn(w io.Writer, job ciJob, err error) {
+	if job.source == "github_actions" {
+		text := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(err.Error())
+		fmt.Fprintf(w, "::warning title=whatchanged::the change was not recorded: %s\n", text)
+		return
 	}
-	switch {
-	case getenv("GITHUB_ACTIONS") == "true":
-		defaultTo(&in.Source, "github_actions")
-		fill(&in.Repository, "GITHUB_REPOSITORY")
-		fill(&in.CommitSHA, "GITHUB_SHA")
-		fill(&in.Branch, "GITHUB_REF_NAME")
-		fill(&in.ChangedBy, "GITHUB_ACTOR")
-		if run := getenv("GITHUB_RUN_ID"); run != "" {
-			defaultTo(&in.PipelineURL, getenv("GITHUB_SERVER_URL")+"/"+getenv("GITHUB_REPOSITORY")+"/actions/runs/"+run)
-		}
-	case getenv("GITLAB_CI") == "true":
-		defaultTo(&in.Source, "gitlab_ci")
-		fill(&in.Repository, "CI_PROJECT_PATH")
-		fill(&in.CommitSHA, "CI_COMMIT_SHA")
-		fill(&in.Branch, "CI_COMMIT_REF_NAME")
-		fill(&in.Version, "CI_COMMIT_TAG")
-		fill(&in.ChangedBy, "GITLAB_USER_LOGIN")
-		fill(&in.Environment, "CI_ENVIRONMENT_NAME")
-		fill(&in.PipelineURL, "CI_PIPELINE_URL")
-	case getenv("JENKINS_URL") != "":
-		defaultTo(&in.Source, "jenkins")
-		fill(&in.CommitSHA, "GIT_COMMIT")
-		fill(&in.Branch, "GIT_BRANCH")
-		fill(&in.PipelineURL, "BUILD_URL")
-		fill(&in.ChangedBy, "BUILD_USER")
-	default:
-		defaultTo(&in.Source, "cli")
-		fill(&in.ChangedBy, "USER")
-	}
-}
-
-func defaultTo(field *string, value string) {
-	if *field == "" {
-		*field = value
-	}
+	fmt.Fprintf(w, "whatchanged: warning: the change was not recorded: %s\n", printable(err.Error()))
 }

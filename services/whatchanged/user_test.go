@@ -4,10 +4,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
-
-	"whatchanged/pkg/client"
 )
 
 func TestParseWhen_ReadsTimesAsPeopleWriteThem(t *testing.T) {
@@ -43,31 +39,4 @@ func TestPrintable_NothingReachesTheTerminalAsControl(t *testing.T) {
 	f("\x1b[2J\x1b[31mred", `\u001b[2J\u001b[31mred`)
 	f("a\rb\nc\x00", `a\u000db\u000ac\u0000`)
 	f("\u202eabc", `\u202eabc`)
-}
-
-func TestFillFromCI_TakesWhatTheJobSaysAndFlagsWin(t *testing.T) {
-	f := func(vars map[string]string, given, want client.NewChange) {
-		t.Helper()
-		fillFromCI(&given, func(name string) string { return vars[name] })
-		if diff := cmp.Diff(want, given); diff != "" {
-			t.Errorf("change (-want +got):\n%s", diff)
-		}
-	}
-	f(map[string]string{
-		"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/shop", "GITHUB_SHA": "abc", "GITHUB_REF_NAME": "main",
-		"GITHUB_ACTOR": "mona", "GITHUB_RUN_ID": "7", "GITHUB_SERVER_URL": "https://github.com",
-	}, client.NewChange{ChangedBy: "lisa"}, client.NewChange{
-		Source: "github_actions", Repository: "acme/shop", CommitSHA: "abc", Branch: "main", ChangedBy: "lisa",
-		PipelineURL: "https://github.com/acme/shop/actions/runs/7",
-	})
-	f(map[string]string{
-		"GITLAB_CI": "true", "CI_PROJECT_PATH": "acme/shop", "CI_COMMIT_SHA": "abc", "CI_COMMIT_TAG": "v2",
-		"GITLAB_USER_LOGIN": "mona", "CI_PIPELINE_URL": "https://gitlab.com/p/1",
-	}, client.NewChange{}, client.NewChange{
-		Source: "gitlab_ci", Repository: "acme/shop", CommitSHA: "abc", Version: "v2", ChangedBy: "mona",
-		PipelineURL: "https://gitlab.com/p/1",
-	})
-	f(map[string]string{"JENKINS_URL": "http://ci", "GIT_COMMIT": "abc", "BUILD_URL": "http://ci/7", "BUILD_USER": "null"},
-		client.NewChange{}, client.NewChange{Source: "jenkins", CommitSHA: "abc", PipelineURL: "http://ci/7", ChangedBy: "null"})
-	f(map[string]string{"USER": "mona"}, client.NewChange{}, client.NewChange{Source: "cli", ChangedBy: "mona"})
 }
