@@ -40,20 +40,8 @@ func (c *Client) LogServiceChange(ctx context.Context, serviceID string, in NewC
 }
 
 func (c *Client) log(ctx context.Context, path string, in NewChange, opt WriteOptions) (Logged, error) {
-	key := opt.IdempotencyKey
-	if key == "" {
-		key = NewIdempotencyKey()
-	}
-	query := url.Values{}
-	if opt.Wait > 0 {
-		query.Set("wait", opt.Wait.String())
-	}
-	var out data[change.Change]
-	h, err := c.do(ctx, call{method: http.MethodPost, path: path, query: query, body: in, key: key, out: &out, longer: opt.Wait})
-	if err != nil {
-		return Logged{}, err
-	}
-	return Logged{Change: out.Data, Visible: opt.Wait > 0 && h.Get("X-Whatchanged-Visible") != "false"}, nil
+	out, visible, err := send[change.Change](ctx, c, path, in, opt)
+	return Logged{Change: out, Visible: visible}, err
 }
 
 // ChangeFilter selects changes; empty fields select all.

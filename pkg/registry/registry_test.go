@@ -314,7 +314,7 @@ func TestOrgs_SeeOnlyTheirOwn(t *testing.T) {
 	if _, ok := r.ServiceByName("other", "checkout"); ok {
 		t.Error("service by name")
 	}
-	if _, ok := r.FindService("other", "acme/checkout", change.Resource{}); ok {
+	if _, ok := r.FindService("other", &change.Change{Repository: "acme/checkout"}); ok {
 		t.Error("service by mapping")
 	}
 	if n := len(r.Sources("other")) + len(r.Keys("other")) + len(r.Services("other")); n != 0 {
@@ -443,7 +443,7 @@ func TestFindService(t *testing.T) {
 	}
 	f := func(repository string, res change.Resource, want string) {
 		t.Helper()
-		got, ok := r.FindService(DefaultOrg, repository, res)
+		got, ok := r.FindService(DefaultOrg, &change.Change{Repository: repository, Resource: res})
 		if got.ID != want || ok != (want != "") {
 			t.Errorf("FindService(%q, %v) = %v, want %q", repository, res, got, want)
 		}

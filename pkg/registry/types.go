@@ -133,15 +133,19 @@ func (k *Key) Principal() auth.Principal {
 	}
 }
 
-// Service is a thing that changes are about. Repositories and Resources say
-// which changes are about it; see FindService.
+// Service is a thing that changes are about. Repositories, Resources, Tags and
+// Accounts say which changes are about it; see FindService.
 type Service struct {
 	ID           string      `json:"id"`
 	Org          string      `json:"org"`
 	Name         string      `json:"name"`
 	Description  string      `json:"description,omitempty"`
+	Owners       []string    `json:"owners,omitempty"`       // names or mails
+	Dependencies []string    `json:"dependencies,omitempty"` // ids of the services that it needs; circles are allowed
 	Repositories []string    `json:"repositories,omitempty"`
 	Resources    []string    `json:"resources,omitempty"`
+	Tags         []string    `json:"tags,omitempty"`     // "service:api"
+	Accounts     []string    `json:"accounts,omitempty"` // of a cloud
 	CreatedAt    change.Time `json:"created_at"`
 	UpdatedAt    change.Time `json:"updated_at,omitzero"`
 }
@@ -193,8 +197,12 @@ func (s *Service) validate() error {
 	return firstFault(
 		line("name", s.Name, maxName, true),
 		text("description", s.Description),
+		lines("owners", s.Owners),
+		lines("dependencies", s.Dependencies),
 		lines("repositories", s.Repositories),
 		lines("resources", s.Resources),
+		lines("tags", s.Tags),
+		lines("accounts", s.Accounts),
 	)
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -178,7 +179,7 @@ func (r *Registry) CreateService(ctx context.Context, s Service) (Service, error
 	}
 	s.CreatedAt = change.At(r.now())
 	s.UpdatedAt = s.CreatedAt
-	if err := firstFault(r.checkOrg(s.Org), s.validate(), r.checkServiceName(&s)); err != nil {
+	if err := firstFault(r.checkOrg(s.Org), s.validate(), r.checkServiceName(&s), r.checkDependencies(&s, nil)); err != nil {
 		return Service{}, err
 	}
 	return s, r.create(ctx, kindService, s.Org, s.ID, s)
@@ -193,7 +194,7 @@ func (r *Registry) UpdateService(ctx context.Context, org, id string, edit func(
 			return err
 		}
 		s.ID, s.Org, s.CreatedAt, s.UpdatedAt = kept.ID, kept.Org, kept.CreatedAt, change.At(r.now())
-		return firstFault(s.validate(), r.checkServiceName(s))
+		return firstFault(s.validate(), r.checkServiceName(s), r.checkDependencies(s, kept.Dependencies))
 	})
 }
 
@@ -238,6 +239,20 @@ func (r *Registry) checkSource(s *Source) error {
 func (r *Registry) checkServiceName(s *Service) error {
 	if other, ok := r.ServiceByName(s.Org, s.Name); ok && other.ID != s.ID {
 		return problem.New(problem.Conflict, "name_taken", "another service has this name: "+other.ID)
+	}
+	return nil
+}
+
+// checkDependencies wants every service that s names to exist, but for those
+// it named before: they may be gone since, which does no harm.
+func (r *Registry) checkDependencies(s *Service, before []string) error {
+	for _, id := range s.Dependencies {
+		switch _, ok := r.Service(s.Org, id); {
+		case id == s.ID:
+			return problem.Invalid("dependencies", "a service does not depend on itself")
+		case !ok && !slices.Contains(before, id):
+			return problem.Invalid("dependencies", "there is no service "+strconv.Quote(id)+": create it first")
+		}
 	}
 	return nil
 }

@@ -89,6 +89,9 @@ func TestQueries_AreAsReviewed(t *testing.T) {
 	snapshot(t, "known_identities", knownStatement)
 	snapshot(t, "stored_frames", placesStatement)
 	snapshot(t, "history", historyStatement)
+	snapshot(t, "candidates", candidatesStatement)
+	snapshot(t, "acquainted", acquaintedStatement)
+	snapshot(t, "habits", habitStatement+";\n\n"+lagStatement+";\n\n"+deadStatement)
 
 	stats := StatsQuery{ChangeFilter: ChangeFilter{Org: "acme", Source: "s", Start: time.UnixMilli(1), End: time.UnixMilli(2)}, Bucket: time.Hour, By: Dimensions(), Top: 5}
 	text, _, err := stats.statement()
@@ -127,6 +130,14 @@ func TestQueries_AreNeverWithoutAnOrg(t *testing.T) {
 	f("stats", err)
 	_, err = s.Account(t.Context(), AccountQuery{Start: day.Start, End: day.End})
 	f("account", err)
+	_, _, err = s.Candidates(t.Context(), CandidateQuery{Start: day.Start, End: day.End})
+	f("candidates", err)
+	_, err = s.ChangesByID(t.Context(), "", []change.ID{{1}})
+	f("changes by id", err)
+	_, err = s.Acquainted(t.Context(), "", day.Start, day.End, []Acquaintance{{"s", "a"}})
+	f("acquainted", err)
+	_, err = s.Habits(t.Context(), HabitQuery{Start: day.Start, End: day.End})
+	f("habits", err)
 }
 
 func TestSpan_IsCutIntoWindowsThatGrow(t *testing.T) {

@@ -64,7 +64,7 @@ type ChangeFilter struct {
 	Risks         []change.Risk   // any of them
 	Statuses      []change.Status // any of them
 	Tag           string
-	Action        string // * stands for any characters
+	Action        string // with *, a pattern; also what a type alone stands for (change.Type.Action)
 	ResourceID    string // the resource's id or name
 	SessionID     string
 	CorrelationID string

@@ -12,6 +12,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/glob"
 	"whatchanged/pkg/problem"
 )
 
@@ -56,16 +57,6 @@ func anyOf[T ~string](w *where, column string, values []T) {
 		texts[i] = string(v)
 	}
 	w.add(fmt.Sprintf("%s IN ({%s:Array(String)})", column, column), column, texts)
-}
-
-// like adds a comparison in which each * of the pattern stands for any
-// characters. Without one it is that of equal, which an index may answer.
-func (w *where) like(column, pattern string) {
-	if !strings.Contains(pattern, "*") {
-		w.equal(column, pattern)
-		return
-	}
-	w.add(fmt.Sprintf("%s LIKE {%s:String}", column, column), column, likePattern.Replace(pattern))
 }
 
 // likePattern makes a pattern of * one of LIKE.
@@ -128,7 +119,7 @@ func (f *ChangeFilter) where() (*where, error) {
 	w.equal("repository", f.Repository)
 	anyOf(w, "risk_level", f.Risks)
 	anyOf(w, "status", f.Statuses)
-	w.like("action", f.Action)
+	f.whereAction(w)
 	w.equal("actor_id", f.ActorID)
 	w.equal("session_id", f.SessionID)
 	w.equal("correlation_id", f.CorrelationID)
@@ -163,6 +154,29 @@ func (f *ChangeFilter) where() (*where, error) {
 		w.add("created_at <= "+atParam("as_of"), "as_of", change.At(f.AsOf).UnixMilli())
 	}
 	return w, nil
+}
+
+// whereAction adds the condition of the action. A change without one has that
+// of its type.
+func (f *ChangeFilter) whereAction(w *where) {
+	if f.Action == "" {
+		return
+	}
+	types := []string{}
+	for _, t := range change.Types() {
+		if glob.Match(f.Action, t.Action()) {
+			types = append(types, string(t))
+		}
+	}
+	clause, value := "action = {action:String}", f.Action
+	if strings.Contains(f.Action, "*") {
+		clause, value = "action LIKE {action:String}", likePattern.Replace(f.Action)
+	}
+	if len(types) > 0 {
+		clause = "(" + clause + " OR (action = '' AND change_type IN {action_types:Array(String)}))"
+		w.args = append(w.args, clickhouse.Named("action_types", types))
+	}
+	w.add(clause, "action", value)
 }
 
 // checkWords refuses searches that the text index has no answer for.

@@ -101,6 +101,7 @@ type API struct {
 	huma    huma.API
 	mux     *http.ServeMux
 	recent  *recent
+	items   *recent // of bulk requests, by their own keys
 	hub     *hub
 	exports *slots
 }
@@ -122,6 +123,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 		metrics: newMetrics(deps.Metrics),
 		mux:     http.NewServeMux(),
 		recent:  newRecent(),
+		items:   newRecent(),
 	}
 	a.exports = newSlots(cfg.MaxExports, cfg.MaxKeyExports)
 	a.hub = newHub(deps.Bus.Tail, cfg, deps.Log, a.metrics)
@@ -131,9 +133,12 @@ func New(deps Deps, cfg Config) (*API, error) {
 		a.authenticate,
 	)
 	a.registerChanges()
+	a.registerFaces()
+	a.registerBulk()
 	a.registerStream()
 	a.registerExport()
 	a.registerServices()
+	a.registerWhatChanged()
 	a.registerDeliveries()
 	a.registerStats()
 	a.registerSources()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -19,9 +20,16 @@ const scopeKey = "scope" // in an operation's metadata
 // register declares an operation that needs a scope. A handler returns plain
 // errors; what they mean to the caller is decided in fail.
 func register[I, O any](a *API, op huma.Operation, scope auth.Scope, handle func(context.Context, *I) (*O, error)) {
-	op.Metadata = map[string]any{scopeKey: scope}
-	op.Security = []map[string][]string{{"key": {scope}}}
-	op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the scope `" + scope + "`.")
+	registerAny(a, op, []auth.Scope{scope}, handle)
+}
+
+// registerAny is register for an operation that any of the scopes will do for.
+func registerAny[I, O any](a *API, op huma.Operation, scopes []auth.Scope, handle func(context.Context, *I) (*O, error)) {
+	op.Metadata = map[string]any{scopeKey: scopes}
+	for _, scope := range scopes {
+		op.Security = append(op.Security, map[string][]string{"key": {scope}})
+	}
+	op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the scope `" + strings.Join(scopes, "` or `") + "`.")
 	if op.MaxBodyBytes == 0 {
 		op.MaxBodyBytes = 64 << 10
 	}
@@ -39,7 +47,7 @@ func register[I, O any](a *API, op huma.Operation, scope auth.Scope, handle func
 // and puts who is calling into the context. The org comes from the key alone.
 func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	op := ctx.Operation()
-	scope, _ := op.Metadata[scopeKey].(string)
+	scopes, _ := op.Metadata[scopeKey].([]auth.Scope)
 	r, w := humago.Unwrap(ctx)
 	key, err := a.keyOf(r)
 	if err != nil {
@@ -50,10 +58,10 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	p := key.Principal()
 	a.metrics.keyUses.WithLabelValues(op.OperationID).Inc()
 	a.log.Debug("key used", "org", p.Org, "key_id", p.KeyID, "operation", op.OperationID)
-	if !p.Allows(scope) {
+	if !slices.ContainsFunc(scopes, p.Allows) {
 		a.metrics.refused.WithLabelValues("forbidden").Inc()
 		problem.Write(w, problem.New(problem.Forbidden, "missing_scope",
-			"this key lacks the scope "+scope+"; use a key that has it"))
+			"this key lacks the scope "+strings.Join(scopes, " or ")+"; use a key that has it"))
 		return
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)

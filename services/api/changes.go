@@ -25,11 +25,18 @@ type serviceListInput struct {
 // ListParams is what both lists of changes take. The router reads it from the
 // query string, and it is exported for that alone.
 type ListParams struct {
+	FindParams
+	Selection
+}
+
+// FindParams is what the lists of all faces take: which changes, and which page
+// of them. The router reads it from the query string, and it is exported for
+// that alone.
+type FindParams struct {
 	Filter
 	Range
 	Paging
 	Order
-	Selection
 	AsOf timeParam `query:"as_of" doc:"Only what was recorded by then"`
 }
 
@@ -80,18 +87,28 @@ func (a *API) listServiceChanges(ctx context.Context, in *serviceListInput) (*ma
 }
 
 func (a *API) findChanges(ctx context.Context, serviceID string, in *ListParams) (*many[selected], error) {
-	if err := in.Range.check(); err != nil {
-		return nil, err
-	}
-	if err := in.Order.check(in.Paging); err != nil {
-		return nil, err
-	}
 	if err := in.Selection.check(); err != nil {
 		return nil, err
 	}
-	filter, err := in.Filter.filter(auth.Org(ctx), serviceID)
+	page, err := a.find(ctx, serviceID, &in.FindParams)
 	if err != nil {
 		return nil, err
+	}
+	return pageOf(page, in.Selection.of), nil
+}
+
+// find returns a page of changes.
+func (a *API) find(ctx context.Context, serviceID string, in *FindParams) (store.Page[change.Change], error) {
+	var none store.Page[change.Change]
+	if err := in.Range.check(); err != nil {
+		return none, err
+	}
+	if err := in.Order.check(in.Paging); err != nil {
+		return none, err
+	}
+	filter, err := in.Filter.filter(auth.Org(ctx), serviceID)
+	if err != nil {
+		return none, err
 	}
 	filter.Start, filter.End, filter.AsOf = in.Start.Time, in.End.Time, in.AsOf.Time
 	page, err := a.Store.FindChanges(ctx, store.ChangeQuery{
@@ -103,9 +120,9 @@ func (a *API) findChanges(ctx context.Context, serviceID string, in *ListParams)
 		Total:        true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("find changes: %w", err)
+		return none, fmt.Errorf("find changes: %w", err)
 	}
-	return pageOf(page, in.Selection.of), nil
+	return page, nil
 }
 
 // getChange serves GET /api/v1/changes/{id}.
