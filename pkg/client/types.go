@@ -122,6 +122,9 @@ type Key struct {
 	ExpiresAt change.Time `json:"expires_at,omitzero"`
 	CreatedAt change.Time `json:"created_at"`
 	LastUsed  change.Time `json:"last_used,omitzero" doc:"To the minute"`
+
+	RotatedAt   change.Time `json:"rotated_at,omitzero"`
+	OldKeyUntil change.Time `json:"old_key_until,omitzero" doc:"Until then the key before the last rotation is good too"`
 }
 
 // KeySecret is a key with its secret, shown once: when it is made.

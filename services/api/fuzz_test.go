@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"whatchanged/pkg/client"
+	"whatchanged/services/api"
 )
 
 // TestFuzz_NothingThatIsSentIsOurFault reads the OpenAPI document and sends
@@ -27,7 +28,7 @@ import (
 // new operation is tried without a line here.
 func TestFuzz_NothingThatIsSentIsOurFault(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	s := start(t, func(_ *api.Deps, cfg *api.Config) { cfg.KeyRate, cfg.FailureRate = 0, 0 })
 	f := &fuzzer{document: s.call("GET", "/openapi.json", "").json(t), ids: s.things()}
 	requests := f.requests()
 	if len(requests) < 500 {

@@ -112,11 +112,15 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	f("POST", "/api/v1/sources", `{"name": "x", "services": [{"match": "*", "service_id": "svc_secret"}]}`, 400)
 	f("DELETE", "/api/v1/sources/"+source.ID, "", 404)
 	f("POST", "/api/v1/sources", `{"name": "x", "default_service_id": "svc_secret"}`, 400)
+	f("GET", "/api/v1/keys/"+key.ID, "", 404)
+	f("PATCH", "/api/v1/keys/"+key.ID, `{"name": "mine"}`, 404)
+	f("POST", "/api/v1/keys/"+key.ID+"/rotate", "", 404)
 	f("DELETE", "/api/v1/keys/"+key.ID, "", 404)
 
 	for op := range s.operations() {
 		switch {
 		case tried[op], op == "POST /api/v1/services", op == "GET /api/v1/keys", op == "POST /api/v1/keys": // below, or they name nothing
+		case strings.HasSuffix(op, " /api/v1/session"): // see TestSession_IsOfOneOrg
 		case op == "GET /api/v1/changes/stream": // see TestStream_ShowsOneOrgOnly
 		default:
 			t.Errorf("%s was not tried", op)

@@ -56,6 +56,7 @@ func document() huma.Config {
 				{Name: "stats", Description: "Counts"},
 				{Name: "sources", Description: "Where webhooks enter"},
 				{Name: "keys", Description: "Who may call"},
+				{Name: "session", Description: "Who is calling"},
 			},
 		},
 		Formats:                      huma.DefaultFormats,

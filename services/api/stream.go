@@ -54,6 +54,7 @@ func (a *API) stream(ctx context.Context, in *streamInput) (*streamOutput, error
 	if err != nil {
 		return nil, err
 	}
+	sub.caller = p
 	return &streamOutput{Body: func(ctx huma.Context) {
 		defer a.hub.leave(sub)
 		r, w := humago.Unwrap(ctx)
@@ -97,7 +98,7 @@ func (a *API) follow(ctx context.Context, w http.ResponseWriter, sub *subscripti
 		case <-sub.slow:
 			return send(event("dropped", `{"reason":"too_slow"}`))
 		case <-heartbeat.C:
-			if k, ok := a.Registry.Key(sub.org, sub.keyID); !ok || over(k, time.Now()) {
+			if !a.Registry.StillIn(sub.caller) {
 				return send(event("end", `{"reason":"key_ended"}`))
 			}
 			err = send(": heartbeat\n\n")
