@@ -58,7 +58,7 @@ func (b *Bus) ConsumeChangeBatches(ctx context.Context, durable string, lim Batc
 func (f *ChangeFrame) records() int {
 	n := len(f.Results)
 	for i := range f.Results {
-		n += len(f.Results[i].Changes)
+		n += len(f.Results[i].Changes) + len(f.Results[i].Incidents)
 	}
 	return n
 }
@@ -100,7 +100,7 @@ func consumeBatches[F any](ctx context.Context, b *Bus, k batches[F]) error {
 	if k.lane != "" {
 		s.stage = StageNormalize
 	} else {
-		s.bytes = k.stream == Deliveries // nobody else stores them
+		s.bytes = k.stream != Changes // nobody else stores them
 	}
 	c := batcher[F]{batches: k, bus: b, cons: cons, s: s}
 	for fails := 0; ctx.Err() == nil; {

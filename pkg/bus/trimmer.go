@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -60,6 +61,7 @@ func (t *Trimmer) Trim(ctx context.Context) error {
 	return errors.Join(
 		t.trim(ctx, Deliveries, NormalizerFresh, NormalizerBulk, RawWriter),
 		t.trim(ctx, Changes, Writer),
+		t.trim(ctx, Audit, AuditWriter),
 		t.bus.shedDead(ctx),
 	)
 }
@@ -105,7 +107,26 @@ func (t *Trimmer) trim(ctx context.Context, name string, holders ...string) erro
 // stored returns the sequence up to which all holders and the reconciler are
 // done; 0 when one of them has never said so.
 func (t *Trimmer) stored(ctx context.Context, stream jetstream.Stream, holders []string) (uint64, error) {
-	name := stream.CachedInfo().Config.Name
+	floor, err := t.reconciled(ctx, stream.CachedInfo().Config.Name)
+	if err != nil {
+		return 0, err
+	}
+	for _, durable := range holders {
+		settled, err := done(ctx, stream, durable)
+		if err != nil {
+			return 0, err
+		}
+		floor = min(floor, settled)
+	}
+	return floor, nil
+}
+
+// reconciled returns the sequence up to which the reconciler is done. It does
+// not look after AUDIT, whose writer settles what it has stored.
+func (t *Trimmer) reconciled(ctx context.Context, name string) (uint64, error) {
+	if name == Audit {
+		return math.MaxUint64, nil
+	}
 	entry, err := t.bus.kv[BucketState].Get(ctx, ReconcilerKey(name))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return 0, nil
@@ -116,13 +137,6 @@ func (t *Trimmer) stored(ctx context.Context, stream jetstream.Stream, holders [
 	floor, err := strconv.ParseUint(string(entry.Value()), 10, 64)
 	if err != nil {
 		return 0, fmt.Errorf("read the reconciler's position: %w", err)
-	}
-	for _, durable := range holders {
-		settled, err := done(ctx, stream, durable)
-		if err != nil {
-			return 0, err
-		}
-		floor = min(floor, settled)
 	}
 	return floor, nil
 }

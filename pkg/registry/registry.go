@@ -40,6 +40,7 @@ type Registry struct {
 	log     *slog.Logger
 	metrics *metrics
 	now     func() time.Time
+	audit   Auditor // nil: nothing is recorded
 
 	view   atomic.Pointer[view]
 	opened time.Time    // the zero of heard
@@ -56,8 +57,11 @@ type Registry struct {
 
 // Open reads the whole registry and starts a watch on it. Run must follow: it
 // keeps the view current, and writes wait for the view to have them.
-func Open(ctx context.Context, kv jetstream.KeyValue, log *slog.Logger, reg prometheus.Registerer) (*Registry, error) {
+func Open(ctx context.Context, kv jetstream.KeyValue, log *slog.Logger, reg prometheus.Registerer, opts ...Option) (*Registry, error) {
 	r := &Registry{kv: kv, log: log, now: time.Now, opened: time.Now(), uses: map[place]change.Time{}}
+	for _, opt := range opts {
+		opt(r)
+	}
 	r.view.Store(newView())
 	r.metrics = newMetrics(reg, r)
 	if err := r.reload(ctx); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"whatchanged/pkg/audit"
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/problem"
@@ -213,7 +214,7 @@ func update[T any](ctx context.Context, r *Registry, kind, org, id string, of fu
 		if err := edit(&value); err != nil {
 			return none, err
 		}
-		err := r.write(ctx, kind, org, id, old.revision, value)
+		err := r.replace(ctx, kind, org, id, old.revision, old.value, value)
 		if !errors.Is(err, errOutrun) {
 			return value, err
 		}
@@ -232,8 +233,10 @@ func remove[T any](ctx context.Context, r *Registry, kind, org, id string, of fu
 		if !ok {
 			return unknown(kind)
 		}
-		err := r.call(ctx, kind, func(ctx context.Context) error {
-			return r.kv.Delete(ctx, joinKey(kind, org, id), jetstream.LastRevision(old.revision))
+		err := r.audited(ctx, audit.OpDelete, kind, org, id, old.value, nil, func() error {
+			return r.call(ctx, kind, func(ctx context.Context) error {
+				return r.kv.Delete(ctx, joinKey(kind, org, id), jetstream.LastRevision(old.revision))
+			})
 		})
 		if err != nil && !errors.Is(err, errOutrun) {
 			return err
@@ -252,19 +255,30 @@ var errOutrun = errors.New("written by somebody else meanwhile")
 // write stores value if the object is still at revision (0: does not exist),
 // and waits until the view has it.
 func (r *Registry) write(ctx context.Context, kind, org, id string, revision uint64, value any) error {
+	return r.replace(ctx, kind, org, id, revision, nil, value)
+}
+
+// replace is write of an object that is known as it was before.
+func (r *Registry) replace(ctx context.Context, kind, org, id string, revision uint64, before, value any) error {
 	body, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("encode %s %s: %w", kind, id, err)
 	}
 	key := joinKey(kind, org, id)
 	var written uint64
-	err = r.call(ctx, kind, func(ctx context.Context) (err error) {
-		if revision == 0 {
-			written, err = r.kv.Create(ctx, key, body)
-		} else {
-			written, err = r.kv.Update(ctx, key, body, revision)
-		}
-		return err
+	operation := audit.OpUpdate
+	if revision == 0 {
+		operation = audit.OpCreate
+	}
+	err = r.audited(ctx, operation, kind, org, id, before, value, func() error {
+		return r.call(ctx, kind, func(ctx context.Context) (err error) {
+			if revision == 0 {
+				written, err = r.kv.Create(ctx, key, body)
+			} else {
+				written, err = r.kv.Update(ctx, key, body, revision)
+			}
+			return err
+		})
 	})
 	if errors.Is(err, errOutrun) && revision == 0 {
 		return problem.New(problem.Conflict, "exists", "a "+kind+" with this id exists already")

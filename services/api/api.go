@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"whatchanged/normalizers"
+	"whatchanged/pkg/audit"
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
@@ -115,6 +116,7 @@ type Deps struct {
 	Normalizers normalizers.Set
 	Sealer      *auth.Sealer
 	SignIn      *signin.Provider
+	Audit       *audit.Recorder // the registry's too
 	Gatherer    prometheus.Gatherer
 	Metrics     prometheus.Registerer
 	Log         *slog.Logger
@@ -142,8 +144,10 @@ type API struct {
 func New(deps Deps, cfg Config) (*API, error) {
 	err := cfg.Validate()
 	if deps.Store == nil || deps.Registry == nil || deps.Bus == nil || deps.Committer == nil ||
-		deps.Normalizers == nil || deps.Sealer == nil || deps.Log == nil {
+		deps.Normalizers == nil || deps.Sealer == nil || deps.Audit == nil || deps.Log == nil {
 		err = errors.Join(err, errors.New("api: a dependency is missing"))
+	} else if !deps.Registry.Audited() {
+		err = errors.Join(err, errors.New("api: the registry does not record what is done to its objects"))
 	}
 	if err != nil {
 		return nil, err
@@ -174,6 +178,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerBulk()
 	a.registerStream()
 	a.registerExport()
+	a.registerIncidents()
 	a.registerServices()
 	a.registerWhatChanged()
 	a.registerDeliveries()
@@ -182,6 +187,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerKeys()
 	a.registerSession()
 	a.registerLogin()
+	a.registerAudit()
 	return a, a.registerOperation()
 }
 

@@ -119,6 +119,11 @@ func (a *API) enter(w http.ResponseWriter, r *http.Request) (auth.Principal, err
 	case err == nil:
 		if err = a.limits.key(w.Header(), p); err != nil {
 			a.metrics.refused.WithLabelValues("rate_limited").Inc()
+			break
+		}
+		if strings.HasPrefix(p.KeyID, registry.KeyPrefix) {
+			a.Registry.TouchKey(p.Org, p.KeyID)
+			err = a.used(r, p)
 		}
 	case kind == problem.Unauthenticated:
 		a.metrics.refused.WithLabelValues("unauthenticated").Inc()
@@ -138,13 +143,7 @@ func (a *API) caller(r *http.Request) (auth.Principal, error) {
 	if stale := a.Registry.Fresh(); stale != nil {
 		return auth.Principal{}, stale // what was shown might have ended, and we would not know
 	}
-	if err != nil {
-		return auth.Principal{}, err
-	}
-	if strings.HasPrefix(p.KeyID, registry.KeyPrefix) {
-		a.Registry.TouchKey(p.Org, p.KeyID)
-	}
-	return p, nil
+	return p, err
 }
 
 func (a *API) shown(r *http.Request) (auth.Principal, error) {

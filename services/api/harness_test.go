@@ -21,6 +21,7 @@ import (
 
 	"whatchanged/normalizers"
 	"whatchanged/normalizers/all"
+	"whatchanged/pkg/audit"
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/bus/bustest"
@@ -58,6 +59,7 @@ type system struct {
 	store     *store.Store
 	registry  *registry.Registry
 	committer *bus.Committer
+	audit     *audit.Recorder
 	api       *api.API
 	deps      api.Deps
 	cfg       api.Config
@@ -72,8 +74,9 @@ func start(t *testing.T, edit ...func(*api.Deps, *api.Config)) *system {
 	log := bustest.Log(t)
 	s := &system{t: t, bus: bustest.New(t), store: storetest.New(t), metrics: prometheus.NewRegistry()}
 	s.committer = s.bus.NewCommitter(change.Fresh)
+	s.audit = audit.NewRecorder(s.bus, audit.DefaultLimits(), log, s.metrics)
 	var err error
-	if s.registry, err = registry.Open(t.Context(), s.bus.KV(bus.BucketRegistry), log, s.metrics); err != nil {
+	if s.registry, err = registry.Open(t.Context(), s.bus.KV(bus.BucketRegistry), log, s.metrics, registry.WithAudit(s.audit)); err != nil {
 		t.Fatal(err)
 	}
 	sealer, err := auth.OpenSealer(filepath.Join(t.TempDir(), "master.key"), "", false)
@@ -82,7 +85,7 @@ func start(t *testing.T, edit ...func(*api.Deps, *api.Config)) *system {
 	}
 	deps := api.Deps{
 		Store: s.store, Registry: s.registry, Bus: s.bus, Committer: s.committer, Normalizers: all.Set(),
-		Sealer: sealer, Gatherer: s.metrics, Metrics: s.metrics, Log: log,
+		Sealer: sealer, Audit: s.audit, Gatherer: s.metrics, Metrics: s.metrics, Log: log,
 	}
 	cfg := api.DefaultConfig()
 	cfg.PublicURL = "https://changes.example.com"
@@ -96,7 +99,7 @@ func start(t *testing.T, edit ...func(*api.Deps, *api.Config)) *system {
 	s.Server = httptest.NewUnstartedServer(s.api.Handler())
 	s.Server.Config.ReadTimeout = readTimeout
 	s.Server.Start()
-	s.run(s.committer.Run, s.registry.Run, s.api.Run, s.pipeline)
+	s.run(s.committer.Run, s.audit.Run, s.registry.Run, s.api.Run, s.pipeline, s.auditTrail)
 	t.Cleanup(s.CloseClientConnections)
 	s.org(orgName)
 	s.key(orgName, registry.Key{Scopes: []string{auth.Admin}, Role: auth.SiteAdmin}, adminKey)
@@ -136,6 +139,9 @@ func (s *system) pipeline(ctx context.Context) error {
 		if err := s.store.InsertChanges(ctx, []store.Batch{batch}); err != nil {
 			return err
 		}
+		if err := s.store.InsertIncidents(ctx, []store.Batch{batch}); err != nil {
+			return err
+		}
 		if err := s.store.InsertDeliveries(ctx, []store.Batch{batch}); err != nil {
 			return err
 		}
@@ -162,7 +168,7 @@ func (s *system) normalize(ctx context.Context, f *bus.DeliveryFrame, place int)
 	r := all.Set().Process(d, settings, first, time.Now())
 	r.Place = place
 	if seen && r.Outcome == change.Stored {
-		r.Outcome, r.Changes = change.Duplicate, nil
+		r.Outcome, r.Changes, r.Incidents = change.Duplicate, nil, nil
 	}
 	return r
 }

@@ -44,6 +44,7 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	if err := s.bus.PublishDead(t.Context(), letter); err != nil {
 		t.Fatal(err)
 	}
+	incident := s.createIncident(client.NewIncident{Title: "zebra incident", ServiceID: service.ID})
 	page, err := s.admin.Deliveries(t.Context(), client.DeliveryFilter{Limit: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +117,20 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	f("PATCH", "/api/v1/keys/"+key.ID, `{"name": "mine"}`, 404)
 	f("POST", "/api/v1/keys/"+key.ID+"/rotate", "", 404)
 	f("DELETE", "/api/v1/keys/"+key.ID, "", 404)
+	s.events(client.AuditFilter{ObjectID: service.ID}, 1) // acme's trail has it
+	f("GET", "/api/v1/audit-events?object_id="+service.ID, "", 200)
+	f("GET", "/api/v1/audit-events?service_id="+service.ID, "", 200)
+	f("GET", "/api/v1/logs/user/actions", "", 200)
+	f("GET", "/api/v1/logs/user/tokens", "", 200)
+
+	inc := "/api/v1/incidents/" + incident.ID.String()
+	f("GET", "/api/v1/incidents", "", 200)
+	f("GET", "/api/v1/incidents?service_id="+service.ID, "", 200)
+	f("POST", "/api/v1/incidents", `{"title": "x", "service_id": "svc_secret"}`, 400)
+	f("GET", inc, "", 404)
+	f("PATCH", inc, `{"title": "mine"}`, 404)
+	f("POST", inc+"/resolve", "", 404)
+	f("GET", inc+"/changes", "", 404)
 
 	for op := range s.operations() {
 		switch {
@@ -152,7 +167,7 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 func operation(method, path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	path = regexp.MustCompile(`/sec_\w+`).ReplaceAllString(path, "/{secret_id}")
-	return method + " " + regexp.MustCompile(`/(svc|chg|dlv|src|key)_\w+`).ReplaceAllString(path, "/{id}")
+	return method + " " + regexp.MustCompile(`/(svc|chg|dlv|src|key|inc)_\w+`).ReplaceAllString(path, "/{id}")
 }
 
 // operations returns all that the OpenAPI document has.

@@ -130,7 +130,10 @@ func (a *API) callback(w http.ResponseWriter, r *http.Request) {
 		a.refuseLogin(w, r, err)
 		return
 	}
-	a.signedIn(r.Context(), p, byAccount)
+	if err := a.signedIn(r.Context(), p, byAccount); err != nil {
+		a.refuseLogin(w, r, err)
+		return
+	}
 	cookie := a.cookie(token)
 	http.SetCookie(w, &cookie)
 	// A page of ours and no redirect: on a way that began at the provider's site,

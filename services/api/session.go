@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"whatchanged/pkg/audit"
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/client"
 	"whatchanged/pkg/problem"
@@ -59,14 +61,25 @@ func (a *API) signIn(ctx context.Context, _ *struct{}) (*sessionOutput, error) {
 		return nil, err
 	}
 	p.SessionID = session.ID
-	a.signedIn(ctx, p, byKey)
+	if err := a.signedIn(ctx, p, byKey); err != nil {
+		return nil, err
+	}
 	return &sessionOutput{Cookie: a.cookie(token), Body: object[client.Session]{a.sessionForm(p)}}, nil
 }
 
-// signedIn is told of everybody who signs in, however they do it.
-func (a *API) signedIn(_ context.Context, p auth.Principal, method string) {
+// signedIn records that somebody signed in, however they did it. Before it has
+// returned, nobody is told that they are in.
+func (a *API) signedIn(ctx context.Context, p auth.Principal, method string) error {
+	err := a.Audit.Record(auth.WithPrincipal(ctx, p), audit.Change{
+		Org: p.Org, Operation: audit.OpLogin, Detail: "with " + method,
+		Object: audit.Object{Kind: "user", ID: audit.UserOf(p).ID, Name: cmp.Or(p.Mail, p.Name, p.KeyID)},
+	})
+	if err != nil {
+		return err
+	}
 	a.metrics.signIns.WithLabelValues(method, "signed_in").Inc()
 	a.log.Info("signed in", "org", p.Org, "id", p.KeyID, "session_id", p.SessionID, "role", p.Role, "method", method)
+	return nil
 }
 
 // getSession serves GET /api/v1/session.

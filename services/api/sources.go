@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"whatchanged/pkg/audit"
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
@@ -171,7 +172,7 @@ func (a *API) rotateSource(ctx context.Context, in *rotateSourceInput) (*one[cli
 	if _, err := a.source(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	s, token, err := a.Registry.RotateSource(ctx, auth.Org(ctx), in.ID, overlap)
+	s, token, err := a.Registry.RotateSource(audit.As(ctx, audit.OpRotate), auth.Org(ctx), in.ID, overlap)
 	if err != nil {
 		return nil, err
 	}
@@ -187,9 +188,11 @@ func (a *API) deleteSource(ctx context.Context, in *idInput) (*struct{}, error) 
 }
 
 func (a *API) withToken(s *registry.Source, token string) client.SourceSecret {
+	incoming := strings.TrimRight(a.cfg.PublicURL, "/") + "/api/webhooks/incoming/"
 	return client.SourceSecret{
-		Source:     sourceForm(s),
-		Token:      token,
-		WebhookURL: strings.TrimRight(a.cfg.PublicURL, "/") + "/api/webhooks/incoming/changes/" + token,
+		Source:       sourceForm(s),
+		Token:        token,
+		WebhookURL:   incoming + "changes/" + token,
+		IncidentsURL: incoming + "incidents/" + token,
 	}
 }

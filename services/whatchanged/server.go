@@ -17,6 +17,7 @@ import (
 
 	"whatchanged/normalizers/all"
 	"whatchanged/pkg/app"
+	"whatchanged/pkg/audit"
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
@@ -42,6 +43,7 @@ type server struct {
 	settings *settings
 	sealer   *auth.Sealer
 	fresh    *bus.Committer
+	audit    *audit.Recorder
 	first    *bootstrap // what the first start made, else nil
 	parts    *app.Group
 }
@@ -68,6 +70,8 @@ func (s *server) open(ctx context.Context, services []string, whole bool) (err e
 	if s.bus, err = bus.Connect(ctx, s.cfg.Bus, s.log.With("part", "bus"), s.metrics); err != nil {
 		return err
 	}
+	s.audit = audit.NewRecorder(s.bus, audit.DefaultLimits(), s.log.With("part", "audit"), s.metrics)
+	s.parts.Start("audit", s.audit.Run)
 	if runs(serviceNormalizer, serviceWriter, serviceAPI) {
 		if err := s.openStore(ctx, whole); err != nil {
 			return err
@@ -114,7 +118,7 @@ func (s *server) openStore(ctx context.Context, migrate bool) (err error) {
 // openRegistry opens the control plane and, in a process that owns the
 // installation, does the first start.
 func (s *server) openRegistry(ctx context.Context, whole bool) (err error) {
-	s.registry, err = registry.Open(ctx, s.bus.KV(bus.BucketRegistry), s.log.With("part", "registry"), s.metrics)
+	s.registry, err = registry.Open(ctx, s.bus.KV(bus.BucketRegistry), s.log.With("part", "registry"), s.metrics, registry.WithAudit(s.audit))
 	if err != nil {
 		return err
 	}
@@ -174,7 +178,7 @@ func (s *server) keepBootstrap(b registry.Bootstrap) error {
 // addWriter starts the writers, and what watches over the bus and its rows.
 func (s *server) addWriter() error {
 	log := s.log.With("part", "writer")
-	w, err := writer.New(writer.Deps{Bus: s.bus, Store: s.store, Log: log, Metrics: s.metrics})
+	w, err := writer.New(writer.Deps{Bus: s.bus, Store: s.store, Audit: s.store, Log: log, Metrics: s.metrics})
 	if err != nil {
 		return err
 	}
@@ -190,6 +194,7 @@ func (s *server) addWriter() error {
 	}
 	s.parts.StartBehind("writer", w.RunChanges)
 	s.parts.StartBehind("raw-writer", w.RunRaw)
+	s.parts.StartBehind("audit-writer", w.RunAudit)
 	s.parts.StartBehind("reconciler", r.Run)
 	s.parts.Start("auditor", s.bus.NewAuditor().Run)
 	s.parts.Start("trimmer", s.bus.NewTrimmer(bus.KeepStored).Run)
@@ -236,7 +241,7 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 			return err
 		}
 		a, err := api.New(api.Deps{
-			Store: s.store, Registry: s.registry, Committer: s.fresh, Bus: s.bus, Normalizers: all.Set(), Sealer: s.sealer,
+			Store: s.store, Registry: s.registry, Committer: s.fresh, Bus: s.bus, Normalizers: all.Set(), Sealer: s.sealer, Audit: s.audit,
 			SignIn: accounts, Gatherer: s.metrics, Metrics: s.metrics, Log: s.log.With("part", "api"),
 		}, s.cfg.API)
 		if err != nil {

@@ -26,7 +26,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 	}
 	reg.MustRegister(m.rows, m.lag)
-	for _, table := range []string{"payloads", "changes", "deliveries"} {
+	for _, table := range []string{"payloads", "changes", "deliveries", "audit_events", "token_uses"} {
 		m.rows.WithLabelValues(table)
 	}
 	return m

@@ -151,3 +151,56 @@ ALTER TABLE changes MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_sel
 ALTER TABLE deliveries MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = '';
 
 ALTER TABLE payloads MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = '';
+
+-- 0008_audit
+-- 0008: our own audit trail: what was done to which object by whom, and each use
+-- of a key. A record's id is drawn where it is made, with the time in it, so a
+-- record that comes twice meets itself; the later word on an event counts, and a
+-- withdrawn one is of something that was not done. Nothing here expires.
+CREATE TABLE IF NOT EXISTS audit_events
+(
+    org         LowCardinality(String),
+    created_at  DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    id          FixedString(16) CODEC(ZSTD(1)),
+    version     UInt64 CODEC(Delta, ZSTD(1)),
+    is_deleted  UInt8,
+    user_id     LowCardinality(String),
+    user_name   LowCardinality(String),
+    user_email  LowCardinality(String),
+    key_id      LowCardinality(String),
+    area        LowCardinality(String),
+    operation   LowCardinality(String),
+    target_id   String CODEC(ZSTD(1)),
+    action      LowCardinality(String),
+    object_type LowCardinality(String),
+    object_id   String CODEC(ZSTD(1)),
+    object_name String CODEC(ZSTD(1)),
+    service_id  LowCardinality(String),
+    pipeline_id LowCardinality(String),
+    description String CODEC(ZSTD(1)),
+    outcome     LowCardinality(String),
+    -- The history of one object, and what it is called now.
+    INDEX by_object object_id TYPE bloom_filter(0.001)
+)
+ENGINE = ReplacingMergeTree(version, is_deleted)
+PARTITION BY toYYYYMM(created_at)
+ORDER BY (org, created_at, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480, min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = '', index_granularity = 1024,
+    min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
+
+CREATE TABLE IF NOT EXISTS token_uses
+(
+    org        LowCardinality(String),
+    created_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    id         FixedString(16) CODEC(ZSTD(1)),
+    key_id     LowCardinality(String),
+    scopes     Array(LowCardinality(String)),
+    method     LowCardinality(String),
+    target     String CODEC(ZSTD(1)),
+    user_id    LowCardinality(String)
+)
+ENGINE = ReplacingMergeTree()
+PARTITION BY toYYYYMM(created_at)
+ORDER BY (org, created_at, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480, min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = '', index_granularity = 1024,
+    min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
