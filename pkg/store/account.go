@@ -61,7 +61,7 @@ func (s *Store) Account(ctx context.Context, q AccountQuery) ([]AccountRow, erro
 		return nil, err
 	}
 	var rows []accountRow
-	if err := s.query(ctx, "account", &rows, statement, args...); err != nil {
+	if err := s.ask(ctx, "account", &rows, statement, args...); err != nil {
 		return nil, err
 	}
 	out := make([]AccountRow, len(rows))

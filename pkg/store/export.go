@@ -78,7 +78,6 @@ func exportStatement(w *where, month span) (string, []any) {
 func (s *Store) exportSettings() clickhouse.Settings {
 	settings := s.settings()
 	settings["max_execution_time"] = int(s.cfg.ExportTimeout / time.Second)
-	settings["max_rows_to_read"] = 0
 	settings["max_threads"] = 2
 	settings["max_block_size"] = 1024
 	return settings

@@ -124,7 +124,7 @@ func (l list[R]) count(ctx context.Context, s *Store, w *where, start, end time.
 	var rows []struct {
 		N uint64 `ch:"n"`
 	}
-	if err := s.query(ctx, l.table+" total", &rows, "SELECT count() AS n FROM "+l.table+" FINAL\nWHERE "+w.String(), w.args...); err != nil {
+	if err := s.ask(ctx, l.table+" total", &rows, "SELECT count() AS n FROM "+l.table+" FINAL\nWHERE "+w.String(), w.args...); err != nil {
 		return 0, err
 	}
 	return int64(rows[0].N), nil
@@ -146,7 +146,7 @@ func (l list[R]) keys(ctx context.Context, s *Store, w *where, p paging) ([]key,
 	for _, window := range windows {
 		statement, args := l.keysStatement(w, p.sort, window, p.after, need-len(keys))
 		var found []key
-		if err := s.query(ctx, l.table+" keys", &found, statement, args...); err != nil {
+		if err := s.ask(ctx, l.table+" keys", &found, statement, args...); err != nil {
 			return nil, err
 		}
 		if keys = append(keys, found...); len(keys) == need {
@@ -225,11 +225,11 @@ func (r span) cut(sort string) []span {
 }
 
 // edge is the time of the org's first or last row, whether it matches or not:
-// it is read from the end of the key. The limit of rows does not know that.
+// it is read from the end of the key.
 func (l list[R]) edge(ctx context.Context, s *Store, w *where, sort string) (time.Time, bool, error) {
 	var rows []key
 	err := s.query(ctx, l.table+" edge", &rows,
-		fmt.Sprintf("SELECT %s AS at, id FROM %s\nWHERE %s\nORDER BY org %s, %s %s\nLIMIT 1\nSETTINGS max_rows_to_read = 0", l.at, l.table, w.clauses[0], sort, l.at, sort), w.args[0])
+		fmt.Sprintf("SELECT %s AS at, id FROM %s\nWHERE %s\nORDER BY org %s, %s %s\nLIMIT 1", l.at, l.table, w.clauses[0], sort, l.at, sort), w.args[0])
 	if err != nil || len(rows) == 0 {
 		return time.Time{}, false, err
 	}

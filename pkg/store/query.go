@@ -12,11 +12,6 @@ import (
 	"whatchanged/pkg/problem"
 )
 
-// asking returns the context of a question.
-func (s *Store) asking(ctx context.Context) context.Context {
-	return clickhouse.Context(ctx, clickhouse.WithSettings(s.settings()))
-}
-
 // settings are those of a question: its limits, and how FINAL works.
 func (s *Store) settings() clickhouse.Settings {
 	settings := clickhouse.Settings{
@@ -27,7 +22,6 @@ func (s *Store) settings() clickhouse.Settings {
 		"use_skip_indexes_if_final_exact_mode": 1,
 		"max_execution_time":                   int(s.cfg.QueryTimeout / time.Second),
 		"max_memory_usage":                     s.cfg.QueryMemory,
-		"max_rows_to_read":                     s.cfg.QueryRows,
 	}
 	if s.cfg.Cluster != "" {
 		// An org's rows are on one shard: ask only that one, subqueries too.
@@ -37,11 +31,24 @@ func (s *Store) settings() clickhouse.Settings {
 	return settings
 }
 
+// ask is query for what a person asks of any number of rows: it may read so
+// many and no more. What the pipeline itself asks has no such limit, for it
+// must go on however much is stored.
+func (s *Store) ask(ctx context.Context, name string, dest any, statement string, args ...any) error {
+	settings := s.settings()
+	settings["max_rows_to_read"] = s.cfg.QueryRows
+	return s.queryWith(ctx, settings, name, dest, statement, args...)
+}
+
 // query reads all rows of a statement into dest, a pointer to a slice of
 // structs. Its name is for metrics and errors.
 func (s *Store) query(ctx context.Context, name string, dest any, statement string, args ...any) error {
+	return s.queryWith(ctx, s.settings(), name, dest, statement, args...)
+}
+
+func (s *Store) queryWith(ctx context.Context, settings clickhouse.Settings, name string, dest any, statement string, args ...any) error {
 	start := time.Now()
-	err := s.conn.Select(s.asking(ctx), dest, statement, args...)
+	err := s.conn.Select(clickhouse.Context(ctx, clickhouse.WithSettings(settings)), dest, statement, args...)
 	s.metrics.queried(name, start, err)
 	if err != nil {
 		return fmt.Errorf("query %s: %w", name, queryError(ctx, err))

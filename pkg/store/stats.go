@@ -79,7 +79,7 @@ func (s *Store) Stats(ctx context.Context, q StatsQuery) ([]StatsRow, error) {
 		return nil, err
 	}
 	var rows []statsRow
-	if err := s.query(ctx, "stats", &rows, statement, args...); err != nil {
+	if err := s.ask(ctx, "stats", &rows, statement, args...); err != nil {
 		return nil, err
 	}
 	if len(rows) > maxStatsRows {

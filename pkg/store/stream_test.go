@@ -64,7 +64,7 @@ func TestQuery_OverALimitSaysSo(t *testing.T) {
 		t.Helper()
 		s := direct(t, edit)
 		var rows []oneNumber
-		if p := problem.From(s.query(t.Context(), "test", &rows, statement)); p.Kind != kind || p.Reason != reason || p.Kind == problem.Internal {
+		if p := problem.From(s.ask(t.Context(), "test", &rows, statement)); p.Kind != kind || p.Reason != reason || p.Kind == problem.Internal {
 			t.Errorf("%s: %v %s: %v; want %v %s", statement, p.Kind, p.Reason, p, kind, reason)
 		}
 	}

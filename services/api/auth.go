@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -93,7 +94,12 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 			"this is only for the roles "+strings.Join(roles, " and ")+", and the key's role is "+p.Role))
 		return
 	}
-	for name, values := range r.URL.Query() {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil { // what cannot be read would be left out, and the answer be another
+		problem.Write(w, problem.New(problem.Malformed, "malformed_query", "the query string cannot be read; percent-encode names and values"))
+		return
+	}
+	for name, values := range query {
 		if len(values) > 1 {
 			problem.Write(w, problem.Invalid(clip(name), "the parameter is given more than once; give it once"))
 			return

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,7 +74,7 @@ func explain(p *problem.Error, op *huma.Operation, model *huma.ErrorModel) {
 			field, p.Reason = clip(field), "unknown_parameter"
 			text = "there is no such parameter; there are " + strings.Join(queryNames(op), ", ")
 		case text == "unexpected property":
-			field, p.Reason = clip(field), "unknown_field"
+			field, p.Reason = cmp.Or(clip(field), `""`), "unknown_field"
 			text = "there is no such field; see /openapi.json"
 		case strings.HasPrefix(text, "expected required property "):
 			name, _, _ := strings.Cut(strings.TrimPrefix(text, "expected required property "), " ")
@@ -81,7 +82,7 @@ func explain(p *problem.Error, op *huma.Operation, model *huma.ErrorModel) {
 		case field == "":
 			text = "the body is not JSON as RFC 8259 has it: " + text
 		}
-		text = strings.TrimPrefix(text, "invalid value: ") + advice[where]
+		text = clipTo(strings.TrimPrefix(text, "invalid value: "), maxSaid) + advice[where]
 		if p.Field == "" {
 			p.Field = field
 		}
@@ -112,12 +113,17 @@ func queryNames(op *huma.Operation) []string {
 	return names
 }
 
+// maxSaid is the most that is said of one fault: a parser may quote the body.
+const maxSaid = 1000
+
 // clip keeps a name that the caller made up from filling the answer.
-func clip(s string) string {
-	if utf8.RuneCountInString(s) <= 64 {
+func clip(s string) string { return clipTo(s, 64) }
+
+func clipTo(s string, most int) string {
+	if utf8.RuneCountInString(s) <= most {
 		return s
 	}
-	return string([]rune(s)[:64]) + "..."
+	return string([]rune(s)[:most]) + "..."
 }
 
 // malformedStatus makes huma's 422 a 400, as all malformed requests are.

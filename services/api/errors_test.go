@@ -56,6 +56,8 @@ func TestAPI_RefusalsNameTheFieldAndTheCure(t *testing.T) {
 	f("GET", changes+"?change_type=deployment,deploy", "", bad, "invalid_change_type", "change_type", "rollback")
 	f("GET", changes+"?commit_sha=abc", "", bad, "invalid_commit_sha", "commit_sha", ">= 4")
 	f("GET", changes+"?fields=id,colour", "", bad, "invalid_fields", "fields", `no field "colour"; there are id, service_id`)
+	f("GET", changes+"?source=%zz", "", bad, "malformed_query", "", "percent-encode")
+	f("GET", changes+"?source=a;b", "", bad, "malformed_query", "", "percent-encode")
 	f("GET", changes+"?sort=up", "", bad, "invalid_sort", "sort", "asc")
 	f("GET", changes+"?cursor=abc", "", bad, "invalid_cursor", "cursor", "next_cursor")
 	f("GET", changes+"?cursor=abc&offset=5", "", bad, "invalid_offset", "offset", "cursor")

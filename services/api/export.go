@@ -143,8 +143,8 @@ func (e *exportWriter) end() error {
 	if !e.begun {
 		e.begin()
 	}
-	for _, close := range e.close {
-		if err := close(); err != nil {
+	for _, end := range e.close {
+		if err := end(); err != nil {
 			return fmt.Errorf("end the export: %w", err)
 		}
 	}

@@ -17,8 +17,8 @@ var changeFields = fieldNames(reflect.TypeFor[change.Change]())
 
 func fieldNames(t reflect.Type) []string {
 	var names []string
-	for i := range t.NumField() {
-		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "-" {
+	for field := range t.Fields() {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "-" {
 			names = append(names, name)
 		}
 	}

@@ -339,8 +339,8 @@ func TestFind_ExportsWhatTheListShows(t *testing.T) {
 
 // An export is as long as there are changes, longer than a request may take,
 // and compressed for who accepts it; the server's memory does not grow with it.
+// It runs alone: the heap is that of all tests.
 func TestFind_ExportsAnySizeWithFlatMemory(t *testing.T) {
-	t.Parallel()
 	const rows = 200_000
 	s := start(t)
 	if err := s.store.Fill(t.Context(), store.FillConfig{Rows: rows, Orgs: []string{orgName}, Until: time.Now(), Span: 60 * 24 * time.Hour}); err != nil {

@@ -36,7 +36,7 @@ func (a *API) registerStream() {
 		OperationID: "stream-changes", Method: http.MethodGet, Path: "/api/v1/changes/stream", Tags: []string{"changes"},
 		Summary: "Follow changes as they are recorded",
 		Description: "Server-sent events: `event: change` with a change as `data`, from now on; a comment as heartbeat. " +
-			"A reader that is too slow gets `event: dropped` and is cut off. A change may come twice, and what is recorded while nobody is connected does not come: list it.",
+			"A reader that is too slow gets `event: dropped` and is cut off. A change may come twice, and what is recorded while nobody is connected does not come, whatever `Last-Event-ID` says: list it.",
 		Responses: map[string]*huma.Response{"200": {
 			Description: "Events", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
 		}},
