@@ -100,6 +100,13 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	f("PATCH", "/api/v1/keys/"+key.ID, `{"name": "mine"}`, 404)
 	f("POST", "/api/v1/keys/"+key.ID+"/rotate", "", 404)
 	f("DELETE", "/api/v1/keys/"+key.ID, "", 404)
+	s.signIn(adminKey)
+	sessions, err := s.admin.Sessions(t.Context())
+	if err != nil || len(sessions) != 1 {
+		t.Fatalf("%+v %v", sessions, err)
+	}
+	f("GET", "/api/v1/sessions", "", 200)
+	f("DELETE", "/api/v1/sessions/"+sessions[0].SessionID, "", 404)
 
 	for op := range s.operations() {
 		switch {
@@ -136,7 +143,7 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 func operation(method, path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	path = regexp.MustCompile(`/sec_\w+`).ReplaceAllString(path, "/{secret_id}")
-	return method + " " + regexp.MustCompile(`/(svc|chg|dlv|src|key)_\w+`).ReplaceAllString(path, "/{id}")
+	return method + " " + regexp.MustCompile(`/(svc|chg|dlv|src|key|ses)_\w+`).ReplaceAllString(path, "/{id}")
 }
 
 // operations returns all that the OpenAPI document has.

@@ -1,10 +1,13 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -46,6 +49,14 @@ func (a *API) registerSession() {
 		OperationID: "sign-out", Method: http.MethodDelete, Path: "/api/v1/session", Tags: tags,
 		Summary: "Sign out", Description: "Ends the session: its cookie is of no use to anybody any more.",
 	}, anyScope, a.signOut)
+	register(a, huma.Operation{
+		OperationID: "list-sessions", Method: http.MethodGet, Path: "/api/v1/sessions", Tags: tags,
+		Summary: "List who is signed in where",
+	}, auth.KeysAdmin, a.listSessions)
+	register(a, huma.Operation{
+		OperationID: "end-session", Method: http.MethodDelete, Path: "/api/v1/sessions/{id}", Tags: tags,
+		Summary: "Sign somebody out of one session", Description: "For whoever left, or lost a laptop. It does not keep them from signing in again.",
+	}, auth.KeysAdmin, a.endSession)
 }
 
 // signIn serves POST /api/v1/session.
@@ -88,6 +99,38 @@ func (a *API) signOut(ctx context.Context, _ *struct{}) (*noSessionOutput, error
 	gone := a.cookie("")
 	gone.MaxAge = -1
 	return &noSessionOutput{Cookie: gone}, nil
+}
+
+// listSessions serves GET /api/v1/sessions.
+func (a *API) listSessions(ctx context.Context, in *pageInput) (*many[client.OpenSession], error) {
+	var all []client.OpenSession
+	now := time.Now()
+	for _, p := range a.Registry.People(auth.Org(ctx)) {
+		row := client.OpenSession{ID: p.ID, Name: p.Name, Email: p.Email, Role: p.Role}
+		if k, ok := a.Registry.Key(p.Org, p.ID); ok {
+			row.Name, row.Email, row.Role = k.UserName, k.UserEmail, k.Role
+		}
+		for _, s := range p.Sessions {
+			if now.Before(s.ExpiresAt.Time) {
+				row.SessionID, row.CreatedAt, row.ExpiresAt = s.ID, s.CreatedAt, s.ExpiresAt
+				all = append(all, row)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b client.OpenSession) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt.Time), cmp.Compare(a.SessionID, b.SessionID))
+	})
+	return cut(all, in.Paging, same), nil
+}
+
+// endSession serves DELETE /api/v1/sessions/{id}.
+func (a *API) endSession(ctx context.Context, in *idInput) (*struct{}, error) {
+	for _, p := range a.Registry.People(auth.Org(ctx)) {
+		if slices.ContainsFunc(p.Sessions, func(s registry.Session) bool { return s.ID == in.ID }) {
+			return nil, a.Registry.SignOut(ctx, p.Org, p.ID, in.ID)
+		}
+	}
+	return nil, notFound("session")
 }
 
 func (a *API) sessionForm(p auth.Principal) client.Session {

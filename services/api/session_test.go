@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/client"
 	"whatchanged/pkg/registry"
@@ -203,6 +205,40 @@ func TestSession_IsKnownToEveryServer(t *testing.T) {
 	}
 	if got := s.browse(cookie, "GET", "/api/v1/session", ""); got.Status != 401 {
 		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
+// C27: whoever administers keys sees who is signed in, and can end it.
+func TestSessions_AreEndedByWhoAdministersKeys(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	const secret = "key-of-jane-who-left"
+	k := s.key(orgName, registry.Key{Scopes: []string{auth.ChangesRead}, Role: auth.PowerUser, UserName: "Jane", UserEmail: "jane@acme.example"}, secret)
+	cookie := s.signIn(secret)
+	mine := s.signIn(adminKey)
+	sessions, err := s.admin.Sessions(t.Context())
+	if err != nil || len(sessions) != 2 {
+		t.Fatalf("%+v %v", sessions, err)
+	}
+	jane := sessions[0]
+	want := client.OpenSession{SessionID: jane.SessionID, ID: k.ID, Name: "Jane", Email: "jane@acme.example", Role: auth.PowerUser, CreatedAt: jane.CreatedAt, ExpiresAt: jane.ExpiresAt}
+	if diff := cmp.Diff(want, jane); diff != "" || jane.SessionID == "" || jane.ExpiresAt.Sub(jane.CreatedAt.Time) != s.cfg.SessionLife {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := s.call("GET", "/api/v1/sessions", ""); strings.Contains(got.Body, cookie.Value) {
+		t.Errorf("the list shows what the browser keeps: %s", got.Body)
+	}
+	if err := s.admin.EndSession(t.Context(), jane.SessionID); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.browse(cookie, "GET", "/api/v1/changes", ""); got.Status != 401 {
+		t.Errorf("after it was ended: %d %s", got.Status, got.Body)
+	}
+	if got := s.browse(mine, "GET", "/api/v1/changes", ""); got.Status != 200 {
+		t.Errorf("another's: %d %s", got.Status, got.Body)
+	}
+	if err := s.admin.EndSession(t.Context(), jane.SessionID); problemOf(err).Status != 404 {
+		t.Errorf("again: %v", err)
 	}
 }
 
