@@ -21,7 +21,7 @@ import (
 // key and 403 to a key without its scope, before it looks at anything else.
 func TestAccess_EveryOperationNeedsItsScope(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(_ *api.Deps, cfg *api.Config) { cfg.FailureRate = 0 })
+	s := start(t)
 	doc := s.call("GET", "/openapi.json", "").json(t)
 	for path, item := range doc["paths"].(map[string]any) {
 		for method, op := range item.(map[string]any) {
@@ -311,7 +311,7 @@ func TestLimits_StrangersAreSlowedDown(t *testing.T) {
 
 func TestLimits_ZeroIsNone(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(_ *api.Deps, cfg *api.Config) { cfg.KeyRate, cfg.FailureRate = 0, 0 })
+	s := start(t)
 	for range 300 {
 		if got := s.call("GET", "/api/v1/session", "", "Authorization", ""); got.Status != 401 {
 			t.Fatalf("%d %s", got.Status, got.Body)
