@@ -13,6 +13,7 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
+	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/registry"
 	"whatchanged/services/api"
 )
@@ -306,6 +307,28 @@ func TestLimits_StrangersAreSlowedDown(t *testing.T) {
 	}
 	if got := s.call("GET", "/api/v1/changes", "", "Authorization", "", "X-Forwarded-For", "192.0.2.1"); got.Status != 429 {
 		t.Errorf("who says to be elsewhere: %d %s", got.Status, got.Body)
+	}
+}
+
+// C18: behind a proxy that is trusted, strangers are told apart by what it says.
+func TestLimits_ATrustedProxyTellsStrangersApart(t *testing.T) {
+	t.Parallel()
+	proxies, err := httpserver.ParseNetworks([]string{"127.0.0.0/8", "::1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, func(d *api.Deps, cfg *api.Config) { d.Proxies, cfg.FailureRate = proxies, 1 })
+	guess := func(from string) int {
+		return s.call("GET", "/api/v1/changes", "", "Authorization", "", "X-Forwarded-For", from).Status
+	}
+	over := 0
+	for range 20 {
+		if guess("192.0.2.1") == 429 {
+			over++
+		}
+	}
+	if over == 0 || guess("192.0.2.2") != 401 {
+		t.Errorf("%d guesses of one were over the rate; another got %d", over, guess("192.0.2.2"))
 	}
 }
 

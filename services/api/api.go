@@ -21,6 +21,7 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
@@ -106,6 +107,7 @@ type Deps struct {
 	Normalizers normalizers.Set
 	Sealer      *auth.Sealer
 	SignIn      *signin.Provider
+	Proxies     httpserver.Networks // in front, whose word about who called is believed
 	Gatherer    prometheus.Gatherer
 	Metrics     prometheus.Registerer
 	Log         *slog.Logger
@@ -144,7 +146,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 		metrics: newMetrics(deps.Metrics),
 		mux:     http.NewServeMux(),
 		recent:  newRecent(),
-		limits:  newLimits(cfg),
+		limits:  newLimits(cfg, deps.Proxies),
 		logins:  &logins{finished: limit.Generations[string, struct{}]{Max: rememberedLogins}},
 	}
 	if a.crossOrigin, err = newCrossOrigin(cfg.PublicURL); err != nil {
