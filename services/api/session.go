@@ -40,7 +40,7 @@ func (a *API) registerSession() {
 		Description: "The answer sets a cookie that stands in for the key from then on, in browsers: no script can read it. " +
 			"The session may what the key may at any moment, and ends with it.",
 		DefaultStatus: http.StatusCreated,
-	}, anyScope, a.signIn)
+	}, anyScope, a.signIn, onlyOwnPages)
 	register(a, huma.Operation{
 		OperationID: "get-session", Method: http.MethodGet, Path: "/api/v1/session", Tags: tags,
 		Summary: "Say who is calling", Description: "With a cookie or with a key.",
@@ -179,9 +179,13 @@ func (a *API) callerByCookie(r *http.Request) (auth.Principal, error) {
 		return auth.Principal{}, err
 	}
 	if err := a.crossOrigin.Check(r); err != nil {
-		return auth.Principal{}, problem.New(problem.Forbidden, "cross_origin", "a page of another origin cannot do this with a session's cookie; use a key")
+		return auth.Principal{}, crossOrigin("a page of another origin cannot do this with a session's cookie; use a key")
 	}
 	return p, nil
+}
+
+func crossOrigin(message string) error {
+	return problem.New(problem.Forbidden, "cross_origin", message)
 }
 
 // newCrossOrigin returns the check of where a browser's request comes from. A

@@ -142,6 +142,10 @@ func TestSession_CookieIsNoMoreThanACookie(t *testing.T) {
 	f(201, "", "POST", post, change, "Origin", "https://changes.example.com")
 	f(200, "", "GET", post, "", "Sec-Fetch-Site", "none")
 
+	// Nobody is signed in as somebody else by a page elsewhere, whatever key it has.
+	f(403, "cross_origin", "POST", "/api/v1/session", "", "Authorization", "Bearer "+adminKey, "Origin", "https://tools.example.com")
+	f(403, "cross_origin", "POST", "/api/v1/session", "", "Authorization", "Bearer "+adminKey, "Sec-Fetch-Site", "cross-site")
+
 	// A key in the header goes before the cookie; a bad one is not made good by it.
 	f(401, "unauthenticated", "GET", post, "", "Authorization", "Bearer wrong")
 	f(201, "", "POST", post, change, "Authorization", "Bearer "+adminKey, "Sec-Fetch-Site", "cross-site")
