@@ -148,7 +148,10 @@ func TestKeys_NobodyRaisesAboveTheirOwnRights(t *testing.T) {
 	clerk := s.key(orgName, registry.Key{Scopes: []string{auth.KeysAdmin, auth.ChangesRead}, Role: auth.PowerUser}, "key-of-a-clerk-of-keys")
 	low := s.key(orgName, registry.Key{Scopes: []string{auth.ChangesRead}, Role: auth.Member}, "key-of-somebody-else")
 	boss := s.key(orgName, registry.Key{Scopes: []string{auth.ChangesRead}, Role: auth.SiteAdmin}, "key-of-the-boss-who-reads")
-	admin := s.registry.Keys(orgName)[0]
+	admin, err := s.registry.KeyByToken(adminKey)
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := func(method, path, body string, status int, reason string) {
 		t.Helper()
 		got := s.call(method, "/api/v1/keys/"+path, body, "Authorization", "Bearer key-of-a-clerk-of-keys")
