@@ -125,11 +125,13 @@ func (a *API) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p, err := a.Registry.CallerBySession(token)
+	if err == nil {
+		err = a.signedIn(r.Context(), p, byAccount)
+	}
 	if err != nil {
 		a.refuseLogin(w, r, err)
 		return
 	}
-	a.signedIn(r.Context(), p, byAccount)
 	cookie := a.cookie(token)
 	http.SetCookie(w, &cookie)
 	// A page of ours and no redirect: on a way that began at the provider's site,

@@ -70,14 +70,18 @@ func (a *API) signIn(ctx context.Context, _ *struct{}) (*sessionOutput, error) {
 		return nil, err
 	}
 	p.SessionID = session.ID
-	a.signedIn(ctx, p, byKey)
+	if err := a.signedIn(ctx, p, byKey); err != nil {
+		return nil, err // nobody gets what the browser would keep
+	}
 	return &sessionOutput{Cookie: a.cookie(token), Body: object[client.Session]{a.sessionForm(p)}}, nil
 }
 
-// signedIn is told of everybody who signs in, however they do it.
-func (a *API) signedIn(_ context.Context, p auth.Principal, method string) {
+// signedIn is told of everybody who signs in, however they do it, before the
+// browser gets its cookie. With an error it gets none.
+func (a *API) signedIn(_ context.Context, p auth.Principal, method string) error {
 	a.metrics.signIns.WithLabelValues(method, "signed_in").Inc()
 	a.log.Info("signed in", "org", p.Org, "id", p.KeyID, "session_id", p.SessionID, "role", p.Role, "method", method)
+	return nil
 }
 
 // getSession serves GET /api/v1/session.
