@@ -32,6 +32,17 @@ type Session struct {
 	ExpiresAt change.Time `json:"expires_at,omitzero" doc:"When the session ends, or the key"`
 }
 
+// OpenSession is one place where somebody is signed in.
+type OpenSession struct {
+	SessionID string      `json:"session_id" example:"ses_2l6c"`
+	ID        string      `json:"id" doc:"Of who: of the key that they showed, or usr_... of their account" example:"key_7m2p"`
+	Name      string      `json:"name,omitempty" example:"Jane Doe"`
+	Email     string      `json:"email,omitempty" example:"jane@acme.example"`
+	Role      string      `json:"role" example:"member"`
+	CreatedAt change.Time `json:"created_at"`
+	ExpiresAt change.Time `json:"expires_at"`
+}
+
 // Key returns one key, without its secret.
 func (c *Client) Key(ctx context.Context, id string) (Key, error) {
 	return object[Key](ctx, c, http.MethodGet, item("keys", id), nil)
@@ -54,4 +65,14 @@ func (c *Client) RotateKey(ctx context.Context, id string, overlap time.Duration
 // Session says who is calling with this client's key.
 func (c *Client) Session(ctx context.Context) (Session, error) {
 	return object[Session](ctx, c, http.MethodGet, "/api/v1/session", nil)
+}
+
+// Sessions lists where people of the org are signed in.
+func (c *Client) Sessions(ctx context.Context) ([]OpenSession, error) {
+	return list[OpenSession](ctx, c, "/api/v1/sessions")
+}
+
+// EndSession signs somebody out of one session, whoever they are.
+func (c *Client) EndSession(ctx context.Context, sessionID string) error {
+	return c.delete(ctx, item("sessions", sessionID))
 }

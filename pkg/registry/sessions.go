@@ -131,6 +131,9 @@ func (r *Registry) callerBySession(hash auth.Digest) (auth.Principal, error) {
 	return p, nil
 }
 
+// People returns who of an org is or was lately signed in. The slice is shared.
+func (r *Registry) People(org string) []*Person { return r.view.Load().people.lists[org] }
+
 // Session returns one session of a person.
 func (r *Registry) Session(org, personID, sessionID string) (Session, bool) {
 	if p, ok := r.view.Load().people.get(org, personID); ok {

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
+	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/registry"
 	"whatchanged/services/api"
 )
@@ -21,34 +23,43 @@ import (
 // key and 403 to a key without its scope, before it looks at anything else.
 func TestAccess_EveryOperationNeedsItsScope(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(_ *api.Deps, cfg *api.Config) { cfg.FailureRate = 0 })
+	s := start(t)
 	doc := s.call("GET", "/openapi.json", "").json(t)
 	for path, item := range doc["paths"].(map[string]any) {
 		for method, op := range item.(map[string]any) {
-			security := op.(map[string]any)["security"].([]any)[0].(map[string]any)["key"].([]any)
+			required, _ := op.(map[string]any)["security"].([]any)
+			if len(required) == 0 {
+				continue // it is for everybody
+			}
+			var needed []string // one of these scopes
+			for _, r := range required {
+				for _, scope := range r.(map[string]any)["key"].([]any) {
+					needed = append(needed, scope.(string))
+				}
+			}
 			method = strings.ToUpper(method)
-			at := strings.NewReplacer("{id}", "x", "{secret_id}", "x").Replace(path)
+			at := regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, "x")
 			got := s.call(method, at, "", "Authorization", "")
 			if got.Status != http.StatusUnauthorized || got.Header.Get("WWW-Authenticate") == "" || got.json(t)["reason"] != "unauthenticated" {
 				t.Errorf("%s %s without a key: %d %s", method, path, got.Status, got.Body)
 			}
-			if len(security) == 0 {
-				continue // any key will do
+			if len(needed) == 0 {
+				continue // every key will do
 			}
 			// A key with every scope but those that allow it.
 			var others []string
 			for _, scope := range auth.Scopes() {
-				if !(auth.Principal{Scopes: []string{scope}}).Allows(security[0].(string)) {
+				if !slices.ContainsFunc(needed, (auth.Principal{Scopes: []string{scope}}).Allows) {
 					others = append(others, scope)
 				}
 			}
-			secret := "key-without-" + strings.ReplaceAll(security[0].(string), ":", "-")
+			secret := "key-without-" + strings.ReplaceAll(strings.Join(needed, "-"), ":", "-")
 			if _, err := s.registry.KeyByToken(secret); err != nil {
 				s.key(orgName, registry.Key{Scopes: others, Role: auth.SiteAdmin}, secret)
 			}
 			got = s.call(method, at, "", "Authorization", "Bearer "+secret)
-			if got.Status != http.StatusForbidden || !strings.Contains(got.Body, security[0].(string)) {
-				t.Errorf("%s %s without %s: %d %s", method, path, security[0], got.Status, got.Body)
+			if got.Status != http.StatusForbidden || !strings.Contains(got.Body, needed[0]) {
+				t.Errorf("%s %s without %s: %d %s", method, path, needed, got.Status, got.Body)
 			}
 		}
 	}
@@ -147,7 +158,10 @@ func TestKeys_NobodyRaisesAboveTheirOwnRights(t *testing.T) {
 	clerk := s.key(orgName, registry.Key{Scopes: []string{auth.KeysAdmin, auth.ChangesRead}, Role: auth.PowerUser}, "key-of-a-clerk-of-keys")
 	low := s.key(orgName, registry.Key{Scopes: []string{auth.ChangesRead}, Role: auth.Member}, "key-of-somebody-else")
 	boss := s.key(orgName, registry.Key{Scopes: []string{auth.ChangesRead}, Role: auth.SiteAdmin}, "key-of-the-boss-who-reads")
-	admin := s.registry.Keys(orgName)[0]
+	admin, err := s.registry.KeyByToken(adminKey)
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := func(method, path, body string, status int, reason string) {
 		t.Helper()
 		got := s.call(method, "/api/v1/keys/"+path, body, "Authorization", "Bearer key-of-a-clerk-of-keys")
@@ -309,9 +323,31 @@ func TestLimits_StrangersAreSlowedDown(t *testing.T) {
 	}
 }
 
+// C18: behind a proxy that is trusted, strangers are told apart by what it says.
+func TestLimits_ATrustedProxyTellsStrangersApart(t *testing.T) {
+	t.Parallel()
+	proxies, err := httpserver.ParseNetworks([]string{"127.0.0.0/8", "::1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, func(d *api.Deps, cfg *api.Config) { d.Proxies, cfg.FailureRate = proxies, 1 })
+	guess := func(from string) int {
+		return s.call("GET", "/api/v1/changes", "", "Authorization", "", "X-Forwarded-For", from).Status
+	}
+	over := 0
+	for range 20 {
+		if guess("192.0.2.1") == 429 {
+			over++
+		}
+	}
+	if over == 0 || guess("192.0.2.2") != 401 {
+		t.Errorf("%d guesses of one were over the rate; another got %d", over, guess("192.0.2.2"))
+	}
+}
+
 func TestLimits_ZeroIsNone(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(_ *api.Deps, cfg *api.Config) { cfg.KeyRate, cfg.FailureRate = 0, 0 })
+	s := start(t)
 	for range 300 {
 		if got := s.call("GET", "/api/v1/session", "", "Authorization", ""); got.Status != 401 {
 			t.Fatalf("%d %s", got.Status, got.Body)

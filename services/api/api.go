@@ -22,6 +22,7 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
@@ -117,6 +118,7 @@ type Deps struct {
 	Sealer      *auth.Sealer
 	SignIn      *signin.Provider
 	Audit       *audit.Recorder // the registry's too
+	Proxies     httpserver.Networks // in front, whose word about who called is believed
 	Gatherer    prometheus.Gatherer
 	Metrics     prometheus.Registerer
 	Log         *slog.Logger
@@ -161,7 +163,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 		recent:  newRecent(),
 		items:   newRecent(),
 		exports: newSlots(cfg.MaxExports, cfg.MaxKeyExports),
-		limits:  newLimits(cfg),
+		limits:  newLimits(cfg, deps.Proxies),
 		logins:  &logins{finished: limit.Generations[string, struct{}]{Max: rememberedLogins}},
 	}
 	if a.crossOrigin, err = newCrossOrigin(cfg.PublicURL); err != nil {

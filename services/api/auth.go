@@ -19,6 +19,7 @@ import (
 const (
 	scopeKey = "scope"
 	rolesKey = "roles"
+	pagesKey = "own_pages"
 )
 
 // anyScope stands for the scope of operations that need none: whoever can say
@@ -36,6 +37,10 @@ func onlyRoles(roles ...string) demand {
 		op.Description += " Only for the roles `" + strings.Join(roles, "` and `") + "`."
 	}
 }
+
+// onlyOwnPages refuses what a page of another site makes a browser send, also
+// when it shows a key.
+func onlyOwnPages(op *huma.Operation) { op.Metadata[pagesKey] = true }
 
 // register declares an operation that needs a scope, unless that is anyScope. A handler returns plain
 // errors; what they mean to the caller is decided in fail.
@@ -92,6 +97,11 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 		a.metrics.refused.WithLabelValues("forbidden").Inc()
 		problem.Write(w, problem.New(problem.Forbidden, "missing_role",
 			"this is only for the roles "+strings.Join(roles, " and ")+", and the key's role is "+p.Role))
+		return
+	}
+	if op.Metadata[pagesKey] != nil && a.crossOrigin.Check(r) != nil {
+		a.metrics.refused.WithLabelValues("forbidden").Inc()
+		problem.Write(w, crossOrigin("a page of another origin cannot sign anybody in here"))
 		return
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)

@@ -89,6 +89,7 @@ func start(t *testing.T, edit ...func(*api.Deps, *api.Config)) *system {
 	}
 	cfg := api.DefaultConfig()
 	cfg.PublicURL = "https://changes.example.com"
+	cfg.KeyRate, cfg.FailureRate = 0, 0 // tests ask faster than people; see TestLimits
 	for _, f := range edit {
 		f(&deps, &cfg)
 	}

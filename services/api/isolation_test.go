@@ -131,6 +131,13 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	f("PATCH", inc, `{"title": "mine"}`, 404)
 	f("POST", inc+"/resolve", "", 404)
 	f("GET", inc+"/changes", "", 404)
+	s.signIn(adminKey)
+	sessions, err := s.admin.Sessions(t.Context())
+	if err != nil || len(sessions) != 1 {
+		t.Fatalf("%+v %v", sessions, err)
+	}
+	f("GET", "/api/v1/sessions", "", 200)
+	f("DELETE", "/api/v1/sessions/"+sessions[0].SessionID, "", 404)
 
 	for op := range s.operations() {
 		switch {
@@ -167,7 +174,7 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 func operation(method, path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	path = regexp.MustCompile(`/sec_\w+`).ReplaceAllString(path, "/{secret_id}")
-	return method + " " + regexp.MustCompile(`/(svc|chg|dlv|src|key|inc)_\w+`).ReplaceAllString(path, "/{id}")
+	return method + " " + regexp.MustCompile(`/(svc|chg|dlv|src|key|inc|ses)_\w+`).ReplaceAllString(path, "/{id}")
 }
 
 // operations returns all that the OpenAPI document has.

@@ -27,10 +27,11 @@ type limits struct {
 	keys      *limit.Rates[caller]
 	policy    string // the RateLimit-Policy of keys
 	addresses *limit.Rates[netip.Addr]
+	proxies   httpserver.Networks // whose word about who called is believed
 }
 
-func newLimits(cfg Config) *limits {
-	l := &limits{}
+func newLimits(cfg Config, proxies httpserver.Networks) *limits {
+	l := &limits{proxies: proxies}
 	if cfg.KeyRate > 0 {
 		l.keys = limit.NewRates[caller](cfg.KeyRate, cfg.KeyBurst, rememberedKeys)
 		window := (cfg.KeyBurst + cfg.KeyRate - 1) / cfg.KeyRate
@@ -66,11 +67,14 @@ func (l *limits) key(h http.Header, p auth.Principal) error {
 // Requests that can be are never counted, so that nobody is kept out by what
 // others behind the same address do.
 func (l *limits) stranger(r *http.Request) error {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	if l.addresses == nil || err != nil { // not TCP: nobody else can be there
+	at, ok := l.proxies.Caller(r)
+	if !ok {
+		at, ok = httpserver.Networks(nil).Caller(r) // what the proxy says is no use: its own
+	}
+	if l.addresses == nil || !ok { // not TCP: nobody else can be there
 		return nil
 	}
-	if s := l.addresses.Take(httpserver.Network(at.Addr()), time.Now()); !s.OK {
+	if s := l.addresses.Take(httpserver.Network(at), time.Now()); !s.OK {
 		return &problem.Error{
 			Kind: problem.RateLimited, Reason: "too_many_failures", RetryAfter: s.RetryAfter,
 			Message: "too many requests from this address could not be authenticated; check the key, and try later",

@@ -4,7 +4,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"html"
 	"net/http"
@@ -126,11 +125,10 @@ func (a *API) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p, err := a.Registry.CallerBySession(token)
-	if err != nil {
-		a.refuseLogin(w, r, err)
-		return
+	if err == nil {
+		err = a.signedIn(r.Context(), p, byAccount)
 	}
-	if err := a.signedIn(r.Context(), p, byAccount); err != nil {
+	if err != nil {
 		a.refuseLogin(w, r, err)
 		return
 	}
@@ -192,17 +190,17 @@ func startedElsewhere() error {
 	return problem.New(problem.Unauthenticated, "wrong_state", "this sign-in was not started in this browser; start at /auth/login")
 }
 
-// refuseLogin answers a sign-in that came to nothing.
+// refuseLogin answers a sign-in that came to nothing. Those of an address that
+// does nothing else are not logged one by one.
 func (a *API) refuseLogin(w http.ResponseWriter, r *http.Request, err error) {
 	p := problem.From(err)
 	a.metrics.signIns.WithLabelValues(byAccount, "refused").Inc()
-	if r.Context().Err() == nil {
-		a.log.Warn("sign-in refused", "reason", p.Reason, "request_id", httpserver.RequestID(r.Context()), "error", errors.Unwrap(p))
+	tooMany := a.limits.stranger(r)
+	if tooMany == nil && r.Context().Err() == nil {
+		a.log.Warn("sign-in refused", "reason", p.Reason, "request_id", httpserver.RequestID(r.Context()), "error", p.Err)
 	}
-	if p.Kind == problem.Unauthenticated {
-		if tooMany := a.limits.stranger(r); tooMany != nil {
-			err = tooMany
-		}
+	if tooMany != nil && p.Kind == problem.Unauthenticated {
+		err = tooMany
 	}
 	problem.Write(w, err)
 }

@@ -246,10 +246,7 @@ func TestLogin_TokensThatAreNotGood(t *testing.T) {
 	t.Parallel()
 	p := startIDP(t)
 	var log bytes.Buffer
-	s := start(t, p.provide(), func(d *api.Deps, cfg *api.Config) {
-		cfg.FailureRate = 0
-		d.Log = slog.New(slog.NewTextHandler(&log, nil))
-	})
+	s := start(t, p.provide(), func(d *api.Deps, _ *api.Config) { d.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,9 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -39,7 +41,7 @@ func (a *API) registerSession() {
 		Description: "The answer sets a cookie that stands in for the key from then on, in browsers: no script can read it. " +
 			"The session may what the key may at any moment, and ends with it.",
 		DefaultStatus: http.StatusCreated,
-	}, anyScope, a.signIn)
+	}, anyScope, a.signIn, onlyOwnPages)
 	register(a, huma.Operation{
 		OperationID: "get-session", Method: http.MethodGet, Path: "/api/v1/session", Tags: tags,
 		Summary: "Say who is calling", Description: "With a cookie or with a key.",
@@ -48,6 +50,14 @@ func (a *API) registerSession() {
 		OperationID: "sign-out", Method: http.MethodDelete, Path: "/api/v1/session", Tags: tags,
 		Summary: "Sign out", Description: "Ends the session: its cookie is of no use to anybody any more.",
 	}, anyScope, a.signOut)
+	register(a, huma.Operation{
+		OperationID: "list-sessions", Method: http.MethodGet, Path: "/api/v1/sessions", Tags: tags,
+		Summary: "List who is signed in where",
+	}, auth.KeysAdmin, a.listSessions)
+	register(a, huma.Operation{
+		OperationID: "end-session", Method: http.MethodDelete, Path: "/api/v1/sessions/{id}", Tags: tags,
+		Summary: "Sign somebody out of one session", Description: "For whoever left, or lost a laptop. It does not keep them from signing in again.",
+	}, auth.KeysAdmin, a.endSession)
 }
 
 // signIn serves POST /api/v1/session.
@@ -62,7 +72,7 @@ func (a *API) signIn(ctx context.Context, _ *struct{}) (*sessionOutput, error) {
 	}
 	p.SessionID = session.ID
 	if err := a.signedIn(ctx, p, byKey); err != nil {
-		return nil, err
+		return nil, err // nobody gets what the browser would keep
 	}
 	return &sessionOutput{Cookie: a.cookie(token), Body: object[client.Session]{a.sessionForm(p)}}, nil
 }
@@ -101,6 +111,38 @@ func (a *API) signOut(ctx context.Context, _ *struct{}) (*noSessionOutput, error
 	gone := a.cookie("")
 	gone.MaxAge = -1
 	return &noSessionOutput{Cookie: gone}, nil
+}
+
+// listSessions serves GET /api/v1/sessions.
+func (a *API) listSessions(ctx context.Context, in *pageInput) (*many[client.OpenSession], error) {
+	var all []client.OpenSession
+	now := time.Now()
+	for _, p := range a.Registry.People(auth.Org(ctx)) {
+		row := client.OpenSession{ID: p.ID, Name: p.Name, Email: p.Email, Role: p.Role}
+		if k, ok := a.Registry.Key(p.Org, p.ID); ok {
+			row.Name, row.Email, row.Role = k.UserName, k.UserEmail, k.Role
+		}
+		for _, s := range p.Sessions {
+			if now.Before(s.ExpiresAt.Time) {
+				row.SessionID, row.CreatedAt, row.ExpiresAt = s.ID, s.CreatedAt, s.ExpiresAt
+				all = append(all, row)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b client.OpenSession) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt.Time), cmp.Compare(a.SessionID, b.SessionID))
+	})
+	return cut(all, in.Paging, same), nil
+}
+
+// endSession serves DELETE /api/v1/sessions/{id}.
+func (a *API) endSession(ctx context.Context, in *idInput) (*struct{}, error) {
+	for _, p := range a.Registry.People(auth.Org(ctx)) {
+		if slices.ContainsFunc(p.Sessions, func(s registry.Session) bool { return s.ID == in.ID }) {
+			return nil, a.Registry.SignOut(ctx, p.Org, p.ID, in.ID)
+		}
+	}
+	return nil, notFound("session")
 }
 
 func (a *API) sessionForm(p auth.Principal) client.Session {
@@ -149,9 +191,13 @@ func (a *API) callerByCookie(r *http.Request) (auth.Principal, error) {
 		return auth.Principal{}, err
 	}
 	if err := a.crossOrigin.Check(r); err != nil {
-		return auth.Principal{}, problem.New(problem.Forbidden, "cross_origin", "a page of another origin cannot do this with a session's cookie; use a key")
+		return auth.Principal{}, crossOrigin("a page of another origin cannot do this with a session's cookie; use a key")
 	}
 	return p, nil
+}
+
+func crossOrigin(message string) error {
+	return problem.New(problem.Forbidden, "cross_origin", message)
 }
 
 // newCrossOrigin returns the check of where a browser's request comes from. A

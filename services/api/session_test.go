@@ -3,9 +3,12 @@ package api_test
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/client"
@@ -140,6 +143,10 @@ func TestSession_CookieIsNoMoreThanACookie(t *testing.T) {
 	f(201, "", "POST", post, change, "Origin", "https://changes.example.com")
 	f(200, "", "GET", post, "", "Sec-Fetch-Site", "none")
 
+	// Nobody is signed in as somebody else by a page elsewhere, whatever key it has.
+	f(403, "cross_origin", "POST", "/api/v1/session", "", "Authorization", "Bearer "+adminKey, "Origin", "https://tools.example.com")
+	f(403, "cross_origin", "POST", "/api/v1/session", "", "Authorization", "Bearer "+adminKey, "Sec-Fetch-Site", "cross-site")
+
 	// A key in the header goes before the cookie; a bad one is not made good by it.
 	f(401, "unauthenticated", "GET", post, "", "Authorization", "Bearer wrong")
 	f(201, "", "POST", post, change, "Authorization", "Bearer "+adminKey, "Sec-Fetch-Site", "cross-site")
@@ -173,13 +180,13 @@ func TestSession_IsOfOneOrg(t *testing.T) {
 	s.org("evil")
 	s.key("evil", registry.Key{Scopes: []string{auth.Admin}, Role: auth.SiteAdmin}, "key-of-the-other-org")
 	cookie := s.signIn("key-of-the-other-org")
+	theirs := s.registry.Keys(orgName)[0].ID // the only one
 	for _, path := range []string{"/api/v1/keys", "/api/v1/session"} {
 		got := s.browse(cookie, "GET", path, "")
-		if got.Status != 200 || strings.Contains(got.Body, s.registry.Keys(orgName)[0].ID) || strings.Contains(got.Body, orgName) {
+		if got.Status != 200 || strings.Contains(got.Body, theirs) || strings.Contains(got.Body, orgName) {
 			t.Errorf("%s: %d %s", path, got.Status, got.Body)
 		}
 	}
-	// Whoever knows another's session can do nothing with its id.
 	mine := s.signIn(adminKey)
 	if got := s.browse(cookie, "DELETE", "/api/v1/session", ""); got.Status != 204 {
 		t.Errorf("%d %s", got.Status, got.Body)
@@ -203,6 +210,41 @@ func TestSession_IsKnownToEveryServer(t *testing.T) {
 	}
 	if got := s.browse(cookie, "GET", "/api/v1/session", ""); got.Status != 401 {
 		t.Errorf("%d %s", got.Status, got.Body)
+	}
+}
+
+// C27: whoever administers keys sees who is signed in, and can end it.
+func TestSessions_AreEndedByWhoAdministersKeys(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	const secret = "key-of-jane-who-left"
+	k := s.key(orgName, registry.Key{Scopes: []string{auth.ChangesRead}, Role: auth.PowerUser, UserName: "Jane", UserEmail: "jane@acme.example"}, secret)
+	cookie := s.signIn(secret)
+	mine := s.signIn(adminKey)
+	sessions, err := s.admin.Sessions(t.Context())
+	at := slices.IndexFunc(sessions, func(o client.OpenSession) bool { return o.ID == k.ID })
+	if err != nil || len(sessions) != 2 || at < 0 {
+		t.Fatalf("%+v %v", sessions, err)
+	}
+	jane := sessions[at]
+	want := client.OpenSession{SessionID: jane.SessionID, ID: k.ID, Name: "Jane", Email: "jane@acme.example", Role: auth.PowerUser, CreatedAt: jane.CreatedAt, ExpiresAt: jane.ExpiresAt}
+	if diff := cmp.Diff(want, jane); diff != "" || jane.SessionID == "" || jane.ExpiresAt.Sub(jane.CreatedAt.Time) != s.cfg.SessionLife {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := s.call("GET", "/api/v1/sessions", ""); strings.Contains(got.Body, cookie.Value) {
+		t.Errorf("the list shows what the browser keeps: %s", got.Body)
+	}
+	if err := s.admin.EndSession(t.Context(), jane.SessionID); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.browse(cookie, "GET", "/api/v1/changes", ""); got.Status != 401 {
+		t.Errorf("after it was ended: %d %s", got.Status, got.Body)
+	}
+	if got := s.browse(mine, "GET", "/api/v1/changes", ""); got.Status != 200 {
+		t.Errorf("another's: %d %s", got.Status, got.Body)
+	}
+	if err := s.admin.EndSession(t.Context(), jane.SessionID); problemOf(err).Status != 404 {
+		t.Errorf("again: %v", err)
 	}
 }
 

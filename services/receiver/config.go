@@ -3,6 +3,8 @@ package receiver
 import (
 	"errors"
 	"fmt"
+
+	"whatchanged/pkg/httpserver"
 )
 
 // Config has the limits of what the receiver takes.
@@ -58,7 +60,7 @@ func (c Config) Validate() error {
 	if c.SourceBytes < c.MaxBody {
 		faults = append(faults, errors.New("source_bytes: must be at least max_body"))
 	}
-	if _, err := parseNetworks(c.TrustedProxies); err != nil {
+	if _, err := httpserver.ParseNetworks(c.TrustedProxies); err != nil {
 		faults = append(faults, fmt.Errorf("trusted_proxies: %w", err))
 	}
 	return errors.Join(faults...)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"whatchanged/pkg/auth"
+	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
@@ -28,14 +29,14 @@ const networkNotAllowed = "network_not_allowed"
 type gate struct {
 	requests *rate.Limiter
 	bytes    *rate.Limiter
-	networks networks  // empty: from anywhere
-	verify   verifier  // nil: the token in the URL is all
-	err      error     // why there is no telling who sent what
-	until    time.Time // when the first of the secrets ends; zero for never
+	networks httpserver.Networks // empty: from anywhere
+	verify   verifier            // nil: the token in the URL is all
+	err      error               // why there is no telling who sent what
+	until    time.Time           // when the first of the secrets ends; zero for never
 }
 
 // admit returns nil when the request comes from where the source allows.
-func (g *gate) admit(r *http.Request, proxies networks) error {
+func (g *gate) admit(r *http.Request, proxies httpserver.Networks) error {
 	if g.err != nil {
 		// Ours to repair, and a sender must not give up over it.
 		return problem.BusyFor(30*time.Second, "secret_unreadable", "the server cannot check signatures at the moment", g.err)
@@ -43,7 +44,7 @@ func (g *gate) admit(r *http.Request, proxies networks) error {
 	if len(g.networks) == 0 {
 		return nil
 	}
-	if addr, ok := proxies.caller(r); !ok || !g.networks.contains(addr) {
+	if addr, ok := proxies.Caller(r); !ok || !g.networks.Contains(addr) {
 		return problem.New(problem.Forbidden, networkNotAllowed, "this source takes deliveries from its networks only: add the sender's, and trust the proxy in front")
 	}
 	return nil
@@ -118,7 +119,7 @@ func (g *gates) build(source *registry.Source, now time.Time) *gate {
 		made.verify, err = g.verifiers.of(source, secrets)
 	}
 	if err == nil {
-		made.networks, err = parseNetworks(source.Networks)
+		made.networks, err = httpserver.ParseNetworks(source.Networks)
 	}
 	if err != nil {
 		made.err = fmt.Errorf("source %s: %w", source.ID, err)

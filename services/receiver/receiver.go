@@ -20,6 +20,7 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
 )
@@ -67,7 +68,7 @@ type Receiver struct {
 	metrics   *metrics
 
 	certificates *snsCertificates
-	proxies      networks
+	proxies      httpserver.Networks
 
 	gates    *gates
 	failures *failures
@@ -84,7 +85,7 @@ func New(deps Deps, cfg Config) (*Receiver, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	proxies, err := parseNetworks(cfg.TrustedProxies)
+	proxies, err := httpserver.ParseNetworks(cfg.TrustedProxies)
 	if err != nil {
 		return nil, err
 	}
@@ -297,9 +298,9 @@ func (rc *Receiver) lookup(token string) (*registry.Source, bool) {
 // place of err once there were too many. Good requests from the same address
 // are served all the while.
 func (rc *Receiver) failed(r *http.Request, now time.Time, err error) error {
-	addr, ok := rc.proxies.caller(r)
+	addr, ok := rc.proxies.Caller(r)
 	if !ok {
-		addr, ok = networks(nil).caller(r) // what the proxy says is no use: its own
+		addr, ok = httpserver.Networks(nil).Caller(r) // what the proxy says is no use: its own
 	}
 	if !ok || rc.failures.allow(addr, now) { // not ok: not TCP, nobody else can be there
 		return err

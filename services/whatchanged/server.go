@@ -240,9 +240,13 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 		if err != nil {
 			return err
 		}
+		proxies, err := httpserver.ParseNetworks(s.cfg.Receiver.TrustedProxies)
+		if err != nil {
+			return err
+		}
 		a, err := api.New(api.Deps{
 			Store: s.store, Registry: s.registry, Committer: s.fresh, Bus: s.bus, Normalizers: all.Set(), Sealer: s.sealer, Audit: s.audit,
-			SignIn: accounts, Gatherer: s.metrics, Metrics: s.metrics, Log: s.log.With("part", "api"),
+			SignIn: accounts, Proxies: proxies, Gatherer: s.metrics, Metrics: s.metrics, Log: s.log.With("part", "api"),
 		}, s.cfg.API)
 		if err != nil {
 			return err

@@ -1,4 +1,4 @@
-package receiver
+package httpserver
 
 import (
 	"fmt"
@@ -9,11 +9,11 @@ import (
 )
 
 // networks are parts of the Internet.
-type networks []netip.Prefix
+type Networks []netip.Prefix
 
-// parseNetworks reads networks in CIDR form, or single addresses.
-func parseNetworks(texts []string) (networks, error) {
-	var all networks
+// ParseNetworks reads networks in CIDR form, or single addresses.
+func ParseNetworks(texts []string) (Networks, error) {
+	var all Networks
 	for _, text := range texts {
 		prefix, err := netip.ParsePrefix(text)
 		if addr, single := netip.ParseAddr(text); single == nil {
@@ -27,7 +27,8 @@ func parseNetworks(texts []string) (networks, error) {
 	return all, nil
 }
 
-func (n networks) contains(a netip.Addr) bool {
+// Contains reports whether an address is in one of them.
+func (n Networks) Contains(a netip.Addr) bool {
 	for _, prefix := range n {
 		if prefix.Contains(a) {
 			return true
@@ -36,17 +37,17 @@ func (n networks) contains(a netip.Addr) bool {
 	return false
 }
 
-// caller returns who sent a request: the other end of the connection or, when
+// Caller returns who sent a request: the other end of the connection or, when
 // that is one of n, the trusted proxies, the last hop that they name who is
 // none of them. It is false when what a proxy says cannot be read, or is said
 // in two ways that differ: then a proxy passes on what a client wrote.
-func (n networks) caller(r *http.Request) (netip.Addr, bool) {
+func (n Networks) Caller(r *http.Request) (netip.Addr, bool) {
 	end, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}, false
 	}
 	peer := end.Addr().Unmap().WithZone("")
-	if len(n) == 0 || !n.contains(peer) {
+	if len(n) == 0 || !n.Contains(peer) {
 		return peer, true
 	}
 	said, okSaid := n.last(peer, listed(r.Header["X-Forwarded-For"]))
@@ -65,7 +66,7 @@ func (n networks) caller(r *http.Request) (netip.Addr, bool) {
 
 // last returns the last hop that is not trusted, walking from our side; peer
 // when there are none.
-func (n networks) last(peer netip.Addr, hops []string) (netip.Addr, bool) {
+func (n Networks) last(peer netip.Addr, hops []string) (netip.Addr, bool) {
 	at := peer
 	for _, hop := range slices.Backward(hops) {
 		addr, ok := hopAddr(hop)
@@ -73,7 +74,7 @@ func (n networks) last(peer netip.Addr, hops []string) (netip.Addr, bool) {
 			return netip.Addr{}, false
 		}
 		at = addr
-		if !n.contains(at) {
+		if !n.Contains(at) {
 			break
 		}
 	}
