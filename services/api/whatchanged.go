@@ -195,7 +195,7 @@ func (a *API) suspects(ctx context.Context, org string, ranked []suspect.Suspect
 	}
 	out := make([]client.Suspect, len(ranked))
 	for i, s := range ranked {
-		out[i] = client.Suspect{Score: s.Score, Change: s.Change}
+		out[i] = client.Suspect{Score: s.Score, Parts: []client.SuspectPart{}, Change: s.Change}
 		if c, ok := whole[s.Change.ID]; ok {
 			out[i].Change = c
 		}

@@ -79,6 +79,9 @@ func showSuspects(env *Environment, found client.WhatChanged) error {
 			fmt.Fprintf(env.Stderr, "not complete: source %s (%s): %s\n", printable(s.Name), s.SourceID, s.Note)
 		}
 	}
+	if note := found.Completeness.Note; note != "" {
+		fmt.Fprintf(env.Stderr, "not complete: %s\n", note)
+	}
 	if since := found.Completeness.InFlightSince; !since.IsZero() && !found.Completeness.Complete {
 		fmt.Fprintf(env.Stderr, "not complete: what was taken in since %s may not be recorded yet\n", when(since))
 	}
