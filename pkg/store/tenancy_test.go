@@ -49,10 +49,6 @@ func TestStore_ShowsNoOrgWhatBelongsToAnother(t *testing.T) {
 		if err != nil || len(account) != 0 {
 			t.Errorf("%s: account: %+v, %v", org, account, err)
 		}
-		facts, err := s.KnownChanges(ctx, org, noon.Add(-time.Hour), []change.ID{r.Changes[0].ID})
-		if err != nil || len(facts) != 0 {
-			t.Errorf("%s: known changes: %+v, %v", org, facts, err)
-		}
 		known, err := s.KnownIdentities(ctx, []store.Identity{{Org: org, SourceID: "src_a", Identity: "github:1"}})
 		if err != nil || len(known) != 0 {
 			t.Errorf("%s: identities: %+v, %v", org, known, err)
