@@ -7,6 +7,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/store"
 	"whatchanged/pkg/store/storetest"
 )
 
@@ -26,7 +27,44 @@ func TestKnownChanges_FindsAFactWhateverItsTime(t *testing.T) {
 	if diff := gocmp.Diff(map[change.Fact]change.ID{first.Fact(): first}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	for _, org := range []string{"other", "acm", ""} {
+		if found, err := s.KnownChanges(t.Context(), org, noon.Add(-24*time.Hour), []change.ID{first}); err != nil || len(found) != 0 {
+			t.Errorf("org %q: %v %v", org, found, err)
+		}
+	}
 	if none, err := s.KnownChanges(t.Context(), "acme", noon, nil); err != nil || len(none) != 0 {
 		t.Errorf("nothing asked: %v %v", none, err)
 	}
+}
+
+// A pattern of actions also selects the changes that name none, by what their
+// type stands for; all that is no star is itself.
+func TestFindChanges_ByAction(t *testing.T) {
+	s := storetest.New(t)
+	actions := []string{"deployment.started", "deployment_started", "", "feature_flag.on", `a\b`, "100%"}
+	var all []change.Change
+	for i, action := range actions {
+		all = append(all, made("acme", action, noon.Add(-time.Duration(i)*time.Minute), func(c *change.Change) { c.Action = action }))
+	}
+	insert(t, s, batch(stored("acme", noon, all...)))
+	f := func(pattern string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, c := range find(t, s, store.ChangeQuery{ChangeFilter: store.ChangeFilter{Org: "acme", Action: pattern}}).Data {
+			got = append(got, c.Action)
+		}
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", pattern, diff)
+		}
+	}
+	f("deployment.started", "deployment.started")
+	f("deployment.*", "deployment.started", "")
+	f("deployment.recorded", "")
+	f("deployment_*", "deployment_started")
+	f("*.on", "feature_flag.on")
+	f("*", actions...)
+	f(`a\*`, `a\b`)
+	f(`\*`)
+	f("100%", "100%")
+	f("%*")
 }
