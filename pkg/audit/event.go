@@ -183,11 +183,11 @@ func eventOf(ctx context.Context, c Change, now time.Time) (Event, error) {
 // maxTarget bounds what is kept of a path, which the caller made up.
 const maxTarget = 512
 
-// Target is what the log of key uses shows of a call: the path below /api,
-// without its query, which holds what people search for and is no name of a
-// thing.
-func Target(urlPath string) string {
-	target := path.Clean("/" + urlPath)
+// Target is what the log of key uses shows of a call: its path, escaped as it
+// came, below /api, without the query, which holds what people search for and
+// is no name of a thing.
+func Target(escapedPath string) string {
+	target := path.Clean("/" + escapedPath)
 	if below, ok := strings.CutPrefix(target, "/api/"); ok {
 		target = "/" + below
 	}
@@ -195,11 +195,11 @@ func Target(urlPath string) string {
 }
 
 // NewUse returns the record of a call with a key.
-func NewUse(p auth.Principal, method, urlPath string, now time.Time) Use {
+func NewUse(p auth.Principal, method, escapedPath string, now time.Time) Use {
 	id := change.NewAuditID(now)
 	return Use{
 		ID: id, Org: p.Org, At: change.At(id.Time()), KeyID: p.KeyID, Scopes: p.Scopes,
-		Method: method, Target: Target(urlPath), UserID: UserOf(p).ID,
+		Method: method, Target: Target(escapedPath), UserID: UserOf(p).ID,
 	}
 }
 

@@ -176,7 +176,7 @@ func mayReadLogs(ctx context.Context) error {
 // used records that a key was used. It comes before everything that the request
 // asks for: what cannot be recorded is not done.
 func (a *API) used(r *http.Request, key *registry.Key) error {
-	return a.Audit.Used(r.Context(), audit.NewUse(key.Principal(), r.Method, r.URL.Path, time.Now()))
+	return a.Audit.Used(r.Context(), audit.NewUse(key.Principal(), r.Method, r.URL.EscapedPath(), time.Now()))
 }
 
 // SignedIn records that somebody signed in; how says with what, such as "an API

@@ -212,7 +212,8 @@ func TestAudit_TheLogOfKeyUsesHasEveryCall(t *testing.T) {
 	key := s.key(orgName, registry.Key{Scopes: []string{auth.API}, Role: auth.PowerUser, UserEmail: "support@example.com"}, secret)
 	call := func(path string) answer { return s.call("GET", path, "", "Authorization", "Bearer "+secret) }
 	call("/api/v1/changes?q=private")
-	call("/api/v1/keys") // 403: a use all the same
+	call("/api/v1/keys")            // 403: a use all the same
+	call("/api/v1/services/%1b[0m") // 404, and nothing that a terminal would obey
 	var uses []any
 	eventually(t, func() error {
 		got := call("/api/v1/logs/user/tokens?scope=api")
@@ -221,8 +222,8 @@ func TestAudit_TheLogOfKeyUsesHasEveryCall(t *testing.T) {
 		}
 		v := got.json(t)
 		uses = v["data"].([]any)
-		if len(uses) < 3 {
-			return errors.New("less than three uses")
+		if len(uses) < 4 {
+			return errors.New("less than four uses")
 		}
 		return differ(float64(len(uses)), v["count"])
 	})
@@ -230,7 +231,7 @@ func TestAudit_TheLogOfKeyUsesHasEveryCall(t *testing.T) {
 	for _, u := range uses {
 		targets[u.(map[string]any)["target"].(string)] = true
 	}
-	if diff := cmp.Diff(map[string]bool{"/v1/changes": true, "/v1/keys": true, "/v1/logs/user/tokens": true}, targets); diff != "" {
+	if diff := cmp.Diff(map[string]bool{"/v1/changes": true, "/v1/keys": true, "/v1/services/%1b[0m": true, "/v1/logs/user/tokens": true}, targets); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
 	first := uses[0].(map[string]any)
