@@ -1,12 +1,12 @@
 # The few things one does here. `make` alone prints this list.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test interop check lint bench lib clean
+.PHONY: help run build test requirements interop check lint bench lib clean
 
 export CGO_ENABLED := 0
 
 help: ## print this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## install what is missing, build, and start everything on http://127.0.0.1:8080
 	@exec bin/whatchanged serve
@@ -17,6 +17,9 @@ build: lib ## build bin/whatchanged
 test: lib ## install what is missing and run all tests
 	go test $$(go list ./... | grep -v services/e2e)
 	go test -count=1 ./services/e2e # it builds the program itself, which go test's cache does not see
+
+requirements: lib ## run the tests that prove a requirement, and list what none proves
+	@go run ./.ci/requirements
 
 interop: lib ## let a real Gitea deliver to us; builds it the first time, in minutes, and is not part of check
 	go test -tags interop -count=1 -timeout 60m -v ./services/e2e/interop

@@ -10,6 +10,7 @@ import (
 
 const index = "../docs/providers/README.md"
 
+// S1-44 to S1-48, S1-50: a page a provider, and how each is recognised.
 func TestDocument_RecognitionsAreInTheIndex(t *testing.T) {
 	var rows [][]string
 	for _, r := range normalizers.Recognitions() {

@@ -1,13 +1,14 @@
 package normalizers
 
 import (
-	"bytes"
 	"encoding/json"
 	"math"
 	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
 )
 
 // Meta builds a change's metadata, one JSON object whose keys keep the order
@@ -61,27 +62,54 @@ func (m *Meta) Set(key string, value any) {
 }
 
 // SetRaw adds a value that is JSON already, such as a piece of the payload.
-// It must be valid; null, "", [] and {} are left out.
+// What is not valid, null, "", [] and {} are left out.
 func (m *Meta) SetRaw(key, value string) {
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, []byte(value)); err != nil {
+	before, keys := len(m.buf), len(m.keys)
+	if !gjson.Valid(value) || !m.key(key) {
 		return
 	}
-	switch compact.String() {
-	case "null", `""`, "[]", "{}":
-		return
-	}
-	if m.key(key) {
-		m.buf = append(m.buf, compact.Bytes()...)
+	at := len(m.buf)
+	m.buf = appendCompact(m.buf, value)
+	switch string(m.buf[at:]) {
+	case "", "null", `""`, "[]", "{}":
+		m.buf, m.keys = m.buf[:before], m.keys[:keys]
 	}
 }
 
-// JSON returns the object, or nil when nothing was set.
+// appendCompact appends valid JSON less the white space between its parts.
+func appendCompact(b []byte, value string) []byte {
+	for i := 0; i < len(value); {
+		switch value[i] {
+		case ' ', '\t', '\n', '\r':
+			i++
+			continue
+		}
+		from := i
+		for i < len(value) && value[i] > ' ' {
+			if value[i] != '"' {
+				i++
+				continue
+			}
+			for i++; i < len(value) && value[i] != '"'; i++ {
+				if value[i] == '\\' {
+					i++
+				}
+			}
+			i++
+		}
+		i = min(i, len(value))
+		b = append(b, value[from:i]...)
+	}
+	return b
+}
+
+// JSON returns the object, or nil when nothing was set. It is m's own memory:
+// nothing can be set after it.
 func (m *Meta) JSON() json.RawMessage {
 	if len(m.buf) == 0 {
 		return nil
 	}
-	return append(slices.Clip(m.buf), '}')
+	return append(m.buf, '}')
 }
 
 func (m *Meta) marshal(key string, value any) {

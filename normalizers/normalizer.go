@@ -49,6 +49,9 @@ type Draft struct {
 	// it must be the same in every redelivery and by every path. Empty for generic:
 	// then the delivery's identity and the record's place stand in.
 	Key string
+	// Own is a name that the sender itself gave to the fact, for a Draft without
+	// Key: with the source it makes the change's id, whichever delivery brings it.
+	Own string
 }
 
 // Ignore returns a Result without changes.

@@ -33,8 +33,9 @@ type Settings struct {
 	IgnoreEvents []string
 	// IgnoreBranches are globs over the change's branch: "renovate/*".
 	IgnoreBranches []string
-	// FindService returns the service that a repository or resource belongs to.
-	FindService func(repository string, res change.Resource) (change.Service, bool)
+	// FindService returns the service that a change is about, by what it says of
+	// itself: its service's name, repository, resource, tags and account.
+	FindService func(c *change.Change) (change.Service, bool)
 }
 
 // Process turns one delivery into its result: it opens the envelopes,
@@ -218,6 +219,9 @@ func (f *finisher) key(r *Record, draft *Draft, nth int) string {
 		return draft.Key
 	}
 	d := f.delivery
+	if draft.Own != "" {
+		return d.SourceID + "\nown\n" + draft.Own
+	}
 	key := d.Identity
 	if key == "" {
 		key = d.ID.String()
@@ -254,7 +258,7 @@ func (f *finisher) setService(c *change.Change) {
 	}
 	service := f.delivery.Service
 	if service == (change.Service{}) && f.settings.FindService != nil {
-		if found, ok := f.settings.FindService(c.Repository, c.Resource); ok {
+		if found, ok := f.settings.FindService(c); ok {
 			service = found
 		}
 	}

@@ -172,8 +172,8 @@ func TestProcess_ChoosesServiceAndEnvironment(t *testing.T) {
 	src := normalizers.Settings{
 		DefaultEnvironment: "staging",
 		DefaultService:     change.Service{ID: "svc_d", Name: "default"},
-		FindService: func(repository string, _ change.Resource) (change.Service, bool) {
-			return change.Service{ID: "svc_s", Name: "shop"}, repository == "acme/shop"
+		FindService: func(c *change.Change) (change.Service, bool) {
+			return change.Service{ID: "svc_s", Name: "shop"}, c.Repository == "acme/shop"
 		},
 	}
 	none := normalizers.Settings{}

@@ -23,6 +23,12 @@ const (
 // speaks and how that was seen. A provider pinned by the source wins over
 // whatever the request looks like. An error wraps change.ErrMalformed.
 func Unwrap(d *change.Delivery) ([]Record, error) {
+	// Only the API's own deliveries come from a key; a webhook's headers are its sender's.
+	if face := d.Header.Get(FaceHeader); face != "" && d.Provider == apiProvider && strings.HasPrefix(d.SourceID, "key_") {
+		o := opener{header: d.Header}
+		err := o.requestOfAPI(face, d.Body)
+		return o.records, err
+	}
 	body, err := Content(d.Header, d.Body, maxOpened)
 	if err != nil {
 		return nil, err

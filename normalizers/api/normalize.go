@@ -1,4 +1,5 @@
-// Package api makes a change of the body of POST /api/v1/changes. Unlike the
+// Package api makes a change of the body of POST /api/v1/changes, of
+// /change-events and of /events: three forms of one record. Unlike the
 // providers' normalizers it is strict: whoever calls the API is told which
 // field is wrong, instead of having it guessed.
 package api
@@ -23,37 +24,51 @@ type Normalizer struct{}
 func New() Normalizer { return Normalizer{} }
 
 // Provider returns "api".
-func (Normalizer) Provider() string { return "api" }
+func (Normalizer) Provider() string { return provider }
 
 // Version counts the changes of what this normalizer makes of the same record.
 func (Normalizer) Version() int { return 1 }
 
-// Normalize makes one change of a request's body, or says what is wrong with it.
+// Normalize makes one change of a request's body, or of one item of a bulk
+// request, or says what is wrong with it.
 func (Normalizer) Normalize(r normalizers.Record) (normalizers.Result, error) {
-	c, err := Parse(r.JSON)
+	face := Changes
+	if by, ok := strings.CutPrefix(r.DetectedBy, provider+"/"); ok {
+		face = Face(by)
+	}
+	c, own, err := face.parse(r.JSON)
 	if err != nil {
 		return normalizers.Result{}, err
 	}
-	return normalizers.One(c, ""), nil
+	if r.Header.Get(normalizers.BulkHeader) == "" {
+		c.ServiceID = "" // of a single change, the delivery has it
+		return normalizers.One(c, ""), nil
+	}
+	c.ServiceName = serviceName(r.Header[normalizers.ServiceHeader], c.ServiceID)
+	return normalizers.Result{Drafts: []normalizers.Draft{{Change: c, Own: own}}}, nil
 }
 
-// Parse reads the body of POST /api/v1/changes and fills in the defaults. An
-// error is a *FieldError. The service is not read: whoever takes the request
-// in resolves it.
-func Parse(body []byte) (change.Change, error) {
-	if err := normalizers.CheckJSON(body); err != nil {
-		return change.Change{}, wrong("", "%s", strings.TrimPrefix(err.Error(), change.ErrMalformed.Error()+": "))
+// serviceName finds the name of a service among "id name" pairs.
+func serviceName(resolved []string, id string) string {
+	if id == "" {
+		return ""
 	}
-	v := gjson.ParseBytes(body)
-	if !v.IsObject() {
-		return change.Change{}, wrong("", "the body must be a JSON object")
+	for _, pair := range resolved {
+		if found, name, _ := strings.Cut(pair, " "); found == id {
+			return name
+		}
 	}
-	p := parser{json: v}
+	return ""
+}
+
+// parseChange reads the body of POST /api/v1/changes and fills in the defaults.
+func parseChange(p *parser) change.Change {
 	c := change.Change{
-		Summary:       p.summary(),
-		Type:          oneOf(&p, "change_type", change.Types(), defaultType),
-		Risk:          oneOf(&p, "risk_level", change.Risks(), defaultRisk),
-		Status:        oneOf(&p, "status", change.Statuses(), ""),
+		Summary:       p.summary("summary"),
+		ServiceID:     p.text("service_id", maxName),
+		Type:          oneOf(p, "change_type", changeTypes, defaultType),
+		Risk:          oneOf(p, "risk_level", change.Risks(), defaultRisk),
+		Status:        oneOf(p, "status", change.Statuses(), ""),
 		Action:        p.text("action", maxName),
 		Description:   p.text("description", maxText),
 		Source:        orElse(p.text("source", maxName), defaultSource),
@@ -78,17 +93,19 @@ func Parse(body []byte) (change.Change, error) {
 		Actor:         p.actor(),
 		Resource:      p.resource(),
 	}
-	if p.err != nil {
-		return change.Change{}, p.err
+	setActor(&c)
+	if c.Resource.ID == "" {
+		c.Resource.ID = resourceOf(c.Metadata)
 	}
+	return c
+}
+
+// setActor fills in who changed it from the actor, or the actor from that.
+func setActor(c *change.Change) {
 	if c.Actor == (change.Actor{}) && c.ChangedBy != "" {
 		c.Actor = change.Actor{ID: c.ChangedBy, Name: c.ChangedBy, Type: "user"}
 	}
 	c.ChangedBy = orElse(c.ChangedBy, orElse(c.Actor.Name, c.Actor.ID))
-	if c.Resource.ID == "" {
-		c.Resource.ID = resourceOf(c.Metadata)
-	}
-	return c, nil
 }
 
 // resourceOf finds the id of a resource that a change does not name itself.
@@ -103,8 +120,33 @@ func resourceOf(metadata json.RawMessage) string {
 
 // parser reads a request's fields and keeps the first thing wrong.
 type parser struct {
-	json gjson.Result
-	err  error
+	fields []field
+	err    error
+}
+
+// field is a member of the body; of two with one name, the first counts.
+type field struct {
+	name  string
+	value gjson.Result
+}
+
+func newParser(body gjson.Result) *parser {
+	p := &parser{fields: make([]field, 0, 16)}
+	body.ForEach(func(key, value gjson.Result) bool {
+		p.fields = append(p.fields, field{key.Str, value})
+		return len(p.fields) < maxFields
+	})
+	return p
+}
+
+// unknown is a field that is not among those known, or empty.
+func (p *parser) unknown(known []string) string {
+	for i := range p.fields {
+		if !slices.Contains(known, p.fields[i].name) {
+			return p.fields[i].name
+		}
+	}
+	return ""
 }
 
 func (p *parser) fail(err error) {
@@ -113,10 +155,20 @@ func (p *parser) fail(err error) {
 	}
 }
 
-// get returns a field; null is the same as none.
-func (p *parser) get(field string) (gjson.Result, bool) {
-	v := p.json.Get(field)
-	return v, v.Exists() && v.Type != gjson.Null
+// get returns a field, or with a dot one inside it; null is the same as none.
+func (p *parser) get(name string) (gjson.Result, bool) {
+	name, inside, nested := strings.Cut(name, ".")
+	for i := range p.fields {
+		if p.fields[i].name != name {
+			continue
+		}
+		v := p.fields[i].value
+		if nested {
+			v = v.Get(inside)
+		}
+		return v, v.Exists() && v.Type != gjson.Null
+	}
+	return gjson.Result{}, false
 }
 
 func (p *parser) text(field string, limit int) string {
@@ -134,12 +186,21 @@ func (p *parser) text(field string, limit int) string {
 	return ""
 }
 
-func (p *parser) summary() string {
-	s := normalizers.OneLine(p.text("summary", maxText))
+func (p *parser) summary(field string) string {
+	s := normalizers.OneLine(p.text(field, maxText))
 	if n := utf8.RuneCountInString(s); n > change.MaxSummary {
-		p.fail(wrong("summary", "must be at most %d characters, is %d", change.MaxSummary, n))
+		p.fail(wrong(field, "must be at most %d characters, is %d", change.MaxSummary, n))
 	} else if s == "" {
-		p.fail(wrong("summary", "is required"))
+		p.fail(wrong(field, "is required"))
+	}
+	return s
+}
+
+// required reads a text that must be there.
+func (p *parser) required(field string) string {
+	s := p.text(field, maxName)
+	if s == "" {
+		p.fail(wrong(field, "is required"))
 	}
 	return s
 }

@@ -14,7 +14,7 @@ import (
 
 // S1-9 to S1-24: the fields and their defaults.
 func TestParse_TakesEveryFieldOfTheRequest(t *testing.T) {
-	got, err := api.Parse([]byte(`{
+	got, err := api.Changes.Parse([]byte(`{
 		"summary": " Deploy checkout 2.4.1 ", "change_type": "rollback", "description": "because", "source": "jenkins",
 		"commit_sha": "9fceb02", "commit_message": "fix\n\nall of it", "branch": "main", "pr_number": 42,
 		"pr_url": "https://example.com/pr/42", "pipeline_url": "https://example.com/run/7", "environment": "staging",
@@ -47,7 +47,7 @@ func TestParse_TakesEveryFieldOfTheRequest(t *testing.T) {
 }
 
 func TestParse_FillsInDefaults(t *testing.T) {
-	got, err := api.Parse([]byte(`{"summary": "hello", "description": null, "tags": {"team": "shop", "n": 1}, "changed_by": "ann", "metadata": {"service": "api-gateway"}}`))
+	got, err := api.Changes.Parse([]byte(`{"summary": "hello", "description": null, "tags": {"team": "shop", "n": 1}, "changed_by": "ann", "metadata": {"service": "api-gateway"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestParse_FillsInDefaults(t *testing.T) {
 func TestParse_NamesTheFieldThatIsWrong(t *testing.T) {
 	f := func(body, field, message string) {
 		t.Helper()
-		_, err := api.Parse([]byte(body))
+		_, err := api.Changes.Parse([]byte(body))
 		var fault *api.FieldError
 		if !errors.As(err, &fault) || !errors.Is(err, change.ErrMalformed) {
 			t.Fatalf("Parse(%.80s) = %v, want a FieldError that is malformed", body, err)

@@ -36,11 +36,23 @@ const (
 	defaultRisk        = change.Low
 )
 
+const provider = "api"
+
+// changeTypes are the types that POST /api/v1/changes takes.
+var changeTypes = []change.Type{
+	change.Deployment, change.ConfigChange, change.Infrastructure, change.Code, change.DatabaseMigration,
+	change.FeatureFlag, change.Rollback, change.Scaling, change.SecurityPatch, change.Other,
+}
+
 // Limits of a request, besides change.MaxSummary and change.MaxMetadata.
 const (
-	maxText = 16 << 10 // bytes of description and commit message
-	maxName = 1 << 10  // bytes of any other text
-	maxTags = 100
+	maxText  = 16 << 10 // bytes of description and commit message
+	maxName  = 1 << 10  // bytes of any other text
+	maxTags  = 100
+	maxDepth = 64  // of metadata that is looked into for secrets
+	maxKey   = 255 // bytes of an item's idempotency key
+	// maxFields is how many members of a body are looked at: more than any face has.
+	maxFields = 200
 )
 
 // actorTypes are the types that an actor can have.

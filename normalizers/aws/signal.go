@@ -60,8 +60,8 @@ var item = look{"what changed, with old and new values; deletions are `destructi
 		}
 		names = append(names, name)
 		if !redact.Secret(name) {
-			e.old.Set(name, redact.JSON(change.Get("previousValue")))
-			e.now.Set(name, redact.JSON(change.Get("updatedValue")))
+			e.old.SetRaw(name, redact.Raw(change.Get("previousValue")))
+			e.now.SetRaw(name, redact.Raw(change.Get("updatedValue")))
 		}
 		return true
 	})

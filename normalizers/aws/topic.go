@@ -50,7 +50,7 @@ func (n Normalizer) fromTopic(v gjson.Result, r normalizers.Record) (normalizers
 		for _, name := range []string{"Type", "MessageId", "TopicArn", "Subject", "Timestamp"} {
 			m.Set(name, v.Get(name).String())
 		}
-		m.Set("MessageAttributes", redact.JSON(v.Get("MessageAttributes")))
+		m.SetRaw("MessageAttributes", redact.Raw(v.Get("MessageAttributes")))
 		m.Set("message_is_json", isJSON)
 		m.Set("message", d.Metadata)
 		d.Metadata = m.JSON()

@@ -238,7 +238,7 @@ func (e *event) metadata(m *normalizers.Meta) {
 		claims.Set(name, e.claim(name))
 	}
 	m.Set("claims", claims.JSON())
-	m.Set("authorization", redact.JSON(e.authorization))
+	m.SetRaw("authorization", redact.Raw(e.authorization))
 }
 
 // propertiesKept opens the request inside the properties, so that its secrets

@@ -21,7 +21,7 @@ func fromCommonAlert(v gjson.Result) normalizers.Result {
 	var m normalizers.Meta
 	m.Set("schemaId", v.Get("schemaId").String())
 	essentials.ForEach(func(key, v gjson.Result) bool {
-		m.Set(key.Str, redact.JSON(v))
+		m.SetRaw(key.Str, redact.Raw(v))
 		return true
 	})
 	m.Set("alertTargetID", essentials.Get("alertTargetIDs.0").String())
@@ -37,8 +37,8 @@ func fromCommonAlert(v gjson.Result) normalizers.Result {
 		}
 		return fromActivityLog(e.complete(), &m)
 	}
-	m.Set("alertContext", redact.JSON(inner))
-	m.Set("customProperties", redact.JSON(v.Get("data.customProperties")))
+	m.SetRaw("alertContext", redact.Raw(inner))
+	m.SetRaw("customProperties", redact.Raw(v.Get("data.customProperties")))
 	a := alert{
 		id:        essentials.Get("alertId").String(),
 		rule:      essentials.Get("alertRule").String(),
@@ -60,12 +60,12 @@ func fromLegacyAlert(v gjson.Result) normalizers.Result {
 	var m normalizers.Meta
 	m.Set("schemaId", v.Get("schemaId").String())
 	m.Set("alertStatus", v.Get("data.status").String())
-	m.Set("alertProperties", redact.JSON(v.Get("data.properties")))
+	m.SetRaw("alertProperties", redact.Raw(v.Get("data.properties")))
 	ctx := v.Get("data.context")
 	if log := ctx.Get("activityLog"); log.IsObject() {
 		return fromActivityLog(activityLog(log), &m)
 	}
-	m.Set("context", redact.JSON(ctx))
+	m.SetRaw("context", redact.Raw(ctx))
 	a := alert{
 		id:        first(ctx.Get("id").String(), ctx.Get("resourceId").String()),
 		rule:      ctx.Get("name").String(),

@@ -264,7 +264,7 @@ func directoryProperties(p gjson.Result) json.RawMessage {
 	for _, name := range []string{"id", "category", "result", "resultReason", "activityDisplayName", "operationType", "loggedByService", "identityType"} {
 		m.Set(name, p.Get(name).String())
 	}
-	m.Set("initiatedBy", redact.JSON(p.Get("initiatedBy")))
+	m.SetRaw("initiatedBy", redact.Raw(p.Get("initiatedBy")))
 	var targets []string
 	p.Get("targetResources").ForEach(func(_, t gjson.Result) bool {
 		targets = append(targets, strings.TrimSpace(t.Get("type").String()+" "+first(t.Get("userPrincipalName").String(), t.Get("displayName").String(), t.Get("id").String())))

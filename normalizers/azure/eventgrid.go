@@ -100,7 +100,7 @@ func (g *gridEvent) notification(what string, m *normalizers.Meta) normalizers.R
 		verb = "/delete"
 	}
 	e.operation = first(info.Get("type").String(), e.resourceType) + verb
-	m.Set("data", redact.JSON(g.data))
+	m.SetRaw("data", redact.Raw(g.data))
 	res := g.named(fromActivityLog(e, m))
 	for i := range res.Drafts {
 		c := &res.Drafts[i].Change
@@ -124,7 +124,7 @@ func (g *gridEvent) named(res normalizers.Result) normalizers.Result {
 
 // change fills in what all other kinds share; the row's own function knows more.
 func (g *gridEvent) change(row *gridKind, kind string, m *normalizers.Meta) change.Change {
-	m.Set("data", redact.JSON(g.data))
+	m.SetRaw("data", redact.Raw(g.data))
 	where := lastSegment(g.topic)
 	c := change.Change{
 		Type:       row.typ,

@@ -38,25 +38,33 @@ func Of(v gjson.Result) *Object {
 
 // Get returns what a path of names with dots between them leads to: through
 // objects only, and a name has no dot in it.
-func (o *Object) Get(path string) gjson.Result {
-	name, rest, nested := strings.Cut(path, ".")
-	m := o.member(name)
-	switch {
-	case m == nil:
-		return gjson.Result{}
-	case !nested:
-		return gjson.Parse(m.raw)
+func (o *Object) Get(path string) gjson.Result { return gjson.Parse(o.raw(path)) }
+
+// raw returns what a path leads to as it stands, or "".
+func (o *Object) raw(path string) string {
+	for {
+		name, rest, nested := strings.Cut(path, ".")
+		m := o.member(name)
+		switch {
+		case m == nil:
+			return ""
+		case !nested:
+			return m.raw
+		}
+		o, path = m.object(), rest
 	}
-	return m.object().Get(rest)
 }
 
 // Text returns the text of a string, number or boolean, and "" for all else.
 func (o *Object) Text(path string) string {
-	v := o.Get(path)
-	if v.Type == gjson.JSON {
+	raw := o.raw(path)
+	if raw == "" || raw[0] == '{' || raw[0] == '[' {
 		return ""
 	}
-	return v.String()
+	if raw[0] == '"' && strings.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1] // most are; no need to parse
+	}
+	return gjson.Parse(raw).String()
 }
 
 // Bool reports whether a path leads to true.

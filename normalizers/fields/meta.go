@@ -3,8 +3,6 @@ package fields
 import (
 	"strings"
 
-	"github.com/tidwall/gjson"
-
 	"whatchanged/normalizers"
 )
 
@@ -16,32 +14,12 @@ func (o *Object) Copy(meta *normalizers.Meta, members ...string) {
 		if !ok {
 			path = key
 		}
-		switch v := o.Get(path); v.Type {
-		case gjson.Null:
-		case gjson.String:
-			meta.Set(key, v.Str)
-		case gjson.True, gjson.False:
-			meta.Set(key, v.Type == gjson.True)
+		switch raw := o.raw(path); {
+		case raw == "" || raw[0] == 'n':
+		case raw[0] == '"':
+			meta.Set(key, o.Text(path))
 		default:
-			if isInteger(v.Raw) {
-				meta.Set(key, v.Int())
-				continue
-			}
-			meta.SetRaw(key, v.Raw)
+			meta.SetRaw(key, raw)
 		}
 	}
-}
-
-// isInteger reports whether a number is short enough, and plain enough, to be
-// an int64.
-func isInteger(raw string) bool {
-	if len(raw) == 0 || len(raw) > 18 {
-		return false
-	}
-	for i := range len(raw) {
-		if raw[i] < '0' || raw[i] > '9' {
-			return false
-		}
-	}
-	return true
 }

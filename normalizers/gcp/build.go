@@ -97,7 +97,7 @@ func buildKept(b *fields.Object) json.RawMessage {
 		m.Set(name, b.Text(name))
 	}
 	for _, name := range []string{"substitutions", "images", "tags", "sourceProvenance", "failureInfo"} {
-		m.Set(name, redact.JSON(b.Get(name)))
+		m.SetRaw(name, redact.Raw(b.Get(name)))
 	}
 	return m.JSON()
 }

@@ -56,8 +56,8 @@ func fromFinding(v gjson.Result) normalizers.Result {
 	}
 	var m normalizers.Meta
 	m.Set("notificationConfigName", v.Get("notificationConfigName").String())
-	m.Set("finding", redact.JSON(f))
-	m.Set("resource", redact.JSON(v.Get("resource")))
+	m.SetRaw("finding", redact.Raw(f))
+	m.SetRaw("resource", redact.Raw(v.Get("resource")))
 	c.Metadata = m.JSON()
 	return normalizers.One(c, strings.Join([]string{c.ExternalID, f.Get("state").String(), f.Get("eventTime").String()}, "|"))
 }
@@ -110,12 +110,12 @@ func fromPubSub(v gjson.Result, r normalizers.Record) (normalizers.Result, error
 	m.Set("messageId", id)
 	m.Set("publishTime", first(message.Get("publishTime").String(), message.Get("publish_time").String()))
 	m.Set("orderingKey", message.Get("orderingKey").String())
-	m.Set("attributes", redact.JSON(attributes))
+	m.SetRaw("attributes", redact.Raw(attributes))
 	switch {
 	case len(c.Metadata) > 0:
 		m.Set("message", c.Metadata)
 	case inner.Exists():
-		m.Set("message", redact.JSON(inner))
+		m.SetRaw("message", redact.Raw(inner))
 	default:
 		m.Set("data", message.Get("data").String())
 	}

@@ -58,7 +58,7 @@ func fromIncident(v gjson.Result) normalizers.Result {
 	inferEnvironment(&c, c.Resource.Name, c.Account)
 	var m normalizers.Meta
 	m.Set("version", v.Get("version").String())
-	m.Set("incident", redact.JSON(i))
+	m.SetRaw("incident", redact.Raw(i))
 	c.Metadata = m.JSON()
 	return normalizers.One(c, strings.Join([]string{"incident", c.ExternalID, state, when}, "|"))
 }
@@ -117,12 +117,12 @@ func fromAsset(v gjson.Result) normalizers.Result {
 	setLabels(&c, a.Get("resource.data.labels"))
 	inferEnvironment(&c, c.Resource.Name, c.Account)
 	var m normalizers.Meta
-	m.Set("window", redact.JSON(v.Get("window")))
+	m.SetRaw("window", redact.Raw(v.Get("window")))
 	m.Set("priorAssetState", v.Get("priorAssetState").String())
-	m.Set("iamPolicy", redact.JSON(a.Get("iamPolicy")))
-	m.Set("resource", redact.JSON(a.Get("resource.data")))
-	m.Set("priorIamPolicy", redact.JSON(before.Get("iamPolicy")))
-	m.Set("priorResource", redact.JSON(before.Get("resource.data")))
+	m.SetRaw("iamPolicy", redact.Raw(a.Get("iamPolicy")))
+	m.SetRaw("resource", redact.Raw(a.Get("resource.data")))
+	m.SetRaw("priorIamPolicy", redact.Raw(before.Get("iamPolicy")))
+	m.SetRaw("priorResource", redact.Raw(before.Get("resource.data")))
 	c.Metadata = m.JSON()
 	return normalizers.One(c, strings.Join([]string{"asset", name, c.Action, when}, "|"))
 }

@@ -169,18 +169,18 @@ func (e *entry) kept() []byte {
 	m.Set("logName", e.logName)
 	m.Set("severity", e.severity)
 	m.Set("receiveTimestamp", e.received)
-	m.Set("operation", redact.JSON(e.operation))
-	m.Set("status", redact.JSON(e.status))
+	m.SetRaw("operation", redact.Raw(e.operation))
+	m.SetRaw("status", redact.Raw(e.status))
 	m.Set("authenticationInfo", authentication(e.authentication))
-	m.Set("authorizationInfo", redact.JSON(e.authorization))
+	m.SetRaw("authorizationInfo", redact.Raw(e.authorization))
 	m.Set("requestMetadata", chosen(e.requestMetadata, "callerIp", "callerSuppliedUserAgent"))
-	m.Set("resource", redact.JSON(e.resource))
-	m.Set("serviceData", redact.JSON(e.serviceData))
-	m.Set("metadata", redact.JSON(e.metadata))
+	m.SetRaw("resource", redact.Raw(e.resource))
+	m.SetRaw("serviceData", redact.Raw(e.serviceData))
+	m.SetRaw("metadata", redact.Raw(e.metadata))
 	if e.service == "k8s.io" && strings.Contains(e.methodName, ".secrets.") {
 		return m.JSON() // the request is the secret itself
 	}
-	m.Set("request", redact.JSON(e.request))
+	m.SetRaw("request", redact.Raw(e.request))
 	m.Set("image", e.image)
 	return m.JSON()
 }

@@ -75,7 +75,7 @@ func (t *telling) lift(name string) {
 	t.hide(name)
 	v.ForEach(func(key, member gjson.Result) bool {
 		if !redact.Secret(key.Str) {
-			t.meta.Set(key.Str, redact.JSON(member))
+			t.meta.SetRaw(key.Str, redact.Raw(member))
 		}
 		return true
 	})
@@ -83,8 +83,8 @@ func (t *telling) lift(name string) {
 
 // oldAndNew notes what a value was and is.
 func (t *telling) oldAndNew(old, now gjson.Result) {
-	t.meta.Set("old", redact.JSON(old))
-	t.meta.Set("new", redact.JSON(now))
+	t.meta.SetRaw("old", redact.Raw(old))
+	t.meta.SetRaw("new", redact.Raw(now))
 }
 
 // metadata keeps all that has no field of its own.
@@ -92,7 +92,7 @@ func (t *telling) metadata() json.RawMessage {
 	seen := 0
 	t.json.ForEach(func(key, v gjson.Result) bool {
 		if !slices.Contains(t.used, key.Str) && !redact.Secret(key.Str) {
-			t.meta.Set(key.Str, redact.JSON(v))
+			t.meta.SetRaw(key.Str, redact.Raw(v))
 			seen++
 		}
 		return seen < 500

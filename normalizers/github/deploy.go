@@ -103,7 +103,7 @@ func (b *builder) deploymentFacts(d *github.Deployment) {
 	b.meta.Set("deployment_creator", d.GetCreator().GetLogin())
 	b.meta.Set("deployment_created_at", d.GetCreatedAt().Time)
 	b.copy("original_environment=deployment.original_environment", "production_environment=deployment.production_environment")
-	b.meta.Set("payload", redact.JSON(b.get("deployment.payload")))
+	b.meta.SetRaw("payload", redact.Raw(b.get("deployment.payload")))
 	if b.c.Type == change.Rollback {
 		b.hint(normalizers.HintRollback)
 	}

@@ -195,7 +195,7 @@ func (b *builder) dispatch(what string) {
 	b.copy("ref=ref", "branch=branch", "workflow=workflow")
 	for _, name := range []string{"client_payload", "inputs"} {
 		given := b.get(name)
-		b.meta.Set(name, redact.JSON(given))
+		b.meta.SetRaw(name, redact.Raw(given))
 		if env := given.Get("environment"); env.Type == gjson.String {
 			b.c.Environment = env.Str
 		}

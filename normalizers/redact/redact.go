@@ -17,25 +17,33 @@ const maxDepth = 24
 // JSON returns a copy of v without the members that Secret names, or nil if v
 // is not there, is null, or has nothing left.
 func JSON(v gjson.Result) json.RawMessage {
+	if raw := Raw(v); raw != "" {
+		return json.RawMessage(raw)
+	}
+	return nil
+}
+
+// Raw is JSON as text: "" for nil, and no copy of what can be had as it is.
+func Raw(v gjson.Result) string {
 	switch v.Type {
 	case gjson.Null:
-		return nil
+		return ""
 	case gjson.JSON:
 		out := appendValue(make([]byte, 0, len(v.Raw)), "", v, 0)
 		if len(out) <= len("{}") {
-			return nil
+			return ""
 		}
-		return out
+		return string(out)
 	default:
-		return json.RawMessage(v.Raw)
+		return v.Raw
 	}
 }
 
 // Secret reports whether a member of this name may hold a secret. A name that
 // only points at a secret ("secretId") does not.
 func Secret(name string) bool {
-	if len(name) < len("sig") {
-		return false
+	if len(name) < len("sig") || !suspicious(name) {
+		return false // most names
 	}
 	name = strings.ToLower(name)
 	switch name {
@@ -45,15 +53,24 @@ func Secret(name string) bool {
 	case "variables", "environmentvariables", "stringdata", "rawdata", "sig", "routing_key", "callback_url":
 		return true
 	}
-	if !strings.Contains(name, "key") && !strings.Contains(name, "pass") && !strings.Contains(name, "secret") && !strings.Contains(name, "token") &&
-		!strings.Contains(name, "data") && !strings.Contains(name, "credential") && !strings.Contains(name, "string") && !strings.Contains(name, "script") {
-		return false // most names
-	}
 	for _, part := range []string{
 		"password", "passwd", "passphrase", "secret", "token", "accesskey", "privatekey", "userdata",
 		"credential", "connectionstring", "apikey", "api_key", "api-key", "private_key", "access_key", "sharedkey", "accountkey", "startup-script",
 	} {
 		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// suspicious reports whether name, in any case, has a piece that all of
+// Secret's words have one of.
+func suspicious(name string) bool {
+	for i := 0; i+3 <= len(name); i++ {
+		switch [3]byte{name[i] | 0x20, name[i+1] | 0x20, name[i+2] | 0x20} {
+		case [3]byte{'k', 'e', 'y'}, [3]byte{'p', 'a', 's'}, [3]byte{'s', 'e', 'c'}, [3]byte{'t', 'o', 'k'}, [3]byte{'d', 'a', 't'},
+			[3]byte{'c', 'r', 'e'}, [3]byte{'s', 't', 'r'}, [3]byte{'s', 'c', 'r'}, [3]byte{'v', 'a', 'r'}, [3]byte{'s', 'i', 'g'}, [3]byte{'u', 'r', 'l'}:
 			return true
 		}
 	}

@@ -55,7 +55,7 @@ var kinds = []Kind{
 	},
 	{
 		Name: "service", Words: "service", Alias: "deployment", Area: "service", Operations: created,
-		Fields: shown("repositories", "resources"),
+		Fields: shown("repositories", "resources", "accounts", "tags", "owners", "dependencies"),
 	},
 	{
 		Name: "service_variable", Words: "service environment variable", Alias: "deployment_variable", Area: "service", Parent: "service",
@@ -111,6 +111,7 @@ var kinds = []Kind{
 		Fields: slices.Concat(
 			shown("scopes", "role", "user_name", "user_email", "expires_at", "networks", "rate_limit", "disabled"),
 			[]Field{{Name: "hash", Label: "token", Show: Omitted}, {Name: "token", Show: Omitted}},
+			ignored("old_hash", "old_until", "rotated_at"),
 		),
 	},
 	{

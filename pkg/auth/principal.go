@@ -40,14 +40,31 @@ const (
 // Roles lists every role.
 func Roles() []string { return []string{SiteAdmin, PowerUser, Member} }
 
+// RoleScopes returns the scopes of a person who signed in with an account and
+// has the role.
+func RoleScopes(role string) []Scope {
+	switch role {
+	case SiteAdmin:
+		return []Scope{Admin}
+	case PowerUser:
+		return []Scope{API, SourcesAdmin}
+	case Member:
+		return []Scope{ChangesRead, ChangesWrite, ChangeEventsWrite, EventsRead, EventsWrite}
+	default:
+		return nil
+	}
+}
+
 // Principal is who is calling.
 type Principal struct {
-	Org    string
-	KeyID  string
-	Scopes []Scope
-	Role   string
-	Name   string
-	Mail   string
+	Org       string
+	KeyID     string // of the key; usr_... of a person who signed in with an account
+	SessionID string // of the session; empty for who shows a key with each request
+	Scopes    []Scope
+	Role      string
+	Name      string
+	Mail      string
+	Shown     Digest // of the key or cookie that proved it
 }
 
 // Allows reports whether the principal may do what scope names. The scope api
@@ -63,6 +80,10 @@ func (p Principal) Allows(scope Scope) bool {
 		return slices.Contains(p.Scopes, API)
 	}
 }
+
+// HasRole reports whether the principal has one of the roles. No scope stands
+// in for a role: what only some people may see is not opened by a key's rights.
+func (p Principal) HasRole(roles ...string) bool { return slices.Contains(roles, p.Role) }
 
 type principalKey struct{}
 

@@ -12,8 +12,9 @@ import (
 
 // The prefixes of what we issue, so that a scanner can recognise a leak.
 const (
-	KeyPrefix   = "wc_live_" // of an API key
-	TokenPrefix = "wct_"     // of a source's token
+	KeyPrefix     = "wc_live_" // of an API key
+	TokenPrefix   = "wct_"     // of a source's token
+	SessionPrefix = "wcs_"     // of what a browser keeps of a session
 )
 
 // The length that a given token may have.

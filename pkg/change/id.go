@@ -65,6 +65,13 @@ func (id ID) String() string { return format(idPrefix, id) }
 // Time returns the moment inside the id.
 func (id ID) Time() time.Time { return milli(id[:]) }
 
+// Fact is an id less its time: the same for a fact whose time is not known,
+// and was taken to be when it first arrived.
+type Fact [10]byte
+
+// Fact returns the id less its time.
+func (id ID) Fact() Fact { return Fact(id[6:]) }
+
 // IsZero reports whether the id was never set.
 func (id ID) IsZero() bool { return id == ID{} }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"whatchanged/pkg/change"
@@ -39,41 +40,42 @@ func (c *Client) LogServiceChange(ctx context.Context, serviceID string, in NewC
 }
 
 func (c *Client) log(ctx context.Context, path string, in NewChange, opt WriteOptions) (Logged, error) {
-	key := opt.IdempotencyKey
-	if key == "" {
-		key = NewIdempotencyKey()
-	}
-	query := url.Values{}
-	if opt.Wait > 0 {
-		query.Set("wait", opt.Wait.String())
-	}
-	var out data[change.Change]
-	h, err := c.do(ctx, call{method: http.MethodPost, path: path, query: query, body: in, key: key, out: &out, longer: opt.Wait})
-	if err != nil {
-		return Logged{}, err
-	}
-	return Logged{Change: out.Data, Visible: opt.Wait > 0 && h.Get("X-Whatchanged-Visible") != "false"}, nil
+	out, visible, err := send[change.Change](ctx, c, path, in, opt)
+	return Logged{Change: out, Visible: visible}, err
 }
 
 // ChangeFilter selects changes; empty fields select all.
 type ChangeFilter struct {
-	ServiceID   string
-	Type        string
-	Source      string
-	Environment string
-	Start, End  time.Time // of occurred_at, half-open
-	Query       string    // words of the summary
-	Actor       string
-	Repository  string
-	Risk        string
-	Status      string
-	Tag         string
-	DeliveryID  string
-	Limit       int // 1-100, default 25
-	Offset      int // at most 10,000
-	Cursor      string
-	Sort        string // desc (newest first, the default) or asc
-	AsOf        time.Time
+	ServiceID     string
+	Type          string // one, or several with commas between, as of Risk and Status
+	Source        string
+	Environment   string
+	Start, End    time.Time // of occurred_at, half-open
+	Query         string    // words of the summary
+	Actor         string    // name, email or id
+	ActorID       string
+	Action        string // * stands for any characters
+	ResourceID    string // id or name
+	Repository    string
+	Branch        string
+	Version       string
+	CommitSHA     string // or its beginning
+	Risk          string
+	Status        string
+	Tag           string
+	Account       string
+	Region        string
+	Provider      string
+	SessionID     string
+	CorrelationID string
+	ExternalID    string
+	DeliveryID    string
+	Limit         int // 1-100, default 25
+	Offset        int // at most 10,000
+	Cursor        string
+	Sort          string // desc (newest first, the default) or asc
+	AsOf          time.Time
+	Fields        []string // what to return of each; empty is everything
 }
 
 // selectors is the filter without its times and paging.
@@ -85,7 +87,19 @@ func (f ChangeFilter) selectors() query {
 	q.text("environment", f.Environment)
 	q.text("q", f.Query)
 	q.text("actor", f.Actor)
+	q.text("actor_id", f.ActorID)
+	q.text("action", f.Action)
+	q.text("resource_id", f.ResourceID)
 	q.text("repository", f.Repository)
+	q.text("branch", f.Branch)
+	q.text("version", f.Version)
+	q.text("commit_sha", f.CommitSHA)
+	q.text("account", f.Account)
+	q.text("region", f.Region)
+	q.text("provider", f.Provider)
+	q.text("session_id", f.SessionID)
+	q.text("correlation_id", f.CorrelationID)
+	q.text("external_id", f.ExternalID)
 	q.text("risk_level", f.Risk)
 	q.text("status", f.Status)
 	q.text("tag", f.Tag)
@@ -95,14 +109,20 @@ func (f ChangeFilter) selectors() query {
 
 func (f ChangeFilter) values() url.Values {
 	q := f.selectors()
-	q.time("start_date", f.Start)
-	q.time("end_date", f.End)
+	q.selection(f)
 	q.number("limit", f.Limit)
 	q.number("offset", f.Offset)
 	q.text("cursor", f.Cursor)
 	q.text("sort", f.Sort)
-	q.time("as_of", f.AsOf)
 	return url.Values(q)
+}
+
+// selection adds the filter's times and fields.
+func (q query) selection(f ChangeFilter) {
+	q.time("start_date", f.Start)
+	q.time("end_date", f.End)
+	q.time("as_of", f.AsOf)
+	q.text("fields", strings.Join(f.Fields, ","))
 }
 
 // Changes lists changes, newest first.

@@ -74,8 +74,9 @@ func (c *Client) Dead(ctx context.Context, limit int, cursor string) (Page[DeadL
 type StatsFilter struct {
 	ChangeFilter               // without its paging
 	Bucket       time.Duration // 0: no buckets
-	By           []string      // source, type, service, environment, actor
-	Top          int           // groups to keep, the largest
+	By           []string      // source, type, service, environment, actor, repository, risk, status, account, region, provider, action
+	Top          int           // groups to keep, the largest; the rest is one row, Other
+	Compare      bool          // with as long a time just before
 }
 
 // Stats counts changes by time and by what they have in common. Without times
@@ -89,6 +90,10 @@ func (c *Client) Stats(ctx context.Context, f StatsFilter) ([]StatsRow, error) {
 	}
 	q.text("by", strings.Join(f.By, ","))
 	q.number("top", f.Top)
+	q.time("as_of", f.AsOf)
+	if f.Compare {
+		q.text("compare", "previous")
+	}
 	var out data[[]StatsRow]
 	_, err := c.do(ctx, call{method: http.MethodGet, path: "/api/v1/stats", query: url.Values(q), out: &out})
 	return out.Data, err

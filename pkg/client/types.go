@@ -76,8 +76,12 @@ type Service struct {
 	ID           string      `json:"id" example:"svc_abc123"`
 	Name         string      `json:"name" example:"API Gateway"`
 	Description  string      `json:"description,omitempty"`
+	Owners       []string    `json:"owners,omitempty" doc:"Names or mails of those who answer for it" nullable:"false"`
+	Dependencies []string    `json:"dependencies,omitempty" doc:"Ids of the services that it needs to work" nullable:"false"`
 	Repositories []string    `json:"repositories,omitempty" doc:"Repositories whose changes are this service's, as owner/name" nullable:"false"`
 	Resources    []string    `json:"resources,omitempty" doc:"Names or ids of resources whose changes are this service's" nullable:"false"`
+	Tags         []string    `json:"tags,omitempty" doc:"Tags whose changes are this service's" nullable:"false"`
+	Accounts     []string    `json:"accounts,omitempty" doc:"Cloud accounts, projects or subscriptions whose changes are this service's" nullable:"false"`
 	CreatedAt    change.Time `json:"created_at"`
 	UpdatedAt    change.Time `json:"updated_at"`
 }
@@ -89,6 +93,10 @@ type NewService struct {
 	Description  string   `json:"description,omitempty" maxLength:"2000"`
 	Repositories []string `json:"repositories,omitempty" doc:"Whose changes are this service's: owner/name, or a pattern such as acme/*" maxItems:"1000" nullable:"false" example:"[\"acme/gateway\"]"`
 	Resources    []string `json:"resources,omitempty" doc:"Names or ids of resources, or patterns" maxItems:"1000" nullable:"false"`
+	Tags         []string `json:"tags,omitempty" doc:"Tags, or patterns such as service:api-*" maxItems:"1000" nullable:"false" example:"[\"service:api\"]"`
+	Accounts     []string `json:"accounts,omitempty" doc:"Cloud accounts, projects or subscriptions, or patterns" maxItems:"1000" nullable:"false"`
+	Owners       []string `json:"owners,omitempty" doc:"Names or mails of those who answer for it" maxItems:"1000" nullable:"false" example:"[\"jane.doe@example.com\"]"`
+	Dependencies []string `json:"dependencies,omitempty" doc:"Ids of the services that it needs to work; they must exist" maxItems:"1000" nullable:"false"`
 }
 
 // ServicePatch changes what it names of a service.
@@ -97,6 +105,10 @@ type ServicePatch struct {
 	Description  *string   `json:"description,omitempty" maxLength:"2000"`
 	Repositories *[]string `json:"repositories,omitempty" doc:"Whose changes are this service's: owner/name, or a pattern such as acme/*" maxItems:"1000"`
 	Resources    *[]string `json:"resources,omitempty" doc:"Names or ids of resources, or patterns" maxItems:"1000"`
+	Tags         *[]string `json:"tags,omitempty" doc:"Tags, or patterns such as service:api-*" maxItems:"1000"`
+	Accounts     *[]string `json:"accounts,omitempty" doc:"Cloud accounts, projects or subscriptions, or patterns" maxItems:"1000"`
+	Owners       *[]string `json:"owners,omitempty" doc:"Names or mails of those who answer for it" maxItems:"1000"`
+	Dependencies *[]string `json:"dependencies,omitempty" doc:"Ids of the services that it needs to work; they must exist" maxItems:"1000"`
 }
 
 // Key is an API key without its secret.
@@ -110,6 +122,9 @@ type Key struct {
 	ExpiresAt change.Time `json:"expires_at,omitzero"`
 	CreatedAt change.Time `json:"created_at"`
 	LastUsed  change.Time `json:"last_used,omitzero" doc:"To the minute"`
+
+	RotatedAt   change.Time `json:"rotated_at,omitzero"`
+	OldKeyUntil change.Time `json:"old_key_until,omitzero" doc:"Until then the key before the last rotation is good too"`
 }
 
 // KeySecret is a key with its secret, shown once: when it is made.
@@ -178,7 +193,11 @@ type DeadLetter struct {
 type StatsRow struct {
 	Start change.Time       `json:"start,omitzero" doc:"Of the bucket"`
 	Group map[string]string `json:"group,omitempty" doc:"What the group has in common"`
+	Other bool              `json:"other,omitempty" doc:"Everything that is in none of the largest groups"`
 	Count int64             `json:"count"`
+	// When compared with the time before.
+	Previous *int64 `json:"previous,omitempty" doc:"How many there were in as long a time just before, with compare=previous"`
+	Delta    *int64 `json:"delta,omitempty" doc:"count less previous"`
 }
 
 // AccountRow is the account of one source in one bucket of time: received is

@@ -94,6 +94,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // Status returns the HTTP status of the error's kind.
 func (e *Error) Status() int { return table[e.Kind].status }
 
+// Title returns what the kind is called.
+func (e *Error) Title() string { return table[e.Kind].title }
+
 // From returns the first Error in err's chain. Malformed input of any layer
 // counts as one; all else becomes an internal error that says nothing.
 func From(err error) *Error {

@@ -59,7 +59,7 @@ func (r *Registry) Bootstrap(ctx context.Context, cfg BootstrapConfig) (Bootstra
 	}
 	now := change.At(r.now())
 	key := Key{
-		ID: keyPrefix + DefaultOrg, Org: DefaultOrg, Name: "bootstrap", Hash: auth.Hash(b.APIKey.Reveal()),
+		ID: KeyPrefix + DefaultOrg, Org: DefaultOrg, Name: "bootstrap", Hash: auth.Hash(b.APIKey.Reveal()),
 		Scopes: []auth.Scope{auth.Admin}, Role: auth.SiteAdmin, CreatedAt: now,
 	}
 	source := Source{

@@ -13,6 +13,8 @@ type matcher struct {
 	byName       map[string]*Service
 	byRepository patterns
 	byResource   patterns
+	byTag        patterns
+	byAccount    patterns
 }
 
 // patterns are what services claim: exact names, and globs in which * stands
@@ -37,6 +39,8 @@ func newMatcher(services []*Service) *matcher {
 		}
 		m.byRepository.add(s, s.Repositories)
 		m.byResource.add(s, s.Resources)
+		m.byTag.add(s, s.Tags)
+		m.byAccount.add(s, s.Accounts)
 	}
 	return m
 }
@@ -59,7 +63,7 @@ func (p *patterns) add(s *Service, claims []string) {
 
 // find returns the service that claims name: exactly, else by the longest glob.
 func (p *patterns) find(name string) *Service {
-	if name == "" {
+	if name == "" || len(p.exact)+len(p.globs) == 0 {
 		return nil
 	}
 	name = strings.ToLower(name)
@@ -75,16 +79,26 @@ func (p *patterns) find(name string) *Service {
 	return best.service
 }
 
-func (m *matcher) find(repository string, res change.Resource) *Service {
-	if s := m.byRepository.find(repository); s != nil {
+func (m *matcher) find(c *change.Change) *Service {
+	if c.ServiceName != "" {
+		if s := m.byName[strings.ToLower(c.ServiceName)]; s != nil {
+			return s
+		}
+	}
+	if s := m.byRepository.find(c.Repository); s != nil {
 		return s
 	}
-	for _, name := range []string{res.ID, res.Name} {
+	for _, name := range [...]string{c.Resource.ID, c.Resource.Name} {
 		if s := m.byResource.find(name); s != nil {
 			return s
 		}
 	}
-	return nil
+	for _, tag := range c.Tags {
+		if s := m.byTag.find(tag); s != nil {
+			return s
+		}
+	}
+	return m.byAccount.find(c.Account)
 }
 
 // mapping finds the service that a source's own settings give a change to.
@@ -140,16 +154,18 @@ func (m *mapping) find(names ...string) (serviceID string) {
 	return entries[best].ServiceID
 }
 
-// FindService returns the service that a change is about, by the mappings of
-// the org's services: the repository exactly, then by glob ("owner/*"), then
-// the resource's id and name in the same way. The longest glob wins, then the
-// older service. Case does not matter.
-func (r *Registry) FindService(org, repository string, res change.Resource) (change.Service, bool) {
+// FindService returns the service that a change is about: the one whose name
+// it says, else by the mappings of the org's services: the repository exactly,
+// then by glob ("owner/*"), then in the same way the resource's id, its name,
+// each tag in order, and the account. What is nearer to the thing comes first:
+// an account holds many. The longest glob wins, then the older service. Case
+// does not matter.
+func (r *Registry) FindService(org string, c *change.Change) (change.Service, bool) {
 	m := r.view.Load().matchers[org]
 	if m == nil {
 		return change.Service{}, false
 	}
-	s := m.find(repository, res)
+	s := m.find(c)
 	if s == nil {
 		return change.Service{}, false
 	}

@@ -26,6 +26,7 @@ const (
 	reloadEvery    = 5 * time.Minute  // a watch may skip a damaged record: compare
 	usesEvery      = time.Minute      // a key's LastUsed is written at most so often
 	secretsEvery   = 15 * time.Second // secrets that have ended are looked for
+	sessionsEvery  = 10 * time.Minute // the same for sessions
 	loadTimeout    = 15 * time.Second
 	writeTimeout   = 5 * time.Second
 	maxBackoff     = 30 * time.Second
@@ -76,6 +77,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	wg.Go(func() { r.every(ctx, heartbeatEvery, r.beat) })
 	wg.Go(func() { r.every(ctx, usesEvery, r.writeUses) })
 	wg.Go(func() { r.every(ctx, secretsEvery, r.endSecrets) })
+	wg.Go(func() { r.every(ctx, sessionsEvery, r.endSessions) })
 	r.follow(ctx)
 	cancel()
 	wg.Wait()
@@ -330,16 +332,6 @@ func (r *Registry) SourceByToken(token string) (*Source, bool) {
 		return nil, false
 	}
 	return s, true
-}
-
-// KeyByToken returns the API key that a caller shows; false for an unknown or
-// expired one.
-func (r *Registry) KeyByToken(token string) (*Key, bool) {
-	k := r.view.Load().keyHashes[auth.Hash(token)]
-	if k == nil || k.expired(r.now()) {
-		return nil, false
-	}
-	return k, true
 }
 
 // Org returns an org.

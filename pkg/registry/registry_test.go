@@ -39,9 +39,9 @@ func TestBootstrap_FillsAnEmptyRegistryOnce(t *testing.T) {
 	if diff := cmp.Diff(b, kept); diff != "" {
 		t.Errorf("kept another result (-returned +kept):\n%s", diff)
 	}
-	key, ok := r.KeyByToken(b.APIKey.Reveal())
-	if !ok || key.Org != DefaultOrg || !key.Principal().Allows(auth.Admin) {
-		t.Errorf("key %+v, %v", key, ok)
+	key, err := r.KeyByToken(b.APIKey.Reveal())
+	if err != nil || key.Org != DefaultOrg || !key.Principal().Allows(auth.Admin) {
+		t.Errorf("key %+v, %v", key, err)
 	}
 	source, ok := r.SourceByToken(b.SourceToken.Reveal())
 	if !ok || source.Org != DefaultOrg {
@@ -51,7 +51,7 @@ func TestBootstrap_FillsAnEmptyRegistryOnce(t *testing.T) {
 	if err != nil || again != (Bootstrap{}) {
 		t.Errorf("second bootstrap: %+v, %v", again, err)
 	}
-	if _, ok := r.KeyByToken("fixed-key-0123456789"); ok {
+	if _, err := r.KeyByToken("fixed-key-0123456789"); err == nil {
 		t.Error("fixed values took effect in a registry that was not empty")
 	}
 }
@@ -89,10 +89,10 @@ func TestBootstrap_StartsOverAfterACrashInBetween(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := r.KeyByToken(b.APIKey.Reveal()); !ok {
+	if _, err := r.KeyByToken(b.APIKey.Reveal()); err != nil {
 		t.Error("the new key does not work")
 	}
-	if _, ok := r.KeyByToken("lost"); ok {
+	if _, err := r.KeyByToken("lost"); err == nil {
 		t.Error("the key of before the crash still works")
 	}
 }
@@ -178,7 +178,7 @@ func TestImports_RefuseATokenInUse(t *testing.T) {
 	if _, err = r.ImportKey(t.Context(), Key{Org: DefaultOrg, Name: "old", Scopes: []string{"api"}}, "ak_live_0123456789abcdef"); err != nil {
 		t.Error(err)
 	}
-	if _, ok := r.KeyByToken("ak_live_0123456789abcdef"); !ok {
+	if _, err := r.KeyByToken("ak_live_0123456789abcdef"); err != nil {
 		t.Error("the imported key does not work")
 	}
 }
@@ -314,7 +314,7 @@ func TestOrgs_SeeOnlyTheirOwn(t *testing.T) {
 	if _, ok := r.ServiceByName("other", "checkout"); ok {
 		t.Error("service by name")
 	}
-	if _, ok := r.FindService("other", "acme/checkout", change.Resource{}); ok {
+	if _, ok := r.FindService("other", &change.Change{Repository: "acme/checkout"}); ok {
 		t.Error("service by mapping")
 	}
 	if n := len(r.Sources("other")) + len(r.Keys("other")) + len(r.Services("other")); n != 0 {
@@ -349,11 +349,11 @@ func TestKeys_Expire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := r.KeyByToken(secret); !ok {
+	if _, err := r.KeyByToken(secret); err != nil {
 		t.Error("does not work yet")
 	}
 	r.now = func() time.Time { return k.ExpiresAt.Time }
-	if _, ok := r.KeyByToken(secret); ok {
+	if _, err := r.KeyByToken(secret); err == nil {
 		t.Error("works still")
 	}
 }
@@ -443,7 +443,7 @@ func TestFindService(t *testing.T) {
 	}
 	f := func(repository string, res change.Resource, want string) {
 		t.Helper()
-		got, ok := r.FindService(DefaultOrg, repository, res)
+		got, ok := r.FindService(DefaultOrg, &change.Change{Repository: repository, Resource: res})
 		if got.ID != want || ok != (want != "") {
 			t.Errorf("FindService(%q, %v) = %v, want %q", repository, res, got, want)
 		}

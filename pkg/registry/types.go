@@ -124,6 +124,9 @@ type Key struct {
 	ExpiresAt change.Time  `json:"expires_at,omitzero"`
 	CreatedAt change.Time  `json:"created_at"`
 	LastUsed  change.Time  `json:"last_used,omitzero"` // to the minute
+	RotatedAt change.Time  `json:"rotated_at,omitzero"`
+	OldHash   auth.Digest  `json:"old_hash,omitzero"`  // of the secret before the last rotation
+	OldUntil  change.Time  `json:"old_until,omitzero"` // until then that works too
 }
 
 // Principal returns who calls with this key.
@@ -133,15 +136,38 @@ func (k *Key) Principal() auth.Principal {
 	}
 }
 
-// Service is a thing that changes are about. Repositories and Resources say
-// which changes are about it; see FindService.
+// Person is somebody who has signed in, and where they are signed in now.
+type Person struct {
+	ID       string    `json:"id"` // of the key that they showed; else usr_ and what stands for their account
+	Org      string    `json:"org"`
+	Name     string    `json:"name,omitempty"`
+	Email    string    `json:"email,omitempty"`
+	Role     string    `json:"role,omitempty"` // empty for a key, which says itself what it may
+	Sessions []Session `json:"sessions,omitempty"`
+}
+
+// Session is one place where a person is signed in: a browser, mostly.
+type Session struct {
+	ID        string      `json:"id"`
+	Hash      auth.Digest `json:"hash"`              // of what the browser keeps
+	KeyHash   auth.Digest `json:"key_hash,omitzero"` // of the key's secret that was shown; it must be good still
+	CreatedAt change.Time `json:"created_at"`
+	ExpiresAt change.Time `json:"expires_at"`
+}
+
+// Service is a thing that changes are about. Repositories, Resources, Tags and
+// Accounts say which changes are about it; see FindService.
 type Service struct {
 	ID           string      `json:"id"`
 	Org          string      `json:"org"`
 	Name         string      `json:"name"`
 	Description  string      `json:"description,omitempty"`
+	Owners       []string    `json:"owners,omitempty"`       // names or mails
+	Dependencies []string    `json:"dependencies,omitempty"` // ids of the services that it needs; circles are allowed
 	Repositories []string    `json:"repositories,omitempty"`
 	Resources    []string    `json:"resources,omitempty"`
+	Tags         []string    `json:"tags,omitempty"`     // "service:api"
+	Accounts     []string    `json:"accounts,omitempty"` // of a cloud
 	CreatedAt    change.Time `json:"created_at"`
 	UpdatedAt    change.Time `json:"updated_at,omitzero"`
 }
@@ -193,8 +219,12 @@ func (s *Service) validate() error {
 	return firstFault(
 		line("name", s.Name, maxName, true),
 		text("description", s.Description),
+		lines("owners", s.Owners),
+		lines("dependencies", s.Dependencies),
 		lines("repositories", s.Repositories),
 		lines("resources", s.Resources),
+		lines("tags", s.Tags),
+		lines("accounts", s.Accounts),
 	)
 }
 

@@ -18,6 +18,7 @@ const (
 	kindSource  = "source"
 	kindKey     = "key"
 	kindService = "service"
+	kindPerson  = "person"
 )
 
 // view is the registry at one revision. It never changes once published: each
@@ -30,10 +31,12 @@ type view struct {
 	sources  table[Source]
 	keys     table[Key]
 	services table[Service]
+	people   table[Person]
 
 	tokens    map[auth.Digest]*Source
 	mappings  map[place]*mapping // of the sources that have their own
 	keyHashes map[auth.Digest]*Key
+	sessions  map[auth.Digest]signedIn
 	matchers  map[string]*matcher // by org
 }
 
@@ -86,6 +89,8 @@ func (v *view) with(entries []entry) (*view, []error) {
 			err = n.keys.apply(at, e, func(k *Key) place { return place{k.Org, k.ID} })
 		case kindService:
 			err = n.services.apply(at, e, func(s *Service) place { return place{s.Org, s.ID} })
+		case kindPerson:
+			err = n.people.apply(at, e, func(p *Person) place { return place{p.Org, p.ID} })
 		}
 		if err != nil {
 			damaged = append(damaged, fmt.Errorf("%s at revision %d: %w", e.key, e.revision, err))
@@ -142,6 +147,18 @@ func (v *view) freeze() {
 		v.keyHashes = make(map[auth.Digest]*Key, len(v.keys.rows))
 		for _, r := range v.keys.rows {
 			v.keyHashes[r.value.Hash] = r.value
+			if !r.value.OldHash.IsZero() {
+				v.keyHashes[r.value.OldHash] = r.value
+			}
+		}
+	}
+	if v.people.freeze(func(p *Person) (change.Time, string) { return change.Time{}, p.ID }) {
+		v.sessions = make(map[auth.Digest]signedIn, len(v.people.rows))
+		for _, r := range v.people.rows {
+			for i := range r.value.Sessions {
+				s := &r.value.Sessions[i]
+				v.sessions[s.Hash] = signedIn{r.value, s}
+			}
 		}
 	}
 	if v.services.freeze(func(s *Service) (change.Time, string) { return s.CreatedAt, s.ID }) {

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,9 +19,11 @@ import (
 	"whatchanged/pkg/problem"
 )
 
+// KeyPrefix starts the ids of API keys.
+const KeyPrefix = "key_"
+
 const (
 	sourcePrefix  = "src_"
-	keyPrefix     = "key_"
 	servicePrefix = "svc_"
 )
 
@@ -103,73 +105,6 @@ func (r *Registry) DeleteSource(ctx context.Context, org, id string) error {
 	return remove(ctx, r, kindSource, org, id, sourcesOf)
 }
 
-// CreateKey adds a key with a fresh secret, and returns both. The secret
-// cannot be read again.
-func (r *Registry) CreateKey(ctx context.Context, k Key) (Key, string, error) {
-	secret := auth.NewToken(auth.KeyPrefix)
-	created, err := r.ImportKey(ctx, k, secret)
-	return created, secret, err
-}
-
-// ImportKey adds a key whose secret is in use already, perhaps with another
-// product.
-func (r *Registry) ImportKey(ctx context.Context, k Key, secret string) (Key, error) {
-	if !auth.ValidKey(secret) {
-		return Key{}, problem.Invalid("key", "16 to 256 printable characters without spaces")
-	}
-	k.ID, k.Hash = newID(keyPrefix), auth.Hash(secret)
-	k.CreatedAt, k.LastUsed = change.At(r.now()), change.Time{}
-	k.normalize()
-	if err := firstFault(r.checkOrg(k.Org), k.validate()); err != nil {
-		return Key{}, err
-	}
-	if k.expired(r.now()) {
-		return Key{}, problem.Invalid("expires_at", "lies in the past")
-	}
-	if _, taken := r.view.Load().keyHashes[k.Hash]; taken {
-		return Key{}, problem.New(problem.Conflict, "key_taken", "choose another key")
-	}
-	return k, r.create(ctx, kindKey, k.Org, k.ID, k)
-}
-
-// DeleteKey removes a key; it stops working everywhere within a second, and
-// here before this returns.
-func (r *Registry) DeleteKey(ctx context.Context, org, id string) error {
-	return remove(ctx, r, kindKey, org, id, keysOf)
-}
-
-// TouchKey notes that a key was just used. It costs a map entry; what was
-// noted is written once a minute.
-func (r *Registry) TouchKey(org, id string) {
-	now := change.At(r.now())
-	r.usesMu.Lock()
-	r.uses[place{org, id}] = now
-	r.usesMu.Unlock()
-}
-
-// writeUses writes the uses that TouchKey noted. What fails waits for the next
-// time, unless the key is gone.
-func (r *Registry) writeUses(ctx context.Context) {
-	r.usesMu.Lock()
-	uses := maps.Clone(r.uses)
-	clear(r.uses)
-	r.usesMu.Unlock()
-	for at, used := range uses {
-		_, err := update(ctx, r, kindKey, at.org, at.id, keysOf, func(k *Key) error {
-			k.LastUsed = used
-			return nil
-		})
-		if err == nil || problem.KindOf(err) == problem.NotFound {
-			continue
-		}
-		r.usesMu.Lock()
-		if r.uses[at].Before(used.Time) {
-			r.uses[at] = used
-		}
-		r.usesMu.Unlock()
-	}
-}
-
 // CreateService adds a service. Its ID may be given (svc_...); its name must
 // be new in the org. (Two processes at the same moment may both succeed with
 // one name: then the older service answers to it.)
@@ -179,7 +114,7 @@ func (r *Registry) CreateService(ctx context.Context, s Service) (Service, error
 	}
 	s.CreatedAt = change.At(r.now())
 	s.UpdatedAt = s.CreatedAt
-	if err := firstFault(r.checkOrg(s.Org), s.validate(), r.checkServiceName(&s)); err != nil {
+	if err := firstFault(r.checkOrg(s.Org), s.validate(), r.checkServiceName(&s), r.checkDependencies(&s, nil)); err != nil {
 		return Service{}, err
 	}
 	return s, r.create(ctx, kindService, s.Org, s.ID, s)
@@ -194,7 +129,7 @@ func (r *Registry) UpdateService(ctx context.Context, org, id string, edit func(
 			return err
 		}
 		s.ID, s.Org, s.CreatedAt, s.UpdatedAt = kept.ID, kept.Org, kept.CreatedAt, change.At(r.now())
-		return firstFault(s.validate(), r.checkServiceName(s))
+		return firstFault(s.validate(), r.checkServiceName(s), r.checkDependencies(s, kept.Dependencies))
 	})
 }
 
@@ -239,6 +174,20 @@ func (r *Registry) checkSource(s *Source) error {
 func (r *Registry) checkServiceName(s *Service) error {
 	if other, ok := r.ServiceByName(s.Org, s.Name); ok && other.ID != s.ID {
 		return problem.New(problem.Conflict, "name_taken", "another service has this name: "+other.ID)
+	}
+	return nil
+}
+
+// checkDependencies wants every service that s names to exist, but for those
+// it named before: they may be gone since, which does no harm.
+func (r *Registry) checkDependencies(s *Service, before []string) error {
+	for _, id := range s.Dependencies {
+		switch _, ok := r.Service(s.Org, id); {
+		case id == s.ID:
+			return problem.Invalid("dependencies", "a service does not depend on itself")
+		case !ok && !slices.Contains(before, id):
+			return problem.Invalid("dependencies", "there is no service "+strconv.Quote(id)+": create it first")
+		}
 	}
 	return nil
 }

@@ -88,7 +88,7 @@ func BenchmarkFindChanges(b *testing.B) {
 		{"all", all},
 		{"month/service", with(days(31), func(f *store.ChangeFilter) { f.ServiceID = "svc_7" })},
 		{"all/service", with(all, func(f *store.ChangeFilter) { f.ServiceID = "svc_7" })},
-		{"all/type_environment", with(all, func(f *store.ChangeFilter) { f.Type, f.Environment = change.Rollback, "production" })},
+		{"all/type_environment", with(all, func(f *store.ChangeFilter) { f.Types, f.Environment = []change.Type{change.Rollback}, "production" })},
 		{"all/tag", with(all, func(f *store.ChangeFilter) { f.Tag = "team:3" })},
 		{"all/actor", with(all, func(f *store.ChangeFilter) { f.Actor = "user77@example.com" })},
 		{"all/none", with(all, func(f *store.ChangeFilter) { f.Repository = "none" })},

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/glob"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/store"
 	"whatchanged/pkg/store/storetest"
@@ -36,7 +37,12 @@ func sample(n int) []change.Change {
 			c.Actor = change.Actor{Name: pick([]string{"mona", "Mona L."}, i/3), ID: pick([]string{"7", "8", ""}, i)}
 			c.Repository = pick([]string{"acme/api", "acme/web"}, i/4)
 			c.Tags = pick([][]string{nil, {"team:a"}, {"team:a", "tier:1"}}, i)
-			c.Action = pick([]string{"push", "deployment.succeeded"}, i)
+			c.Action = pick([]string{"push", "deployment.succeeded", "deployment_failed"}, i)
+			c.SessionID, c.CorrelationID = pick([]string{"", "ses-1"}, i/2), pick([]string{"op-1", "op-2", ""}, i/3)
+			c.ExternalID, c.Provenance.Provider = pick([]string{"41", "42"}, i/5), pick([]string{"github", "aws"}, i/2)
+			c.Account, c.Region = pick([]string{"1234", ""}, i/3), pick([]string{"eu-west-1", "us-east-1"}, i/4)
+			c.Branch, c.Version = pick([]string{"main", "next"}, i/2), pick([]string{"v1", "v2", ""}, i/6)
+			c.CommitSHA = pick([]string{"abc1234def", "abc1999", ""}, i/2)
 			c.Resource = change.Resource{ID: pick([]string{"api-gateway", "db"}, i), Name: pick([]string{"db", ""}, i/3)}
 			c.Summary = pick([]string{"Deploy api-gateway v2", "deploy WEB", "Ünïcode größer", "scale web_tier to 3"}, i) + fmt.Sprint(" #", i)
 		}))
@@ -57,9 +63,12 @@ func match(c change.Change, f store.ChangeFilter) bool {
 			return false
 		}
 	}
-	return c.Org == f.Org && eq(f.ServiceID, c.ServiceID) && eq(string(f.Type), string(c.Type)) && eq(f.Source, c.Source) &&
-		eq(f.Environment, c.Environment) && eq(f.Repository, c.Repository) && eq(string(f.Risk), string(c.Risk)) &&
-		eq(string(f.Status), string(c.Status)) && eq(f.Action, c.Action) &&
+	return c.Org == f.Org && eq(f.ServiceID, c.ServiceID) && in(f.Types, c.Type) && eq(f.Source, c.Source) &&
+		eq(f.Environment, c.Environment) && eq(f.Repository, c.Repository) && in(f.Risks, c.Risk) && in(f.Statuses, c.Status) &&
+		(f.Action == "" || glob.Match(f.Action, c.Action)) && eq(f.ActorID, c.Actor.ID) && eq(f.SessionID, c.SessionID) &&
+		eq(f.CorrelationID, c.CorrelationID) && eq(f.ExternalID, c.ExternalID) && eq(f.Provider, c.Provenance.Provider) &&
+		eq(f.Account, c.Account) && eq(f.Region, c.Region) && eq(f.Branch, c.Branch) && eq(f.Version, c.Version) &&
+		strings.HasPrefix(c.CommitSHA, f.CommitSHA) &&
 		(f.Actor == "" || slices.Contains([]string{c.ChangedBy, c.Actor.Name, c.Actor.ID}, f.Actor)) &&
 		(f.ResourceID == "" || f.ResourceID == c.Resource.ID || f.ResourceID == c.Resource.Name) &&
 		(f.Tag == "" || slices.Contains(c.Tags, f.Tag)) &&
@@ -67,6 +76,9 @@ func match(c change.Change, f store.ChangeFilter) bool {
 		(f.Start.IsZero() || !c.OccurredAt.Before(f.Start)) && (f.End.IsZero() || c.OccurredAt.Before(f.End)) &&
 		(f.AsOf.IsZero() || !c.CreatedAt.After(change.At(f.AsOf).Time))
 }
+
+// in reports whether got is one of want, or nothing is asked for.
+func in[T comparable](want []T, got T) bool { return len(want) == 0 || slices.Contains(want, got) }
 
 func newestFirst(a, b change.Change) int {
 	return cmp.Or(b.OccurredAt.Compare(a.OccurredAt.Time), slices.Compare(b.ID[:], a.ID[:]))
@@ -95,6 +107,12 @@ func TestFindChanges_AgreesWithAFilterInMemory(t *testing.T) {
 			}
 			return rapid.SampledFrom(values).Draw(t, label)
 		}
+		seldom := func(label string, values ...string) string {
+			if rapid.IntRange(0, 19).Draw(t, label+"?") > 0 {
+				return ""
+			}
+			return rapid.SampledFrom(values).Draw(t, label)
+		}
 		at := func(label string) time.Time {
 			if rapid.Bool().Draw(t, label+"?") {
 				return time.Time{}
@@ -105,18 +123,23 @@ func TestFindChanges_AgreesWithAFilterInMemory(t *testing.T) {
 		f := store.ChangeFilter{
 			Org:         rapid.SampledFrom([]string{"acme", "other", "none"}).Draw(t, "org"),
 			ServiceID:   sometimes("service", "svc_1", "svc_2"),
-			Type:        change.Type(sometimes("type", "code", "deployment", "scaling")),
+			Types:       several[change.Type](sometimes("types", "code", "deployment", "code,deployment,scaling")),
 			Source:      sometimes("source", "github", "gitlab"),
 			Environment: sometimes("environment", "production", "staging"),
 			Actor:       sometimes("actor", "mona", "7", "Mona L."),
 			Repository:  sometimes("repository", "acme/api"),
-			Risk:        change.Risk(sometimes("risk", "low", "critical")),
-			Status:      change.Status(sometimes("status", "failed", "succeeded")),
+			Risks:       several[change.Risk](sometimes("risks", "low", "high,critical")),
+			Statuses:    several[change.Status](sometimes("statuses", "failed", "failed,succeeded")),
 			Tag:         sometimes("tag", "team:a", "tier:1", "team"),
-			Action:      sometimes("action", "push", "pus"),
+			Action:      sometimes("action", "push", "pus", "pus*", "deployment.*", "deployment_*", "*ed", "*"),
 			ResourceID:  sometimes("resource", "db", "api-gateway"),
-			Q:           sometimes("q", "deploy", "WEB", "api v2", "größer", "tier", "eploy", "1", "ünïcode!"),
-			Start:       at("start"), End: at("end"),
+			ActorID:     seldom("actor id", "7", "mona"),
+			SessionID:   seldom("session", "ses-1"), CorrelationID: seldom("correlation", "op-1", "op"),
+			ExternalID: seldom("external", "42"), Provider: seldom("provider", "aws"),
+			Account: seldom("account", "1234"), Region: seldom("region", "eu-west-1"),
+			Branch: seldom("branch", "next"), Version: seldom("version", "v2"), CommitSHA: seldom("commit", "abc1", "abc1234def", "1234"),
+			Q:     sometimes("q", "deploy", "WEB", "api v2", "größer", "tier", "eploy", "1", "ünïcode!"),
+			Start: at("start"), End: at("end"),
 		}
 		if rapid.IntRange(0, 9).Draw(t, "delivery?") == 0 {
 			f.DeliveryID = rapid.SampledFrom(all).Draw(t, "delivery").Provenance.DeliveryID
@@ -155,6 +178,16 @@ func TestFindChanges_AgreesWithAFilterInMemory(t *testing.T) {
 			t.Fatalf("%+v: total %d, more %v, cursor %q; want %d, %v", q, got.Total, got.HasMore, got.NextCursor, total, more)
 		}
 	})
+}
+
+func several[T ~string](list string) []T {
+	var out []T
+	for word := range strings.SplitSeq(list, ",") {
+		if word != "" {
+			out = append(out, T(word))
+		}
+	}
+	return out
 }
 
 func byOrg(changes []change.Change) map[string][]change.Change {
@@ -252,6 +285,8 @@ func TestStore_TreatsHostileTextAsText(t *testing.T) {
 	for i, text := range hostile {
 		changes = append(changes, made("acme", fmt.Sprint(i), noon.Add(time.Duration(i)*time.Millisecond), func(c *change.Change) {
 			c.ServiceID, c.Type, c.Source, c.Environment, c.ChangedBy, c.Repository = text, change.Type(text), text, text, text, text
+			c.SessionID, c.CorrelationID, c.ExternalID, c.Account, c.Region, c.Branch, c.Version, c.CommitSHA = text, text, text, text, text, text, text, text
+			c.Actor.ID = text
 			c.Risk, c.Status, c.Tags, c.Action, c.Resource.ID, c.Summary = change.Risk(text), change.Status(text), []string{text}, text, text, "word "+text
 		}))
 	}
@@ -261,9 +296,11 @@ func TestStore_TreatsHostileTextAsText(t *testing.T) {
 
 	for i, text := range hostile {
 		for name, f := range map[string]store.ChangeFilter{
-			"service": {ServiceID: text}, "type": {Type: change.Type(text)}, "source": {Source: text}, "environment": {Environment: text},
-			"actor": {Actor: text}, "repository": {Repository: text}, "risk": {Risk: change.Risk(text)}, "status": {Status: change.Status(text)},
+			"service": {ServiceID: text}, "type": {Types: []change.Type{change.Type(text)}}, "source": {Source: text}, "environment": {Environment: text},
+			"actor": {Actor: text}, "repository": {Repository: text}, "risk": {Risks: []change.Risk{change.Risk(text)}}, "status": {Statuses: []change.Status{"none", change.Status(text)}},
 			"tag": {Tag: text}, "action": {Action: text}, "resource": {ResourceID: text},
+			"actor id": {ActorID: text}, "session": {SessionID: text}, "correlation": {CorrelationID: text}, "external": {ExternalID: text},
+			"account": {Account: text}, "region": {Region: text}, "branch": {Branch: text}, "version": {Version: text},
 		} {
 			f.Org = "acme"
 			page := find(t, s, store.ChangeQuery{ChangeFilter: f, Total: true})

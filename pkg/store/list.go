@@ -225,11 +225,11 @@ func (r span) cut(sort string) []span {
 }
 
 // edge is the time of the org's first or last row, whether it matches or not:
-// it is read from the end of the key.
+// it is read from the end of the key. The limit of rows does not know that.
 func (l list[R]) edge(ctx context.Context, s *Store, w *where, sort string) (time.Time, bool, error) {
 	var rows []key
 	err := s.query(ctx, l.table+" edge", &rows,
-		fmt.Sprintf("SELECT %s AS at, id FROM %s\nWHERE %s\nORDER BY org %s, %s %s\nLIMIT 1", l.at, l.table, w.clauses[0], sort, l.at, sort), w.args[0])
+		fmt.Sprintf("SELECT %s AS at, id FROM %s\nWHERE %s\nORDER BY org %s, %s %s\nLIMIT 1\nSETTINGS max_rows_to_read = 0", l.at, l.table, w.clauses[0], sort, l.at, sort), w.args[0])
 	if err != nil || len(rows) == 0 {
 		return time.Time{}, false, err
 	}

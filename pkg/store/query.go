@@ -12,8 +12,13 @@ import (
 	"whatchanged/pkg/problem"
 )
 
-// asking returns the context of a question: its limits, and how FINAL works.
+// asking returns the context of a question.
 func (s *Store) asking(ctx context.Context) context.Context {
+	return clickhouse.Context(ctx, clickhouse.WithSettings(s.settings()))
+}
+
+// settings are those of a question: its limits, and how FINAL works.
+func (s *Store) settings() clickhouse.Settings {
 	settings := clickhouse.Settings{
 		// A row and its later versions are in one partition, always.
 		"do_not_merge_across_partitions_select_final": 1,
@@ -22,13 +27,14 @@ func (s *Store) asking(ctx context.Context) context.Context {
 		"use_skip_indexes_if_final_exact_mode": 1,
 		"max_execution_time":                   int(s.cfg.QueryTimeout / time.Second),
 		"max_memory_usage":                     s.cfg.QueryMemory,
+		"max_rows_to_read":                     s.cfg.QueryRows,
 	}
 	if s.cfg.Cluster != "" {
 		// An org's rows are on one shard: ask only that one, subqueries too.
 		settings["optimize_skip_unused_shards"] = 1
 		settings["distributed_product_mode"] = "local"
 	}
-	return clickhouse.Context(ctx, clickhouse.WithSettings(settings))
+	return settings
 }
 
 // query reads all rows of a statement into dest, a pointer to a slice of

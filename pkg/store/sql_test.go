@@ -61,8 +61,10 @@ func TestMigrations_RenderForOneNodeAndForACluster(t *testing.T) {
 }
 
 var allFilters = ChangeFilter{
-	Org: "acme", ServiceID: "s", Type: change.Code, Source: "s", Environment: "e", Actor: "a", Repository: "r", Risk: change.Low,
-	Status: change.Failed, Tag: "t", Action: "a", ResourceID: "r", DeliveryID: change.DeliveryID{1}, Q: "two words", AsOf: time.UnixMilli(5),
+	Org: "acme", ServiceID: "s", Types: []change.Type{change.Code}, Source: "s", Environment: "e", Actor: "a", ActorID: "a", Repository: "r",
+	Risks: []change.Risk{change.Low, change.High}, Statuses: []change.Status{change.Failed}, Tag: "t", Action: "a.*", ResourceID: "r",
+	SessionID: "s", CorrelationID: "c", ExternalID: "e", Provider: "p", Account: "a", Region: "r", Branch: "b", Version: "v", CommitSHA: "c",
+	DeliveryID: change.DeliveryID{1}, Q: "two words", AsOf: time.UnixMilli(5),
 }
 
 func TestQueries_AreAsReviewed(t *testing.T) {
@@ -78,6 +80,7 @@ func TestQueries_AreAsReviewed(t *testing.T) {
 	statement := func(s string, _ []any) string { return s }
 	snapshot(t, "changes_keys", statement(changeList.keysStatement(plain, Desc, window, nil, 26)))
 	snapshot(t, "changes_keys_filtered_ascending", statement(changeList.keysStatement(full, Asc, window, &cursor{}, 26)))
+	snapshot(t, "export", statement(exportStatement(plain, window)))
 	snapshot(t, "changes_rows", changeList.readStatement(plain, Desc))
 	snapshot(t, "change", changeList.oneStatement(plain))
 	deliveries := must((&DeliveryQuery{Org: "acme", SourceID: "s", Provider: "p", DetectedBy: "d", Outcome: change.Dead, Identity: "i"}).where())
@@ -86,6 +89,9 @@ func TestQueries_AreAsReviewed(t *testing.T) {
 	snapshot(t, "known_identities", knownStatement)
 	snapshot(t, "stored_frames", placesStatement)
 	snapshot(t, "history", historyStatement)
+	snapshot(t, "candidates", candidatesStatement)
+	snapshot(t, "acquainted", acquaintedStatement)
+	snapshot(t, "habits", habitStatement+";\n\n"+lagStatement+";\n\n"+deadStatement)
 
 	stats := StatsQuery{ChangeFilter: ChangeFilter{Org: "acme", Source: "s", Start: time.UnixMilli(1), End: time.UnixMilli(2)}, Bucket: time.Hour, By: Dimensions(), Top: 5}
 	text, _, err := stats.statement()
@@ -110,6 +116,7 @@ func TestQueries_AreNeverWithoutAnOrg(t *testing.T) {
 	s := &Store{now: time.Now, metrics: newMetrics(noRegistry{})}
 	_, err := s.FindChanges(t.Context(), ChangeQuery{})
 	f("changes", err)
+	f("export", s.Export(t.Context(), ChangeFilter{}, nil))
 	_, err = s.Change(t.Context(), "", change.ID{1})
 	f("change", err)
 	_, err = s.FindDeliveries(t.Context(), DeliveryQuery{})
@@ -123,6 +130,14 @@ func TestQueries_AreNeverWithoutAnOrg(t *testing.T) {
 	f("stats", err)
 	_, err = s.Account(t.Context(), AccountQuery{Start: day.Start, End: day.End})
 	f("account", err)
+	_, _, err = s.Candidates(t.Context(), CandidateQuery{Start: day.Start, End: day.End})
+	f("candidates", err)
+	_, err = s.ChangesByID(t.Context(), "", []change.ID{{1}})
+	f("changes by id", err)
+	_, err = s.Acquainted(t.Context(), "", day.Start, day.End, []Acquaintance{{"s", "a"}})
+	f("acquainted", err)
+	_, err = s.Habits(t.Context(), HabitQuery{Start: day.Start, End: day.End})
+	f("habits", err)
 }
 
 func TestSpan_IsCutIntoWindowsThatGrow(t *testing.T) {

@@ -20,6 +20,13 @@ var dimensions = map[string]string{
 	"service":     "if(service_name = '', service_id, service_name)",
 	"environment": "environment",
 	"actor":       "if(changed_by = '', actor_name, changed_by)",
+	"repository":  "repository",
+	"risk":        "risk_level",
+	"status":      "status",
+	"account":     "account",
+	"region":      "region",
+	"provider":    "provider",
+	"action":      "action",
 }
 
 // The most buckets and rows that one answer may have.
@@ -53,13 +60,16 @@ func (q *StatsQuery) validate() error {
 }
 
 type statsRow struct {
-	Start  int64    `ch:"start"` // milliseconds
-	Groups []string `ch:"groups"`
-	N      uint64   `ch:"n"`
+	Start    int64    `ch:"start"` // milliseconds
+	Shown    bool     `ch:"shown"` // among the largest
+	Groups   []string `ch:"groups"`
+	N        uint64   `ch:"n"`
+	Previous uint64   `ch:"previous"`
 }
 
 // Stats counts the changes that match: one row for each bucket and group that
-// has any, in order of time and then the largest first.
+// has any, in order of time and then the largest first, and last in each
+// bucket what belongs to none of the largest groups.
 func (s *Store) Stats(ctx context.Context, q StatsQuery) ([]StatsRow, error) {
 	if err := q.validate(); err != nil {
 		return nil, err
@@ -76,47 +86,71 @@ func (s *Store) Stats(ctx context.Context, q StatsQuery) ([]StatsRow, error) {
 		return nil, problem.New(problem.Malformed, "query_too_large", "the answer has too many rows: take a longer bucket, fewer groups or a shorter range")
 	}
 	out := make([]StatsRow, len(rows))
-	for i, r := range rows {
-		out[i].Count = int64(r.N)
-		if q.Bucket != 0 {
-			out[i].Start = change.AtMilli(r.Start)
-		}
-		if len(q.By) > 0 {
-			out[i].Group = make(map[string]string, len(q.By))
-			for j, by := range q.By {
-				out[i].Group[by] = r.Groups[j]
-			}
-		}
+	for i := range rows {
+		out[i] = q.row(&rows[i])
 	}
 	return out, nil
 }
 
+func (q *StatsQuery) row(r *statsRow) StatsRow {
+	out := StatsRow{Count: int64(r.N), Other: !r.Shown}
+	if q.Bucket != 0 {
+		out.Start = change.AtMilli(r.Start)
+	}
+	if len(q.By) > 0 && r.Shown {
+		out.Group = make(map[string]string, len(q.By))
+		for j, by := range q.By {
+			out.Group[by] = r.Groups[j]
+		}
+	}
+	if q.Compare {
+		previous, delta := int64(r.Previous), int64(r.N)-int64(r.Previous)
+		out.Previous, out.Delta = &previous, &delta
+	}
+	return out
+}
+
+// statement counts the rows of the range and, to compare, those of as long a
+// time just before, which are moved forward by that time and so fall into the
+// same buckets.
 func (q *StatsQuery) statement() (string, []any, error) {
 	w, err := q.where()
 	if err != nil {
 		return "", nil, err
 	}
-	w.between("occurred_at", q.Start, q.End)
-	var by []string
-	for _, name := range q.By {
-		by = append(by, dimensions[name])
+	from, length := q.Start, int64(0)
+	if q.Compare {
+		from = q.Start.Add(-q.End.Sub(q.Start))
+		length = ceilMilli(q.End) - ceilMilli(q.Start)
 	}
-	groups, keys := "emptyArrayString()", "start"
-	if len(by) > 0 {
+	w.between("occurred_at", from, q.End)
+	current := "occurred_at >= " + atParam("begin")
+	w.args = append(w.args, clickhouse.Named("begin", ceilMilli(q.Start)))
+
+	shown, groups := "true", "emptyArrayString()"
+	if len(q.By) > 0 {
+		var by []string
+		for _, name := range q.By {
+			by = append(by, dimensions[name])
+		}
 		list := strings.Join(by, ", ")
-		groups, keys = "["+list+"]", "start, "+list
-		w.add(fmt.Sprintf("(%s) IN (\n    SELECT %s FROM changes FINAL\n    WHERE %s\n    GROUP BY %s\n    ORDER BY count() DESC, %s\n    LIMIT {top:UInt32})",
-			list, list, indent(w.String()), list, list), "top", q.Top)
+		shown = fmt.Sprintf("(%s) IN (\n    SELECT %s FROM changes FINAL\n    WHERE %s\n    GROUP BY %s\n    ORDER BY countIf(%s) DESC, count() DESC, %s\n    LIMIT {top:UInt32})",
+			list, list, indent(w.String()), list, current, list)
+		groups = "if(shown, [" + list + "], [])"
+		w.args = append(w.args, clickhouse.Named("top", q.Top))
 	}
-	bucket := q.Bucket.Milliseconds()
-	w.args = append(w.args, clickhouse.Named("bucket", max(bucket, 1)), clickhouse.Named("shift", bucketShift(q.Bucket)))
-	start := "intDiv(toUnixTimestamp64Milli(occurred_at) + {shift:Int64}, {bucket:Int64}) * {bucket:Int64} - {shift:Int64}"
-	if bucket == 0 {
-		start = "toInt64(0)"
-		w.args = w.args[:len(w.args)-2]
+	start := "toInt64(0)"
+	if bucket := q.Bucket.Milliseconds(); bucket != 0 {
+		at := "toUnixTimestamp64Milli(occurred_at)"
+		if q.Compare {
+			at += " + if(" + current + ", 0, {length:Int64})"
+			w.args = append(w.args, clickhouse.Named("length", length))
+		}
+		start = "intDiv(" + at + " + {shift:Int64}, {bucket:Int64}) * {bucket:Int64} - {shift:Int64}"
+		w.args = append(w.args, clickhouse.Named("bucket", bucket), clickhouse.Named("shift", bucketShift(q.Bucket)))
 	}
-	return fmt.Sprintf("SELECT %s AS start, %s AS groups, count() AS n\nFROM changes FINAL\nWHERE %s\nGROUP BY %s\nORDER BY start, n DESC, groups\nLIMIT %d",
-		start, groups, w, keys, maxStatsRows+1), w.args, nil
+	return fmt.Sprintf("SELECT %s AS start, %s AS shown, %s AS groups,\n  countIf(%s) AS n, countIf(NOT %s) AS previous\nFROM changes FINAL\nWHERE %s\nGROUP BY start, shown, groups\nORDER BY start, shown DESC, n DESC, previous DESC, groups\nLIMIT %d",
+		start, shown, groups, current, current, w, maxStatsRows+1), w.args, nil
 }
 
 // bucketShift makes weeks begin on Monday: 1970 began on a Thursday.

@@ -58,7 +58,12 @@ func TestStats_CountsByTimeAndGroup(t *testing.T) {
 		store.StatsRow{Start: at(24), Group: by("source", "github"), Count: 1})
 	f(store.StatsQuery{By: []string{"source", "service"}, Top: 2},
 		store.StatsRow{Group: by("source", "github", "service", "svc_1"), Count: 3},
-		store.StatsRow{Group: by("source", "github", "service", ""), Count: 2})
+		store.StatsRow{Group: by("source", "github", "service", ""), Count: 2},
+		store.StatsRow{Other: true, Count: 2})
+	f(store.StatsQuery{Bucket: 24 * time.Hour, By: []string{"source", "service"}, Top: 1},
+		store.StatsRow{Start: at(0), Group: by("source", "github", "service", "svc_1"), Count: 3},
+		store.StatsRow{Start: at(0), Other: true, Count: 3},
+		store.StatsRow{Start: at(24), Other: true, Count: 1})
 	f(store.StatsQuery{ChangeFilter: store.ChangeFilter{ServiceID: "svc_1"}, By: []string{"actor", "type", "environment"}},
 		store.StatsRow{Group: by("actor", "mona", "type", "deployment", "environment", "production"), Count: 3},
 		store.StatsRow{Group: by("actor", "", "type", "deployment", "environment", "production"), Count: 1})
@@ -102,4 +107,84 @@ func TestStats_RefusesWhatItCannotAnswer(t *testing.T) {
 	f("by", func(q *store.StatsQuery) { q.By = []string{"metadata"} })
 	f("by", func(q *store.StatsQuery) { q.By = []string{"source", "source"} })
 	f("top", func(q *store.StatsQuery) { q.Top = -1 })
+}
+
+func TestStats_ComparesWithTheTimeBefore(t *testing.T) {
+	s := storetest.New(t)
+	midnight := noon.Truncate(24 * time.Hour)
+	var changes []change.Change
+	add := func(hours float64, source string, n int) {
+		for range n {
+			at := midnight.Add(time.Duration(hours * float64(time.Hour)))
+			changes = append(changes, made("acme", fmt.Sprint(len(changes)), at, func(c *change.Change) { c.Source = source }))
+		}
+	}
+	add(-50, "github", 7) // before the time before
+	add(-48, "github", 1)
+	add(-25.5, "gitlab", 2)
+	add(-1, "github", 3)
+	add(-0.001, "azure", 4)
+	add(0, "github", 5)
+	add(47.5, "gcp", 6)
+	add(48, "github", 8) // after
+	insert(t, s, batch(stored("acme", noon, changes...)))
+
+	row := func(start float64, source string, count, previous int64) store.StatsRow {
+		delta := count - previous
+		r := store.StatsRow{Count: count, Previous: &previous, Delta: &delta, Other: source == "other"}
+		if start >= 0 {
+			r.Start = change.At(midnight.Add(time.Duration(start * float64(time.Hour))))
+		}
+		if source != "" && source != "other" {
+			r.Group = map[string]string{"source": source}
+		}
+		return r
+	}
+	f := func(q store.StatsQuery, want ...store.StatsRow) {
+		t.Helper()
+		q.Org, q.Start, q.End, q.Compare = "acme", midnight, midnight.Add(48*time.Hour), true
+		got, err := s.Stats(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", q, diff)
+		}
+	}
+	f(store.StatsQuery{}, row(-1, "", 11, 10))
+	f(store.StatsQuery{By: []string{"source"}}, row(-1, "gcp", 6, 0), row(-1, "github", 5, 4), row(-1, "azure", 0, 4), row(-1, "gitlab", 0, 2))
+	f(store.StatsQuery{By: []string{"source"}, Top: 2}, row(-1, "gcp", 6, 0), row(-1, "github", 5, 4), row(-1, "other", 0, 6))
+	f(store.StatsQuery{Bucket: 24 * time.Hour}, row(0, "", 5, 3), row(24, "", 6, 7))
+	f(store.StatsQuery{ChangeFilter: store.ChangeFilter{Source: "github"}, Bucket: time.Hour}, row(0, "", 5, 1), row(47, "", 0, 3))
+}
+
+// Every dimension there is can be counted by, alone and with all others.
+func TestStats_CountsByEveryDimension(t *testing.T) {
+	s := storetest.New(t)
+	insert(t, s, batch(stored("acme", noon, sample(40)...)))
+	q := store.StatsQuery{ChangeFilter: store.ChangeFilter{Org: "acme", Start: noon.AddDate(-2, 0, 0), End: noon.AddDate(1, 0, 0)}}
+	total := func(by ...string) (n int64) {
+		t.Helper()
+		q.By, q.Top = by, 3
+		rows, err := s.Stats(t.Context(), q)
+		if err != nil {
+			t.Fatalf("%v: %v", by, err)
+		}
+		for _, r := range rows {
+			if !r.Other && len(r.Group) != len(by) {
+				t.Errorf("%v: %+v", by, r)
+			}
+			n += r.Count
+		}
+		return n
+	}
+	want := total()
+	for _, by := range store.Dimensions() {
+		if got := total(by); got != want {
+			t.Errorf("by %s: %d in all, want %d", by, got, want)
+		}
+	}
+	if got := total(store.Dimensions()...); got != want {
+		t.Errorf("by everything: %d in all, want %d", got, want)
+	}
 }

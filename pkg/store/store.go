@@ -39,6 +39,10 @@ type Config struct {
 	QueryTimeout time.Duration
 	// QueryMemory is the most memory a query of a person may take, in bytes.
 	QueryMemory int64
+	// QueryRows is the most rows a query of a person may read, an export excepted.
+	QueryRows int64
+	// ExportTimeout is the longest an export may take, its reader's time included.
+	ExportTimeout time.Duration
 	// MaxConns is how many statements may run on a server at the same time.
 	MaxConns int
 }
@@ -47,11 +51,13 @@ type Config struct {
 // the caller.
 func DefaultConfig() Config {
 	return Config{
-		Database:     "whatchanged",
-		PayloadDays:  90,
-		QueryTimeout: 20 * time.Second,
-		QueryMemory:  1 << 30,
-		MaxConns:     16,
+		Database:      "whatchanged",
+		PayloadDays:   90,
+		QueryTimeout:  20 * time.Second,
+		QueryMemory:   1 << 30,
+		QueryRows:     1_000_000_000,
+		ExportTimeout: time.Hour,
+		MaxConns:      16,
 	}
 }
 
@@ -78,6 +84,12 @@ func (c Config) Validate() error {
 	}
 	if c.QueryMemory < 64<<20 {
 		errs = append(errs, errors.New("store query memory: must be at least 64 MiB"))
+	}
+	if c.QueryRows < 1 {
+		errs = append(errs, errors.New("store query rows: must be at least 1"))
+	}
+	if c.ExportTimeout < time.Second {
+		errs = append(errs, errors.New("store export timeout: must be at least 1s"))
 	}
 	if c.MaxConns < 2 {
 		errs = append(errs, errors.New("store max conns: must be at least 2"))

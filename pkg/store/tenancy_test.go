@@ -49,6 +49,22 @@ func TestStore_ShowsNoOrgWhatBelongsToAnother(t *testing.T) {
 		if err != nil || len(account) != 0 {
 			t.Errorf("%s: account: %+v, %v", org, account, err)
 		}
+		found, _, err := s.Candidates(ctx, store.CandidateQuery{Org: org, Start: noon.Add(-time.Hour), End: noon.Add(time.Hour), Services: []string{secret.ServiceID}})
+		if err != nil || len(found) != 0 {
+			t.Errorf("%s: candidates: %+v, %v", org, found, err)
+		}
+		if found, err = s.ChangesByID(ctx, org, []change.ID{r.Changes[0].ID}); err != nil || len(found) != 0 {
+			t.Errorf("%s: changes by id: %+v, %v", org, found, err)
+		}
+		pair := store.Acquaintance{ServiceID: secret.ServiceID, Actor: secret.ChangedBy}
+		acquainted, err := s.Acquainted(ctx, org, noon.Add(-time.Hour), noon.Add(time.Hour), []store.Acquaintance{pair})
+		if err != nil || len(acquainted) != 0 {
+			t.Errorf("%s: acquainted: %+v, %v", org, acquainted, err)
+		}
+		habits, err := s.Habits(ctx, store.HabitQuery{Org: org, Start: noon.Add(-time.Hour), End: noon.Add(time.Hour), DeadStart: noon.Add(-time.Hour), DeadEnd: noon})
+		if err != nil || len(habits) != 0 {
+			t.Errorf("%s: habits: %+v, %v", org, habits, err)
+		}
 		known, err := s.KnownIdentities(ctx, []store.Identity{{Org: org, SourceID: "src_a", Identity: "github:1"}})
 		if err != nil || len(known) != 0 {
 			t.Errorf("%s: identities: %+v, %v", org, known, err)

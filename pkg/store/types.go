@@ -53,22 +53,32 @@ const (
 // ChangeFilter selects changes. Every field that is set must match; only Org
 // is required.
 type ChangeFilter struct {
-	Org         string
-	ServiceID   string
-	Type        change.Type
-	Source      string
-	Environment string
-	Actor       string // changed_by, or the actor's name or id
-	Repository  string
-	Risk        change.Risk
-	Status      change.Status
-	Tag         string
-	Action      string
-	ResourceID  string // the resource's id or name
-	DeliveryID  change.DeliveryID
-	Q           string    // words that the summary must all have, in any case and order
-	Start, End  time.Time // of occurred_at, half-open; zero is no bound
-	AsOf        time.Time // only what was accepted by then; zero is now
+	Org           string
+	ServiceID     string
+	Types         []change.Type // any of them
+	Source        string
+	Environment   string
+	Actor         string // changed_by, or the actor's name or id
+	ActorID       string
+	Repository    string
+	Risks         []change.Risk   // any of them
+	Statuses      []change.Status // any of them
+	Tag           string
+	Action        string // with *, a pattern; also what a type alone stands for (change.Type.Action)
+	ResourceID    string // the resource's id or name
+	SessionID     string
+	CorrelationID string
+	ExternalID    string
+	Provider      string
+	Account       string
+	Region        string
+	Branch        string
+	Version       string
+	CommitSHA     string // the whole of it, or its beginning
+	DeliveryID    change.DeliveryID
+	Q             string    // words that the summary must all have, in any case and order
+	Start, End    time.Time // of occurred_at, half-open; zero is no bound
+	AsOf          time.Time // only what was accepted by then; zero is now
 }
 
 // ChangeQuery asks for a page of changes.
@@ -150,16 +160,25 @@ type StatsQuery struct {
 	Bucket       time.Duration // from a minute to 366 days, in UTC; 0 is no buckets
 	By           []string      // of Dimensions
 	Top          int           // groups to keep, the largest; 0 is 100
+	Compare      bool          // with as long a time just before
 }
 
 // Dimensions lists what StatsQuery.By may name.
-func Dimensions() []string { return []string{"source", "type", "service", "environment", "actor"} }
+func Dimensions() []string {
+	return []string{
+		"source", "type", "service", "environment", "actor", "repository", "risk", "status", "account", "region", "provider", "action",
+	}
+}
 
 // StatsRow is one group in one bucket.
 type StatsRow struct {
 	Start change.Time       `json:"start,omitzero"` // of the bucket
 	Group map[string]string `json:"group,omitempty"`
+	Other bool              `json:"other,omitempty"` // all that is in none of the largest groups
 	Count int64             `json:"count"`
+	// When compared: the count of the time before, and by how much this is more.
+	Previous *int64 `json:"previous,omitempty"`
+	Delta    *int64 `json:"delta,omitempty"`
 }
 
 // AccountQuery asks what became of everything that was received.

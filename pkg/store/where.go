@@ -12,6 +12,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/glob"
 	"whatchanged/pkg/problem"
 )
 
@@ -45,6 +46,21 @@ func (w *where) equal(column, value string) {
 		w.add(fmt.Sprintf("%s = {%s:String}", column, column), column, value)
 	}
 }
+
+// anyOf adds column IN values unless there are none.
+func anyOf[T ~string](w *where, column string, values []T) {
+	if len(values) == 0 {
+		return
+	}
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = string(v)
+	}
+	w.add(fmt.Sprintf("%s IN ({%s:Array(String)})", column, column), column, texts)
+}
+
+// likePattern makes a pattern of * one of LIKE.
+var likePattern = strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`, "*", "%")
 
 // between adds start <= column < end; a zero time is no bound.
 func (w *where) between(column string, start, end time.Time) {
@@ -97,13 +113,25 @@ func (f *ChangeFilter) where() (*where, error) {
 		return nil, err
 	}
 	w.equal("service_id", f.ServiceID)
-	w.equal("change_type", string(f.Type))
+	anyOf(w, "change_type", f.Types)
 	w.equal("source", f.Source)
 	w.equal("environment", f.Environment)
 	w.equal("repository", f.Repository)
-	w.equal("risk_level", string(f.Risk))
-	w.equal("status", string(f.Status))
-	w.equal("action", f.Action)
+	anyOf(w, "risk_level", f.Risks)
+	anyOf(w, "status", f.Statuses)
+	f.whereAction(w)
+	w.equal("actor_id", f.ActorID)
+	w.equal("session_id", f.SessionID)
+	w.equal("correlation_id", f.CorrelationID)
+	w.equal("external_id", f.ExternalID)
+	w.equal("provider", f.Provider)
+	w.equal("account", f.Account)
+	w.equal("region", f.Region)
+	w.equal("branch", f.Branch)
+	w.equal("software_version", f.Version)
+	if f.CommitSHA != "" {
+		w.add("startsWith(commit_sha, {commit_sha:String})", "commit_sha", f.CommitSHA)
+	}
 	if f.Actor != "" {
 		w.add("(changed_by = {actor:String} OR actor_name = {actor:String} OR actor_id = {actor:String})", "actor", f.Actor)
 	}
@@ -126,6 +154,29 @@ func (f *ChangeFilter) where() (*where, error) {
 		w.add("created_at <= "+atParam("as_of"), "as_of", change.At(f.AsOf).UnixMilli())
 	}
 	return w, nil
+}
+
+// whereAction adds the condition of the action. A change without one has that
+// of its type.
+func (f *ChangeFilter) whereAction(w *where) {
+	if f.Action == "" {
+		return
+	}
+	types := []string{}
+	for _, t := range change.Types() {
+		if glob.Match(f.Action, t.Action()) {
+			types = append(types, string(t))
+		}
+	}
+	clause, value := "action = {action:String}", f.Action
+	if strings.Contains(f.Action, "*") {
+		clause, value = "action LIKE {action:String}", likePattern.Replace(f.Action)
+	}
+	if len(types) > 0 {
+		clause = "(" + clause + " OR (action = '' AND change_type IN {action_types:Array(String)}))"
+		w.args = append(w.args, clickhouse.Named("action_types", types))
+	}
+	w.add(clause, "action", value)
 }
 
 // checkWords refuses searches that the text index has no answer for.

@@ -8,6 +8,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -21,10 +22,15 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
+	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
 )
+
+// maxSessionLife is how long anybody can stay signed in.
+const maxSessionLife = 30 * 24 * time.Hour
 
 // Config has the API's settings.
 type Config struct {
@@ -36,13 +42,34 @@ type Config struct {
 	MaxTails int
 	// MaxKeyTails is how many of them one key may have.
 	MaxKeyTails int
+	// MaxExports is how many exports may run at the same time: each keeps a
+	// connection to the store.
+	MaxExports int
+	// MaxKeyExports is how many of them one key may have.
+	MaxKeyExports int
 	// Heartbeat is how often a silent tail shows that it is alive.
 	Heartbeat time.Duration
+	// KeyRate is how many requests a second one key may send on average; 0 sets no limit.
+	KeyRate int
+	// KeyBurst is how many of them it may send at once.
+	KeyBurst int
+	// FailureRate is how many requests a second that cannot be authenticated
+	// one address may send before it is told to slow down; 0 sets no limit.
+	FailureRate int
+	// CORSOrigins are the origins, as https://tools.example.com, whose pages may
+	// call the API with a key; none unless set.
+	CORSOrigins []string
+	// SessionLife is how long somebody who signs in stays signed in.
+	SessionLife time.Duration
 }
 
 // DefaultConfig returns the settings of a single machine.
 func DefaultConfig() Config {
-	return Config{PublicURL: "http://127.0.0.1:8080", BodyTimeout: 5 * time.Second, MaxTails: 1000, MaxKeyTails: 10, Heartbeat: 15 * time.Second}
+	return Config{
+		PublicURL: "http://127.0.0.1:8080", BodyTimeout: 5 * time.Second,
+		MaxTails: 1000, MaxKeyTails: 10, MaxExports: 4, MaxKeyExports: 2, Heartbeat: 15 * time.Second,
+		KeyRate: 100, KeyBurst: 200, FailureRate: 20, SessionLife: 12 * time.Hour,
+	}
 }
 
 // Validate reports every fault of the configuration at once.
@@ -57,9 +84,19 @@ func (c Config) Validate() error {
 	if c.MaxTails < 1 || c.MaxKeyTails < 1 {
 		errs = append(errs, errors.New("api tails: must be at least 1"))
 	}
+	if c.MaxExports < 1 || c.MaxKeyExports < 1 {
+		errs = append(errs, errors.New("api exports: must be at least 1"))
+	}
 	if c.Heartbeat < time.Second/100 {
 		errs = append(errs, errors.New("api heartbeat: must be at least 10ms"))
 	}
+	if c.KeyRate < 0 || c.FailureRate < 0 || c.KeyRate > 0 && c.KeyBurst < 1 {
+		errs = append(errs, errors.New("api key rate, key burst, failure rate: rates must be at least 0, the burst at least 1"))
+	}
+	if c.SessionLife < time.Minute || c.SessionLife > maxSessionLife {
+		errs = append(errs, fmt.Errorf("api session life: must be between 1m and %s", maxSessionLife))
+	}
+	errs = append(errs, checkOrigins(c.CORSOrigins))
 	return errors.Join(errs...)
 }
 
@@ -68,8 +105,9 @@ type Committer interface {
 	Commit(ctx context.Context, d *change.Delivery) (bus.Position, error)
 }
 
-// Deps is what the API needs. Without a Gatherer there is no /metrics, and
-// Metrics may be nil; the rest is required.
+// Deps is what the API needs. Without a Gatherer there is no /metrics, without
+// SignIn nobody signs in with an account, and Metrics may be nil; the rest is
+// required.
 type Deps struct {
 	Store       *store.Store
 	Registry    *registry.Registry
@@ -77,6 +115,7 @@ type Deps struct {
 	Committer   Committer
 	Normalizers normalizers.Set
 	Sealer      *auth.Sealer
+	SignIn      *signin.Provider
 	Audit       *audit.Recorder // the registry's too
 	Gatherer    prometheus.Gatherer
 	Metrics     prometheus.Registerer
@@ -92,7 +131,13 @@ type API struct {
 	huma    huma.API
 	mux     *http.ServeMux
 	recent  *recent
+	items   *recent // of bulk requests, by their own keys
 	hub     *hub
+	exports *slots
+	limits  *limits
+	logins  *logins
+
+	crossOrigin *http.CrossOriginProtection
 }
 
 // New returns an API that is ready to serve.
@@ -114,6 +159,13 @@ func New(deps Deps, cfg Config) (*API, error) {
 		metrics: newMetrics(deps.Metrics),
 		mux:     http.NewServeMux(),
 		recent:  newRecent(),
+		items:   newRecent(),
+		exports: newSlots(cfg.MaxExports, cfg.MaxKeyExports),
+		limits:  newLimits(cfg),
+		logins:  &logins{finished: limit.Generations[string, struct{}]{Max: rememberedLogins}},
+	}
+	if a.crossOrigin, err = newCrossOrigin(cfg.PublicURL); err != nil {
+		return nil, fmt.Errorf("api public url: %w", err)
 	}
 	a.hub = newHub(deps.Bus.Tail, cfg, deps.Log, a.metrics)
 	a.huma = humago.New(a.mux, document())
@@ -122,12 +174,18 @@ func New(deps Deps, cfg Config) (*API, error) {
 		a.authenticate,
 	)
 	a.registerChanges()
+	a.registerFaces()
+	a.registerBulk()
 	a.registerStream()
+	a.registerExport()
 	a.registerServices()
+	a.registerWhatChanged()
 	a.registerDeliveries()
 	a.registerStats()
 	a.registerSources()
 	a.registerKeys()
+	a.registerSession()
+	a.registerLogin()
 	a.registerAudit()
 	return a, a.registerOperation()
 }
@@ -143,6 +201,9 @@ func (a *API) Handler() http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+		if a.shareWith(w, r) {
+			return
+		}
 		if handler, pattern := a.mux.Handler(r); pattern == "" {
 			refuse(w, r, handler)
 			return

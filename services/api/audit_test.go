@@ -255,9 +255,13 @@ func TestAudit_TheLogOfKeyUsesHasEveryCall(t *testing.T) {
 func TestAudit_SignInsAreActions(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	jane := auth.Principal{Org: orgName, KeyID: "key_ofjane", Name: "Jane", Mail: "jane@example.com", Role: auth.Member}
-	if err := s.api.SignedIn(t.Context(), jane, "an API key"); err != nil {
-		t.Fatal(err)
+	const secret = "a-key-that-jane-has"
+	key := s.key(orgName, registry.Key{
+		Scopes: []string{auth.ChangesRead}, Role: auth.Member, UserName: "Jane", UserEmail: "jane@example.com",
+	}, secret)
+	jane := key.Principal()
+	if got := s.call("POST", "/api/v1/session", "", "Authorization", "Bearer "+secret); got.Status != http.StatusCreated {
+		t.Fatalf("sign in: %d %s", got.Status, got.Body)
 	}
 	var got map[string]any
 	eventually(t, func() error {

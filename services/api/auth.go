@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -13,14 +14,48 @@ import (
 	"whatchanged/pkg/registry"
 )
 
-const scopeKey = "scope" // in an operation's metadata
+// In an operation's metadata.
+const (
+	scopeKey = "scope"
+	rolesKey = "roles"
+)
 
-// register declares an operation that needs a scope. A handler returns plain
+// anyScope stands for the scope of operations that need none: whoever can say
+// who they are may call them.
+const anyScope auth.Scope = ""
+
+// demand is what an operation asks of its callers beside the scope.
+type demand func(*huma.Operation)
+
+// onlyRoles lets only callers with one of these roles through, whatever their
+// scopes.
+func onlyRoles(roles ...string) demand {
+	return func(op *huma.Operation) {
+		op.Metadata[rolesKey] = roles
+		op.Description += " Only for the roles `" + strings.Join(roles, "` and `") + "`."
+	}
+}
+
+// register declares an operation that needs a scope, unless that is anyScope. A handler returns plain
 // errors; what they mean to the caller is decided in fail.
-func register[I, O any](a *API, op huma.Operation, scope auth.Scope, handle func(context.Context, *I) (*O, error)) {
-	op.Metadata = map[string]any{scopeKey: scope}
-	op.Security = []map[string][]string{{"key": {scope}}}
-	op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the scope `" + scope + "`.")
+func register[I, O any](a *API, op huma.Operation, scope auth.Scope, handle func(context.Context, *I) (*O, error), demands ...demand) {
+	registerAny(a, op, []auth.Scope{scope}, handle, demands...)
+}
+
+// registerAny is register for an operation that any of the scopes will do for.
+func registerAny[I, O any](a *API, op huma.Operation, scopes []auth.Scope, handle func(context.Context, *I) (*O, error), demands ...demand) {
+	op.Metadata = map[string]any{scopeKey: scopes}
+	if slices.Contains(scopes, anyScope) {
+		op.Security = []map[string][]string{{"key": {}}}
+	} else {
+		for _, scope := range scopes {
+			op.Security = append(op.Security, map[string][]string{"key": {scope}})
+		}
+		op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the scope `" + strings.Join(scopes, "` or `") + "`.")
+	}
+	for _, d := range demands {
+		d(&op)
+	}
 	if op.MaxBodyBytes == 0 {
 		op.MaxBodyBytes = 64 << 10
 	}
@@ -38,21 +73,24 @@ func register[I, O any](a *API, op huma.Operation, scope auth.Scope, handle func
 // and puts who is calling into the context. The org comes from the key alone.
 func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	op := ctx.Operation()
-	scope, _ := op.Metadata[scopeKey].(string)
+	scopes, _ := op.Metadata[scopeKey].([]auth.Scope)
 	r, w := humago.Unwrap(ctx)
-	key, err := a.keyOf(r)
+	p, err := a.enter(w, r)
 	if err != nil {
-		a.metrics.refused.WithLabelValues("unauthenticated").Inc()
 		problem.Write(w, err)
 		return
 	}
-	p := key.Principal()
 	a.metrics.keyUses.WithLabelValues(op.OperationID).Inc()
 	a.log.Debug("key used", "org", p.Org, "key_id", p.KeyID, "operation", op.OperationID)
-	if !p.Allows(scope) {
+	if !slices.Contains(scopes, anyScope) && !slices.ContainsFunc(scopes, p.Allows) {
 		a.metrics.refused.WithLabelValues("forbidden").Inc()
-		problem.Write(w, problem.New(problem.Forbidden, "missing_scope",
-			"this key lacks the scope "+scope+"; use a key that has it"))
+		problem.Write(w, missingScope(scopes...))
+		return
+	}
+	if roles, limited := op.Metadata[rolesKey].([]string); limited && !p.HasRole(roles...) {
+		a.metrics.refused.WithLabelValues("forbidden").Inc()
+		problem.Write(w, problem.New(problem.Forbidden, "missing_role",
+			"this is only for the roles "+strings.Join(roles, " and ")+", and the key's role is "+p.Role))
 		return
 	}
 	for name, values := range r.URL.Query() {
@@ -68,28 +106,60 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithContext(ctx, auth.WithPrincipal(ctx.Context(), p)))
 }
 
-// keyOf finds the key that a request carries in its Authorization header, the
-// one place where keys are taken from: a URL ends up in logs.
-func (a *API) keyOf(r *http.Request) (*registry.Key, error) {
+// enter returns who is calling, if they may call now.
+func (a *API) enter(w http.ResponseWriter, r *http.Request) (auth.Principal, error) {
+	p, err := a.caller(r)
+	switch kind := problem.KindOf(err); {
+	case err == nil:
+		if err = a.limits.key(w.Header(), p); err != nil {
+			a.metrics.refused.WithLabelValues("rate_limited").Inc()
+			break
+		}
+		if strings.HasPrefix(p.KeyID, registry.KeyPrefix) {
+			a.Registry.TouchKey(p.Org, p.KeyID)
+			err = a.used(r, p)
+		}
+	case kind == problem.Unauthenticated:
+		a.metrics.refused.WithLabelValues("unauthenticated").Inc()
+		if tooMany := a.limits.stranger(r); tooMany != nil {
+			err = tooMany
+		}
+	case kind == problem.Forbidden:
+		a.metrics.refused.WithLabelValues("forbidden").Inc()
+	}
+	return p, err
+}
+
+// caller finds who is calling, by the key in the Authorization header or else
+// by the cookie of a session. A URL is no place for either: it ends up in logs.
+func (a *API) caller(r *http.Request) (auth.Principal, error) {
+	p, err := a.shown(r)
+	if stale := a.Registry.Fresh(); stale != nil {
+		return auth.Principal{}, stale // what was shown might have ended, and we would not know
+	}
+	return p, err
+}
+
+func (a *API) shown(r *http.Request) (auth.Principal, error) {
 	header := r.Header.Values("Authorization")
-	if len(header) != 1 {
-		return nil, unauthenticated("send an API key as a header, Authorization: Bearer wc_live_...")
+	switch len(header) {
+	case 0:
+		return a.callerByCookie(r)
+	case 1:
+	default:
+		return auth.Principal{}, unauthenticated("send one Authorization header, with one API key")
 	}
 	scheme, token, _ := strings.Cut(header[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return nil, unauthenticated("the Authorization header must be Bearer and the API key")
+		return auth.Principal{}, unauthenticated("the Authorization header must be Bearer and the API key")
 	}
-	key, ok := a.Registry.KeyByToken(strings.TrimSpace(token))
-	if err := a.Registry.Fresh(); err != nil {
-		return nil, err // the key might be deleted, and we would not know
-	}
-	if !ok {
-		return nil, unauthenticated("the API key is unknown, expired or deleted")
-	}
-	a.Registry.TouchKey(key.Org, key.ID)
-	return key, a.used(r, key)
+	return a.Registry.CallerByKey(strings.TrimSpace(token))
 }
 
 func unauthenticated(message string) error {
 	return problem.New(problem.Unauthenticated, "unauthenticated", message)
+}
+
+func missingScope(scopes ...auth.Scope) error {
+	return problem.New(problem.Forbidden, "missing_scope", "this key lacks the scope "+strings.Join(scopes, " or ")+"; use a key that has it")
 }

@@ -25,6 +25,14 @@ type serviceListInput struct {
 // ListParams is what both lists of changes take. The router reads it from the
 // query string, and it is exported for that alone.
 type ListParams struct {
+	FindParams
+	Selection
+}
+
+// FindParams is what the lists of all faces take: which changes, and which page
+// of them. The router reads it from the query string, and it is exported for
+// that alone.
+type FindParams struct {
 	Filter
 	Range
 	Paging
@@ -66,28 +74,41 @@ func (a *API) registerChanges() {
 }
 
 // listChanges serves GET /api/v1/changes.
-func (a *API) listChanges(ctx context.Context, in *listInput) (*many[change.Change], error) {
+func (a *API) listChanges(ctx context.Context, in *listInput) (*many[selected], error) {
 	return a.findChanges(ctx, in.ServiceID, &in.ListParams)
 }
 
 // listServiceChanges serves GET /api/v1/services/{id}/changes.
-func (a *API) listServiceChanges(ctx context.Context, in *serviceListInput) (*many[change.Change], error) {
+func (a *API) listServiceChanges(ctx context.Context, in *serviceListInput) (*many[selected], error) {
 	if _, err := a.service(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	return a.findChanges(ctx, in.ID, &in.ListParams)
 }
 
-func (a *API) findChanges(ctx context.Context, serviceID string, in *ListParams) (*many[change.Change], error) {
-	if err := in.Range.check(); err != nil {
+func (a *API) findChanges(ctx context.Context, serviceID string, in *ListParams) (*many[selected], error) {
+	if err := in.Selection.check(); err != nil {
 		return nil, err
 	}
-	if err := in.Order.check(in.Paging); err != nil {
+	page, err := a.find(ctx, serviceID, &in.FindParams)
+	if err != nil {
 		return nil, err
+	}
+	return pageOf(page, in.Selection.of), nil
+}
+
+// find returns a page of changes.
+func (a *API) find(ctx context.Context, serviceID string, in *FindParams) (store.Page[change.Change], error) {
+	var none store.Page[change.Change]
+	if err := in.Range.check(); err != nil {
+		return none, err
+	}
+	if err := in.Order.check(in.Paging); err != nil {
+		return none, err
 	}
 	filter, err := in.Filter.filter(auth.Org(ctx), serviceID)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	filter.Start, filter.End, filter.AsOf = in.Start.Time, in.End.Time, in.AsOf.Time
 	page, err := a.Store.FindChanges(ctx, store.ChangeQuery{
@@ -99,9 +120,9 @@ func (a *API) findChanges(ctx context.Context, serviceID string, in *ListParams)
 		Total:        true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("find changes: %w", err)
+		return none, fmt.Errorf("find changes: %w", err)
 	}
-	return pageOf(page, same), nil
+	return page, nil
 }
 
 // getChange serves GET /api/v1/changes/{id}.

@@ -64,7 +64,10 @@ func explain(p *problem.Error, op *huma.Operation, model *huma.ErrorModel) {
 	var said []string
 	for _, e := range model.Errors {
 		where, text := e.Location, e.Message
-		_, field, _ := strings.Cut(where, ".")
+		in, field, _ := strings.Cut(where, ".")
+		if in == "query" {
+			field, _, _ = strings.Cut(field, "[") // the parameter is one, however many values it lists
+		}
 		switch {
 		case text == "unknown query parameter":
 			field, p.Reason = clip(field), "unknown_parameter"
@@ -147,9 +150,14 @@ func (r refusal) GetHeaders() http.Header {
 	return h
 }
 
-// fail is the one place where an operation's error becomes an answer. What we
-// did not foresee goes to the log and says nothing to the caller.
+// fail makes an operation's error one that huma answers with.
 func (a *API) fail(ctx context.Context, operation string, err error) error {
+	return refusal{a.told(ctx, operation, err)}
+}
+
+// told is the one place where an operation's error becomes what its caller is
+// told. What we did not foresee goes to the log and says nothing to the caller.
+func (a *API) told(ctx context.Context, operation string, err error) *problem.Error {
 	p := problem.From(err)
 	if p.Field != "" && !strings.Contains(p.Message, p.Field) {
 		named := *p
@@ -159,7 +167,7 @@ func (a *API) fail(ctx context.Context, operation string, err error) error {
 	if p.Kind == problem.Internal && ctx.Err() == nil {
 		a.log.Error("request failed", "operation", operation, "request_id", httpserver.RequestID(ctx), "error", err)
 	}
-	return refusal{p}
+	return p
 }
 
 // notFound says that there is no such thing in the caller's org, in the store's

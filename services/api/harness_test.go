@@ -161,7 +161,8 @@ func (s *system) normalize(ctx context.Context, f *bus.DeliveryFrame, place int)
 	if seen {
 		first = k.FirstReceived.Time
 	}
-	r := all.Set().Process(d, normalizers.Settings{}, first, time.Now())
+	settings := normalizers.Settings{FindService: func(c *change.Change) (change.Service, bool) { return s.registry.FindService(d.Org, c) }}
+	r := all.Set().Process(d, settings, first, time.Now())
 	r.Place = place
 	if seen && r.Outcome == change.Stored {
 		r.Outcome, r.Changes = change.Duplicate, nil

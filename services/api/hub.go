@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/problem"
@@ -37,6 +38,7 @@ type hub struct {
 // subscription is one live tail.
 type subscription struct {
 	org, keyID string
+	caller     auth.Principal // must stay good
 	filter     store.ChangeFilter
 	changes    chan change.Change
 	slow       chan struct{} // closed when it did not keep up

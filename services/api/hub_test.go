@@ -83,7 +83,9 @@ func TestMatches_IsTheListsFilter(t *testing.T) {
 	c := change.Change{
 		ServiceID: "svc_a", Type: change.Code, Source: "github", Environment: "production", Repository: "acme/gw", Risk: change.Low,
 		Status: change.Failed, ChangedBy: "mona@example.com", Actor: change.Actor{ID: "u-1", Name: "Mona"}, Tags: []string{"red", "k:v"},
-		Summary: "Merged #12: fix Café-menu", Provenance: change.Provenance{DeliveryID: id},
+		Summary: "Merged #12: fix Café-menu", Provenance: change.Provenance{DeliveryID: id, Provider: "github"},
+		Action: "deployment.failed", Resource: change.Resource{ID: "api-gateway", Name: "gw"}, SessionID: "ses", CorrelationID: "op", ExternalID: "7",
+		Account: "1234", Region: "eu", Branch: "main", Version: "v2", CommitSHA: "abc1234",
 	}
 	f := func(want bool, filters ...store.ChangeFilter) {
 		t.Helper()
@@ -94,12 +96,17 @@ func TestMatches_IsTheListsFilter(t *testing.T) {
 		}
 	}
 	type F = store.ChangeFilter
-	f(true, F{}, F{ServiceID: "svc_a"}, F{Type: change.Code}, F{Source: "github"}, F{Environment: "production"}, F{Repository: "acme/gw"},
-		F{Risk: change.Low}, F{Status: change.Failed}, F{Actor: "mona@example.com"}, F{Actor: "u-1"}, F{Actor: "Mona"}, F{Tag: "k:v"},
-		F{Q: "menu FIX"}, F{Q: "café"}, F{Q: "12"}, F{DeliveryID: id}, F{Source: "github", Tag: "red"})
-	f(false, F{ServiceID: "svc_b"}, F{Type: change.Other}, F{Source: "git"}, F{Actor: "mona"}, F{Tag: "k"}, F{Q: "men"}, F{Q: "menu gone"},
-		F{DeliveryID: change.NewDeliveryID(time.Now())}, F{Source: "github", Tag: "blue"}, F{Repository: "acme"}, F{Risk: change.High},
-		F{Status: change.Started}, F{Environment: "prod"})
+	f(true, F{}, F{ServiceID: "svc_a"}, F{Types: []change.Type{change.Code}}, F{Source: "github"}, F{Environment: "production"}, F{Repository: "acme/gw"},
+		F{Risks: []change.Risk{change.Low}}, F{Statuses: []change.Status{change.Failed}}, F{Actor: "mona@example.com"}, F{Actor: "u-1"}, F{Actor: "Mona"}, F{Tag: "k:v"},
+		F{Q: "menu FIX"}, F{Q: "café"}, F{Q: "12"}, F{DeliveryID: id}, F{Source: "github", Tag: "red"},
+		F{Types: []change.Type{change.Other, change.Code}}, F{Action: "deployment.*"}, F{Action: "deployment.failed"}, F{ActorID: "u-1"},
+		F{ResourceID: "gw"}, F{ResourceID: "api-gateway"}, F{SessionID: "ses", CorrelationID: "op", ExternalID: "7"},
+		F{Account: "1234", Region: "eu", Branch: "main", Version: "v2", Provider: "github"}, F{CommitSHA: "abc1"}, F{CommitSHA: "abc1234"})
+	f(false, F{ServiceID: "svc_b"}, F{Types: []change.Type{change.Other}}, F{Source: "git"}, F{Actor: "mona"}, F{Tag: "k"}, F{Q: "men"}, F{Q: "menu gone"},
+		F{DeliveryID: change.NewDeliveryID(time.Now())}, F{Source: "github", Tag: "blue"}, F{Repository: "acme"}, F{Risks: []change.Risk{change.High}},
+		F{Statuses: []change.Status{change.Started}}, F{Environment: "prod"}, F{Action: "deployment"}, F{Action: "rollback.*"}, F{ActorID: "Mona"},
+		F{ResourceID: "api"}, F{SessionID: "s"}, F{CorrelationID: "o"}, F{ExternalID: "8"}, F{Account: "12"}, F{Region: "us"}, F{Branch: "next"},
+		F{Version: "v1"}, F{Provider: "gitlab"}, F{CommitSHA: "bc12"}, F{CommitSHA: "abc12345"})
 }
 
 // What the document says of a change is what a change is.

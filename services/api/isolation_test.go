@@ -70,8 +70,24 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	f("GET", "/api/v1/changes?service_id="+service.ID, "", 200)
 	f("GET", "/api/v1/changes?delivery_id="+delivery.String(), "", 200)
 	f("GET", "/api/v1/changes?q=zebra", "", 200)
+	f("GET", "/api/v1/changes/export", "", 200)
+	f("GET", "/api/v1/changes/export?format=csv&service_id="+service.ID, "", 200)
 	f("GET", "/api/v1/changes/"+id, "", 404)
+	f("GET", "/api/v1/changes/"+id+"/window", "", 404)
+	f("GET", "/api/v1/what-changed", "", 200)
+	f("GET", "/api/v1/what-changed?environment=production&window=7d", "", 200)
+	f("GET", "/api/v1/what-changed?service_id="+service.ID, "", 400)
 	f("POST", "/api/v1/changes", `{"summary": "x", "service_id": "svc_secret"}`, 400)
+	f("GET", "/api/v1/change-events", "", 200)
+	f("GET", "/api/v1/change-events/"+id, "", 404)
+	f("POST", "/api/v1/change-events", `{"title": "x", "service_id": "svc_secret"}`, 400)
+	f("GET", "/api/v1/events", "", 200)
+	f("GET", "/api/v1/events/"+id, "", 404)
+	f("POST", "/api/v1/events", `{"actor_id": "x", "action": "x", "service_id": "svc_secret"}`, 400)
+	f("POST", "/api/v1/changes/bulk", `{"data": [{"summary": "x", "service_id": "svc_secret"}]}`, 207)
+	f("POST", "/api/v1/change-events/bulk", `{"data": [{"title": "x", "service_id": "svc_secret"}]}`, 207)
+	f("POST", "/api/v1/events/bulk", `{"data": [{"actor_id": "x", "action": "x", "service_id": "svc_secret"}]}`, 207)
+	f("POST", "/api/v1/services", `{"name": "x", "dependencies": ["svc_secret"]}`, 400)
 	f("GET", "/api/v1/services", "", 200)
 	f("GET", "/api/v1/services/svc_secret", "", 404)
 	f("PATCH", "/api/v1/services/svc_secret", `{"name": "mine"}`, 404)
@@ -96,6 +112,9 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	f("POST", "/api/v1/sources", `{"name": "x", "services": [{"match": "*", "service_id": "svc_secret"}]}`, 400)
 	f("DELETE", "/api/v1/sources/"+source.ID, "", 404)
 	f("POST", "/api/v1/sources", `{"name": "x", "default_service_id": "svc_secret"}`, 400)
+	f("GET", "/api/v1/keys/"+key.ID, "", 404)
+	f("PATCH", "/api/v1/keys/"+key.ID, `{"name": "mine"}`, 404)
+	f("POST", "/api/v1/keys/"+key.ID+"/rotate", "", 404)
 	f("DELETE", "/api/v1/keys/"+key.ID, "", 404)
 	s.events(client.AuditFilter{ObjectID: service.ID}, 1) // acme's trail has it
 	f("GET", "/api/v1/audit-events?object_id="+service.ID, "", 200)
@@ -106,6 +125,7 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	for op := range s.operations() {
 		switch {
 		case tried[op], op == "POST /api/v1/services", op == "GET /api/v1/keys", op == "POST /api/v1/keys": // below, or they name nothing
+		case strings.HasSuffix(op, " /api/v1/session"): // see TestSession_IsOfOneOrg
 		case op == "GET /api/v1/changes/stream": // see TestStream_ShowsOneOrgOnly
 		default:
 			t.Errorf("%s was not tried", op)

@@ -25,7 +25,7 @@ const (
 	provider      = "api"
 )
 
-// WriteParams is what both ways of logging a change take. The router reads it
+// WriteParams is what every way of logging a change takes. The router reads it
 // from the request, and it is exported for that alone.
 type WriteParams struct {
 	Wait           spanParam `query:"wait" doc:"Answer only when the change can be queried, or after this time, at most 10s; X-Whatchanged-Visible says which"`
@@ -33,35 +33,36 @@ type WriteParams struct {
 	ContentType    string    `header:"Content-Type" hidden:"true"`
 	UserAgent      string    `header:"User-Agent" hidden:"true"`
 	RawBody        []byte
-	Body           client.NewChange
 }
 
-type logInput struct{ WriteParams }
+type logInput struct {
+	WriteParams
+	Body client.NewChange
+}
 
 type serviceLogInput struct {
 	ID string `path:"id" doc:"Service" maxLength:"64" example:"svc_abc123"`
 	WriteParams
+	Body client.NewChange
 }
 
-type logOutput struct {
+// written answers with the change that was written, in its face's form.
+type written[T any] struct {
 	Visible string `header:"X-Whatchanged-Visible" doc:"true once the change can be queried"`
-	Body    object[change.Change]
+	Body    object[T]
 }
 
 // logChange serves POST /api/v1/changes.
-func (a *API) logChange(ctx context.Context, in *logInput) (*logOutput, error) {
-	if in.Body.ServiceID == "" {
-		return a.write(ctx, &in.WriteParams, change.Service{})
+func (a *API) logChange(ctx context.Context, in *logInput) (*written[change.Change], error) {
+	s, err := a.serviceOf(ctx, in.Body.ServiceID)
+	if err != nil {
+		return nil, err
 	}
-	s, ok := a.Registry.Service(auth.Org(ctx), in.Body.ServiceID)
-	if !ok {
-		return nil, problem.Invalid("service_id", fmt.Sprintf("there is no service %q; POST /api/v1/services makes one", clip(in.Body.ServiceID)))
-	}
-	return a.write(ctx, &in.WriteParams, change.Service{ID: s.ID, Name: s.Name})
+	return write(ctx, a, normalizer.Changes, &in.WriteParams, s, same)
 }
 
 // logServiceChange serves POST /api/v1/services/{id}/changes.
-func (a *API) logServiceChange(ctx context.Context, in *serviceLogInput) (*logOutput, error) {
+func (a *API) logServiceChange(ctx context.Context, in *serviceLogInput) (*written[change.Change], error) {
 	s, err := a.service(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -69,17 +70,48 @@ func (a *API) logServiceChange(ctx context.Context, in *serviceLogInput) (*logOu
 	if in.Body.ServiceID != "" && in.Body.ServiceID != in.ID {
 		return nil, problem.Invalid("service_id", "service_id names another service than the path; leave it out")
 	}
-	return a.write(ctx, &in.WriteParams, change.Service{ID: s.ID, Name: s.Name})
+	return write(ctx, a, normalizer.Changes, &in.WriteParams, change.Service{ID: s.ID, Name: s.Name}, same)
 }
 
-// write takes a change in: it becomes a delivery, as a webhook does, and is on
-// the bus before the answer is sent. The normalizer is pure, so what it makes
-// of the delivery here is what the pipeline will store.
-func (a *API) write(ctx context.Context, in *WriteParams, service change.Service) (*logOutput, error) {
-	if err := checkChange(in); err != nil {
+// serviceOf finds the service that a body names, if it names one.
+func (a *API) serviceOf(ctx context.Context, id string) (change.Service, error) {
+	if id == "" {
+		return change.Service{}, nil
+	}
+	s, ok := a.Registry.Service(auth.Org(ctx), id)
+	if !ok {
+		return change.Service{}, problem.Invalid("service_id", fmt.Sprintf("there is no service %q; POST /api/v1/services makes one", clip(id)))
+	}
+	return change.Service{ID: s.ID, Name: s.Name}, nil
+}
+
+// write takes one change in, by any of the faces, and answers in its form.
+func write[T any](ctx context.Context, a *API, face normalizer.Face, in *WriteParams, service change.Service, form func(change.Change) T) (*written[T], error) {
+	if err := checkChange(face, in); err != nil {
 		return nil, err
 	}
-	d := newDelivery(ctx, in, service, time.Now())
+	d := newDelivery(ctx, face, in, time.Now())
+	d.Service = service
+	made, err := a.take(ctx, d, func(first *sighting, made []change.Change) error {
+		if first == nil {
+			return nil
+		}
+		kept, err := a.repeat(ctx, first, service, made[0])
+		made[0] = kept
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &written[T]{Visible: a.await(ctx, in.Wait, made), Body: object[T]{form(made[0])}}, nil
+}
+
+// take takes a request in: it becomes a delivery, as a webhook does, and is on
+// the bus before the answer is sent. The normalizer is pure, so what it makes
+// of the delivery here is what the pipeline will store. What settle makes of
+// the changes before they are committed is what is answered; first is the
+// first request with the same Idempotency-Key, or nil.
+func (a *API) take(ctx context.Context, d *change.Delivery, settle func(first *sighting, made []change.Change) error) ([]change.Change, error) {
 	id := identityOf(d)
 	release, err := a.recent.claim(ctx, id)
 	if err != nil {
@@ -90,58 +122,64 @@ func (a *API) write(ctx context.Context, in *WriteParams, service change.Service
 	if err != nil {
 		return nil, err
 	}
-	logged, err := a.normalize(d, first)
+	made, err := a.normalize(d, first)
 	if err != nil {
 		return nil, err
 	}
-	if first != nil {
-		if logged, err = a.repeat(ctx, first, service, logged); err != nil {
-			return nil, err
-		}
+	if err := settle(first, made); err != nil {
+		return nil, err
 	}
 	// A caller who leaves now would come again with the same Idempotency-Key: that
 	// it was taken in must be known then. The committer waits for a few seconds at most.
 	if _, err := a.Committer.Commit(context.WithoutCancel(ctx), d); err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
 	}
+	outcome := "known"
 	if first == nil {
-		a.recent.add(id, sighting{received: d.ReceivedAt, delivery: d.ID, body: sha256.Sum256(d.Body), service: service.ID})
-		a.metrics.logged.WithLabelValues("new").Inc()
-	} else {
-		a.metrics.logged.WithLabelValues("known").Inc()
+		a.recent.add(id, sighting{received: d.ReceivedAt, delivery: d.ID, body: sha256.Sum256(d.Body), service: d.Service.ID})
+		outcome = "new"
 	}
-	out := &logOutput{Body: object[change.Change]{logged}}
-	if in.Wait.d > 0 {
-		out.Visible = strconv.FormatBool(a.visible(ctx, logged.Org, logged.ID, in.Wait.d))
-	}
-	return out, nil
+	a.metrics.logged.WithLabelValues(outcome).Add(float64(len(made)))
+	return made, nil
 }
 
-// normalize makes the change that the pipeline will make of the delivery.
-func (a *API) normalize(d *change.Delivery, first *sighting) (change.Change, error) {
+// normalize makes the changes that the pipeline will make of the delivery.
+func (a *API) normalize(d *change.Delivery, first *sighting) ([]change.Change, error) {
 	received := d.ReceivedAt
 	if first != nil {
 		received = first.received
 	}
 	settings := normalizers.Settings{
-		FindService: func(repository string, res change.Resource) (change.Service, bool) {
-			return a.Registry.FindService(d.Org, repository, res)
+		FindService: func(c *change.Change) (change.Service, bool) {
+			return a.Registry.FindService(d.Org, c)
 		},
 	}
 	made := a.Normalizers.Process(d, settings, received.Time, d.ReceivedAt.Time)
 	if made.Outcome != change.Stored {
-		return change.Change{}, problem.New(problem.Malformed, "malformed", "this is not a change: "+made.Reason)
+		return nil, problem.New(problem.Malformed, "malformed", "this is not a change: "+made.Reason)
 	}
-	return made.Changes[0], nil
+	return made.Changes, nil
 }
 
 // checkChange holds what the schema cannot say. The normalizer reads the body
 // again, and would call what is wrong with it a dead letter.
-func checkChange(in *WriteParams) error {
+func checkChange(face normalizer.Face, in *WriteParams) error {
+	if err := in.checkWait(); err != nil {
+		return err
+	}
+	_, err := face.Parse(in.RawBody)
+	return refused(err)
+}
+
+func (in *WriteParams) checkWait() error {
 	if in.Wait.d > maxWait {
 		return problem.Invalid("wait", "wait is at most 10s")
 	}
-	_, err := normalizer.Parse(in.RawBody)
+	return nil
+}
+
+// refused makes a problem of what the normalizer says of a field.
+func refused(err error) error {
 	var wrong *normalizer.FieldError
 	if errors.As(err, &wrong) && wrong.Field != "" {
 		e := problem.Invalid(wrong.Field, wrong.Error())
@@ -153,9 +191,9 @@ func checkChange(in *WriteParams) error {
 
 // newDelivery makes the delivery that a request is. Its id is drawn before the
 // commit, so that the answer can name it.
-func newDelivery(ctx context.Context, in *WriteParams, service change.Service, now time.Time) *change.Delivery {
+func newDelivery(ctx context.Context, face normalizer.Face, in *WriteParams, now time.Time) *change.Delivery {
 	p, _ := auth.PrincipalFrom(ctx)
-	h := http.Header{"Content-Type": {"application/json"}}
+	h := http.Header{"Content-Type": {"application/json"}, normalizers.FaceHeader: {string(face)}}
 	if in.UserAgent != "" {
 		h.Set("User-Agent", clip(in.UserAgent))
 	}
@@ -171,7 +209,6 @@ func newDelivery(ctx context.Context, in *WriteParams, service change.Service, n
 		Body:       in.RawBody,
 		Identity:   normalizers.Identity(h),
 		Provider:   provider,
-		Service:    service,
 	}
 }
 
@@ -240,6 +277,16 @@ func (a *API) conflict() error {
 		"this Idempotency-Key was used for another change, which is kept; send a new key with a new change")
 	e.Field = "Idempotency-Key"
 	return e
+}
+
+// await waits, if the caller wants that, until all that was made can be
+// queried, and says whether it can.
+func (a *API) await(ctx context.Context, wait spanParam, made []change.Change) string {
+	if wait.d == 0 || len(made) == 0 {
+		return ""
+	}
+	last := made[len(made)-1] // those of one delivery are stored together
+	return strconv.FormatBool(a.visible(ctx, last.Org, last.ID, wait.d))
 }
 
 // visible waits until a change can be queried, and reports whether it can.

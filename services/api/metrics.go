@@ -11,6 +11,7 @@ type metrics struct {
 	dropped  prometheus.Counter
 	lookups  prometheus.Counter
 	notReady *prometheus.CounterVec
+	signIns  *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -21,7 +22,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"operation"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "whatchanged_api_refused_total",
-			Help: "Requests without a known key, or whose key lacks the scope.",
+			Help: "Requests without a known key, whose key lacks the scope or role, or is used too often.",
 		}, []string{"reason"}),
 		logged: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "whatchanged_api_logged_total",
@@ -43,9 +44,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "whatchanged_api_not_ready_total",
 			Help: "Readiness checks that failed.",
 		}, []string{"check"}),
+		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "whatchanged_api_sign_ins_total",
+			Help: "Sign-ins of people, by what they showed and what became of it.",
+		}, []string{"method", "outcome"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.keyUses, m.refused, m.logged, m.tails, m.dropped, m.lookups, m.notReady)
+		reg.MustRegister(m.keyUses, m.refused, m.logged, m.tails, m.dropped, m.lookups, m.notReady, m.signIns)
 	}
 	return m
 }

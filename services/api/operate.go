@@ -66,9 +66,9 @@ func (a *API) ready(w http.ResponseWriter, r *http.Request) {
 func (a *API) onlyOperators(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !fromHere(r) {
-			key, err := a.keyOf(r)
-			if err == nil && !key.Principal().Allows(auth.Admin) {
-				err = problem.New(problem.Forbidden, "missing_scope", "this key lacks the scope admin; use a key that has it")
+			p, err := a.enter(w, r)
+			if err == nil && !p.Allows(auth.Admin) {
+				err = missingScope(auth.Admin)
 			}
 			if err != nil {
 				problem.Write(w, err)

@@ -64,34 +64,67 @@ func (p *spanParam) UnmarshalText(b []byte) error {
 // Filter selects changes by what they are. The router reads it from the query
 // string, and it is exported for that alone.
 type Filter struct {
-	Type        string `query:"change_type" doc:"Kind of change" enum:"deployment,config_change,infrastructure,code,database_migration,feature_flag,rollback,scaling,security_patch,maintenance,access_change,secret_rotation,incident,other"`
-	Source      string `query:"source" doc:"Source system, such as github, gitlab, cloudtrail, azure, gcp, api or jenkins" maxLength:"200"`
-	Environment string `query:"environment" doc:"Environment, such as production" maxLength:"200"`
-	Query       string `query:"q" doc:"Words that the summary must all have" maxLength:"200"`
-	Actor       string `query:"actor" doc:"Name, email or id of who made the change" maxLength:"320"`
-	Repository  string `query:"repository" doc:"Repository, as owner/name" maxLength:"1024"`
-	Risk        string `query:"risk_level" doc:"Risk level" enum:"low,medium,high,critical"`
-	Status      string `query:"status" doc:"Status" enum:"started,succeeded,failed,cancelled"`
-	Tag         string `query:"tag" doc:"A tag that the change must have" maxLength:"200"`
-	DeliveryID  string `query:"delivery_id" doc:"Only what this delivery made" maxLength:"64"`
+	Type          []string `query:"change_type" doc:"Kinds of change, comma-separated: any of them" enum:"deployment,config_change,infrastructure,code,database_migration,feature_flag,rollback,scaling,security_patch,maintenance,access_change,secret_rotation,incident,other" maxItems:"14"`
+	Source        string   `query:"source" doc:"Source system, such as github, gitlab, cloudtrail, azure, gcp, api or jenkins" maxLength:"200"`
+	Environment   string   `query:"environment" doc:"Environment, such as production" maxLength:"200"`
+	Query         string   `query:"q" doc:"Words that the summary must all have" maxLength:"200"`
+	Actor         string   `query:"actor" doc:"Name, email or id of who made the change" maxLength:"320"`
+	ActorID       string   `query:"actor_id" doc:"Id of who made the change" maxLength:"320"`
+	Action        string   `query:"action" doc:"Action; * stands for any characters, as in deployment.*" maxLength:"200"`
+	ResourceID    string   `query:"resource_id" doc:"Id or name of what was changed" maxLength:"2048"`
+	Repository    string   `query:"repository" doc:"Repository, as owner/name" maxLength:"1024"`
+	Branch        string   `query:"branch" doc:"Branch" maxLength:"1024"`
+	Version       string   `query:"version" doc:"Version that was deployed" maxLength:"1024"`
+	CommitSHA     string   `query:"commit_sha" doc:"Commit, or the beginning of it" minLength:"4" maxLength:"200"`
+	Risk          []string `query:"risk_level" doc:"Risk levels, comma-separated: any of them" enum:"low,medium,high,critical" maxItems:"4"`
+	Status        []string `query:"status" doc:"Statuses, comma-separated: any of them" enum:"started,succeeded,failed,cancelled" maxItems:"4"`
+	Tag           string   `query:"tag" doc:"A tag that the change must have" maxLength:"200"`
+	Account       string   `query:"account" doc:"Cloud account, project or subscription" maxLength:"1024"`
+	Region        string   `query:"region" doc:"Cloud region" maxLength:"200"`
+	Provider      string   `query:"provider" doc:"Who delivered it, such as github or aws" maxLength:"200"`
+	SessionID     string   `query:"session_id" doc:"Session that the change was made in" maxLength:"1024"`
+	CorrelationID string   `query:"correlation_id" doc:"What ties started, succeeded and failed of one thing together" maxLength:"1024"`
+	ExternalID    string   `query:"external_id" doc:"The provider's id of the thing" maxLength:"1024"`
+	DeliveryID    string   `query:"delivery_id" doc:"Only what this delivery made" maxLength:"64"`
 }
 
 func (f Filter) filter(org, serviceID string) (store.ChangeFilter, error) {
 	id, err := deliveryID("delivery_id", f.DeliveryID)
 	return store.ChangeFilter{
-		Org:         org,
-		ServiceID:   serviceID,
-		Type:        change.Type(f.Type),
-		Source:      f.Source,
-		Environment: f.Environment,
-		Q:           f.Query,
-		Actor:       f.Actor,
-		Repository:  f.Repository,
-		Risk:        change.Risk(f.Risk),
-		Status:      change.Status(f.Status),
-		Tag:         f.Tag,
-		DeliveryID:  id,
+		Org:           org,
+		ServiceID:     serviceID,
+		Types:         words[change.Type](f.Type),
+		Source:        f.Source,
+		Environment:   f.Environment,
+		Q:             f.Query,
+		Actor:         f.Actor,
+		ActorID:       f.ActorID,
+		Action:        f.Action,
+		ResourceID:    f.ResourceID,
+		Repository:    f.Repository,
+		Branch:        f.Branch,
+		Version:       f.Version,
+		CommitSHA:     f.CommitSHA,
+		Risks:         words[change.Risk](f.Risk),
+		Statuses:      words[change.Status](f.Status),
+		Tag:           f.Tag,
+		Account:       f.Account,
+		Region:        f.Region,
+		Provider:      f.Provider,
+		SessionID:     f.SessionID,
+		CorrelationID: f.CorrelationID,
+		ExternalID:    f.ExternalID,
+		DeliveryID:    id,
 	}, err
+}
+
+// words makes a list of texts one of another kind of text.
+func words[T ~string](texts []string) []T {
+	var out []T
+	for _, text := range texts {
+		out = append(out, T(text))
+	}
+	return out
 }
 
 // OneService selects the changes of one service.

@@ -21,9 +21,10 @@ const (
 type sighting struct {
 	received change.Time
 	delivery change.DeliveryID
-	body     [32]byte // SHA-256
-	service  string   // that it was logged for
-	stored   bool     // it comes from the store, which does not know the service
+	body     [32]byte  // SHA-256
+	service  string    // that it was logged for
+	id       change.ID // of an item of a bulk request
+	stored   bool      // it comes from the store, which does not know the service
 }
 
 // recent remembers the requests that this process took in, and lets only one

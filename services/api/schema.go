@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,14 +16,19 @@ import (
 // document returns the OpenAPI document without its operations.
 func document() huma.Config {
 	schemas := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
-		return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Doc")
+		name := strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Doc")
+		return strings.Replace(name, "Selected", "Change", 1) // a change of which some fields are shown
 	})
 	alias(schemas, change.Time{}, time.Time{})
 	alias(schemas, change.Type(""), typeDoc(""))
 	alias(schemas, change.Status(""), statusDoc(""))
 	alias(schemas, change.Risk(""), riskDoc(""))
 	alias(schemas, change.Change{}, changeDoc{})
+	alias(schemas, selected{}, changeDoc{})
 	alias(schemas, client.Text(""), textDoc(""))
+	alias(schemas, change.ID{}, idDoc(""))
+	alias(schemas, change.Provenance{}, provenanceDoc{})
+	alias(schemas, json.RawMessage{}, map[string]any{})
 	alias(schemas, huma.ErrorModel{}, problemDoc{})
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
@@ -43,11 +49,14 @@ func document() huma.Config {
 			},
 			Tags: []*huma.Tag{
 				{Name: "changes", Description: "What changed"},
+				{Name: "change-events", Description: "The same changes, in the short form that CI jobs send"},
+				{Name: "events", Description: "The same changes, as who did what to what"},
 				{Name: "services", Description: "What changes are about"},
 				{Name: "deliveries", Description: "What arrived, and what became of it"},
 				{Name: "stats", Description: "Counts"},
 				{Name: "sources", Description: "Where webhooks enter"},
 				{Name: "keys", Description: "Who may call"},
+				{Name: "session", Description: "Who is calling"},
 				{Name: "audit", Description: "Who did what to the product itself"},
 			},
 		},
@@ -69,11 +78,13 @@ func finish(schemas huma.Registry) {
 			s.AdditionalProperties = nil
 		}
 	}
-	s := schemas.Map()["NewChange"]
-	for name, property := range s.Properties {
-		property.Nullable = property.Ref == "" && name != "summary"
+	for _, name := range []string{"NewChange", "NewChangeEvent", "NewEvent", "BulkChange", "BulkChangeEvent", "BulkEvent"} {
+		s := schemas.Map()[name]
+		for name, property := range s.Properties {
+			property.Nullable = property.Ref == "" && !slices.Contains(s.Required, name)
+		}
+		s.PrecomputeMessages()
 	}
-	s.PrecomputeMessages()
 }
 
 // alias makes the document describe values of type T as those of type D.
@@ -102,6 +113,13 @@ func wordSchema[T ~string](words []T) *huma.Schema {
 		s.Enum = append(s.Enum, string(w))
 	}
 	return s
+}
+
+type idDoc string
+
+// Schema says what an id is.
+func (idDoc) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Examples: []any{"chg_01kjx2v5c0qj3m8z4n6r7t9w1y"}}
 }
 
 type textDoc string

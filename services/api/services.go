@@ -76,7 +76,8 @@ func (a *API) createService(ctx context.Context, in *createServiceInput) (*one[c
 	b := in.Body
 	s, err := a.Registry.CreateService(ctx, registry.Service{
 		ID: b.ID, Org: auth.Org(ctx), Name: b.Name, Description: b.Description,
-		Repositories: b.Repositories, Resources: b.Resources,
+		Owners: b.Owners, Dependencies: b.Dependencies,
+		Repositories: b.Repositories, Resources: b.Resources, Tags: b.Tags, Accounts: b.Accounts,
 	})
 	if err != nil {
 		return nil, err
@@ -94,6 +95,10 @@ func (a *API) updateService(ctx context.Context, in *updateServiceInput) (*one[c
 		set(&s.Description, in.Body.Description)
 		set(&s.Repositories, in.Body.Repositories)
 		set(&s.Resources, in.Body.Resources)
+		set(&s.Owners, in.Body.Owners)
+		set(&s.Dependencies, in.Body.Dependencies)
+		set(&s.Tags, in.Body.Tags)
+		set(&s.Accounts, in.Body.Accounts)
 		return nil
 	})
 	if err != nil {
@@ -120,7 +125,8 @@ func set[T any](to *T, from *T) {
 func serviceForm(s *registry.Service) client.Service {
 	return client.Service{
 		ID: s.ID, Name: s.Name, Description: s.Description,
-		Repositories: s.Repositories, Resources: s.Resources,
+		Owners: s.Owners, Dependencies: s.Dependencies,
+		Repositories: s.Repositories, Resources: s.Resources, Tags: s.Tags, Accounts: s.Accounts,
 		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 	}
 }

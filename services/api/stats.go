@@ -21,9 +21,11 @@ type statsInput struct {
 	OneService
 	Filter
 	Range
-	Bucket spanParam `query:"bucket" doc:"Width of a bucket of time, from 1m to 366d; without it there are no buckets"`
-	By     []string  `query:"by" doc:"What to group by, comma-separated" enum:"source,type,service,environment,actor" maxItems:"5"`
-	Top    int       `query:"top" doc:"How many groups to keep, the largest" minimum:"1" maximum:"1000" default:"100"`
+	Bucket  spanParam `query:"bucket" doc:"Width of a bucket of time, from 1m to 366d; without it there are no buckets"`
+	By      []string  `query:"by" doc:"What to group by, comma-separated" enum:"source,type,service,environment,actor,repository,risk,status,account,region,provider,action" maxItems:"12"`
+	Top     int       `query:"top" doc:"How many groups to keep, the largest; the rest is one, other" minimum:"1" maximum:"1000" default:"100"`
+	Compare string    `query:"compare" doc:"previous: with as long a time just before" enum:"previous"`
+	AsOf    timeParam `query:"as_of" doc:"Only what was recorded by then"`
 }
 
 type accountInput struct {
@@ -35,8 +37,9 @@ type accountInput struct {
 func (a *API) registerStats() {
 	register(a, huma.Operation{
 		OperationID: "get-stats", Method: http.MethodGet, Path: "/api/v1/stats", Tags: []string{"stats"},
-		Summary:     "Count changes",
-		Description: "By bucket of time and by what they have in common. Without times: the last 7 days.",
+		Summary: "Count changes",
+		Description: "By bucket of time and by what they have in common. Without times: the last 7 days. " +
+			"Buckets are of UTC: days begin at its midnight, weeks (7d) on its Monday.",
 	}, auth.ChangesRead, a.stats)
 	register(a, huma.Operation{
 		OperationID: "get-account", Method: http.MethodGet, Path: "/api/v1/account", Tags: []string{"stats"},
@@ -54,13 +57,16 @@ func (a *API) stats(ctx context.Context, in *statsInput) (*one[[]client.StatsRow
 	if err != nil {
 		return nil, err
 	}
+	filter.AsOf = in.AsOf.Time
 	filter.Start, filter.End = in.Range.or(7*24*time.Hour, time.Now())
 	if in.Bucket.set {
 		if err := checkBuckets(in.Bucket.d, filter.Start, filter.End); err != nil {
 			return nil, err
 		}
 	}
-	rows, err := a.Store.Stats(ctx, store.StatsQuery{ChangeFilter: filter, Bucket: in.Bucket.d, By: in.By, Top: in.Top})
+	rows, err := a.Store.Stats(ctx, store.StatsQuery{
+		ChangeFilter: filter, Bucket: in.Bucket.d, By: in.By, Top: in.Top, Compare: in.Compare != "",
+	})
 	if err != nil {
 		return nil, fmt.Errorf("count changes: %w", err)
 	}

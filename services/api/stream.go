@@ -17,6 +17,7 @@ import (
 
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/glob"
 	"whatchanged/pkg/store"
 )
 
@@ -53,6 +54,7 @@ func (a *API) stream(ctx context.Context, in *streamInput) (*streamOutput, error
 	if err != nil {
 		return nil, err
 	}
+	sub.caller = p
 	return &streamOutput{Body: func(ctx huma.Context) {
 		defer a.hub.leave(sub)
 		r, w := humago.Unwrap(ctx)
@@ -96,7 +98,7 @@ func (a *API) follow(ctx context.Context, w http.ResponseWriter, sub *subscripti
 		case <-sub.slow:
 			return send(event("dropped", `{"reason":"too_slow"}`))
 		case <-heartbeat.C:
-			if k, ok := a.Registry.Key(sub.org, sub.keyID); !ok || over(k, time.Now()) {
+			if !a.Registry.StillIn(sub.caller) {
 				return send(event("end", `{"reason":"key_ended"}`))
 			}
 			err = send(": heartbeat\n\n")
@@ -120,17 +122,31 @@ func event(name, data string) string { return "event: " + name + "\ndata: " + da
 func matches(f *store.ChangeFilter, c *change.Change) bool {
 	is := func(want, have string) bool { return want == "" || want == have }
 	return is(f.ServiceID, c.ServiceID) &&
-		is(string(f.Type), string(c.Type)) &&
+		oneOf(f.Types, c.Type) &&
 		is(f.Source, c.Source) &&
 		is(f.Environment, c.Environment) &&
 		is(f.Repository, c.Repository) &&
-		is(string(f.Risk), string(c.Risk)) &&
-		is(string(f.Status), string(c.Status)) &&
+		oneOf(f.Risks, c.Risk) &&
+		oneOf(f.Statuses, c.Status) &&
+		(f.Action == "" || glob.Match(f.Action, c.Action)) &&
+		is(f.ActorID, c.Actor.ID) &&
+		(f.ResourceID == "" || f.ResourceID == c.Resource.ID || f.ResourceID == c.Resource.Name) &&
+		is(f.SessionID, c.SessionID) &&
+		is(f.CorrelationID, c.CorrelationID) &&
+		is(f.ExternalID, c.ExternalID) &&
+		is(f.Provider, c.Provenance.Provider) &&
+		is(f.Account, c.Account) &&
+		is(f.Region, c.Region) &&
+		is(f.Branch, c.Branch) &&
+		is(f.Version, c.Version) &&
+		strings.HasPrefix(c.CommitSHA, f.CommitSHA) &&
 		(f.Actor == "" || slices.Contains([]string{c.ChangedBy, c.Actor.Name, c.Actor.ID}, f.Actor)) &&
 		(f.Tag == "" || slices.Contains(c.Tags, f.Tag)) &&
 		(f.DeliveryID.IsZero() || f.DeliveryID == c.Provenance.DeliveryID) &&
 		hasWords(c.Summary, f.Q)
 }
+
+func oneOf[T comparable](want []T, have T) bool { return len(want) == 0 || slices.Contains(want, have) }
 
 // hasWords reports whether text has all the words, in any case and order. A
 // word is what the store's text index takes for one: ASCII letters and digits,

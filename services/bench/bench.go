@@ -27,6 +27,7 @@ const (
 	stagePipeline     = "pipeline"
 	stageMaximum      = "maximum"
 	stageRestart      = "restart"
+	stageAPI          = "api" // with the receiver, by turns
 	stageLists        = "lists"
 	stageNormalizers  = "normalizers"
 )
@@ -34,7 +35,7 @@ const (
 func allStages() []string {
 	return []string{
 		stagePublish, stageReceiver, stageAcknowledged, stageQueryable,
-		stagePipeline, stageMaximum, stageRestart, stageLists, stageNormalizers,
+		stagePipeline, stageMaximum, stageRestart, stageAPI, stageLists, stageNormalizers,
 	}
 }
 

@@ -50,6 +50,8 @@ const (
 	wantQueryable = 1000       // ms, p99
 	wantStart     = 2          // s
 	wantMemory    = 1.5 * 1024 // MiB
+	wantSingle    = 0.5        // of webhooks a second
+	wantBulk      = 20_000     // changes a second
 	wantList      = 100        // ms, p99, ranges up to 31 days
 	wantLongList  = 300        // ms, p99, others
 )
@@ -83,6 +85,10 @@ func (r *Report) targets() []Target {
 	}
 	if s := r.Restart; s != nil {
 		atMost("start to first accepted webhook, s", wantStart, s.Seconds)
+	}
+	if a := r.API; a != nil {
+		atLeast("changes logged one by one, to webhooks", wantSingle, ratio(a.Single.Rate, a.Webhooks.Rate))
+		atLeast("changes/s logged in bulk", wantBulk, a.BulkChanges)
 	}
 	if l := r.Lists; l != nil {
 		var short, long float64

@@ -27,6 +27,7 @@ type load struct {
 	Warmup      time.Duration `json:"warmup"`
 	Duration    time.Duration `json:"duration"` // measured, after the warm-up
 	Payloads    string        `json:"payloads,omitempty"`
+	Bulk        int           `json:"bulk,omitempty"` // changes in a request to the API, at Path with Key; 0: a webhook
 	Seed        uint64        `json:"seed"`
 
 	// With Pollers, that many goroutines take accepted deliveries as samples
@@ -81,11 +82,20 @@ type generator struct {
 	lastErr error
 }
 
+// payloads returns what is sent.
+func (l load) payloads() ([]payload, error) {
+	if l.Bulk > 0 {
+		return logged(l.Key, l.Bulk), nil
+	}
+	payloads, _, err := payloadsFrom(l.Payloads)
+	return payloads, err
+}
+
 // run sends the load. It returns when every answer is there or its time is
 // over; progress, when not nil, is called four times a second with
 // what was accepted.
 func (l load) run(ctx context.Context, progress func(accepted int64)) (loaded, error) {
-	payloads, _, err := payloadsFrom(l.Payloads)
+	payloads, err := l.payloads()
 	if err != nil {
 		return loaded{}, err
 	}
@@ -228,7 +238,7 @@ func (g *generator) connection(ctx context.Context, i int) error {
 			lastErr = err
 			refused["network"]++
 			sleepUntil(ctx, now.Add(redialPause))
-		case status != 200:
+		case status/100 != 2:
 			lastErr = fmt.Errorf("status %d: %s", status, cut(body, 200))
 			refused[strings.TrimSpace(strconv.Itoa(status)+" "+gjson.GetBytes(body, "reason").Str)]++
 		default:

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -43,6 +44,31 @@ func builtIn() ([]payload, error) {
 		return nil, fmt.Errorf("built-in payload: %w", err)
 	}
 	return []payload{p}, nil
+}
+
+// logged returns a request that logs changes by the API: one, or as many at
+// once.
+func logged(key string, changes int) []payload {
+	p := payload{name: "changes", header: [][2]string{{"Authorization", "Bearer " + key}}}
+	one := func(i int) {
+		p.body.literal([]byte(`{"summary":"Deploy v2.1.0 to production","change_type":"deployment","environment":"production","repository":"acme/gateway",` +
+			`"commit_sha":"0000000000000000000000000000000000000000","changed_by":"jane.doe","tags":["billing","release"],"description":"`))
+		p.body.place(kindText, "note "+strconv.Itoa(i), 16)
+		p.body.literal([]byte(`"}`))
+	}
+	if changes == 1 {
+		one(0)
+		return []payload{p}
+	}
+	p.body.literal([]byte(`{"data":[`))
+	for i := range changes {
+		if i > 0 {
+			p.body.literal([]byte(","))
+		}
+		one(i)
+	}
+	p.body.literal([]byte(`]}`))
+	return []payload{p}
 }
 
 // indexed is an entry of an index.json beside the payloads.

@@ -33,6 +33,7 @@ type Report struct {
 	Pipeline     *Pipeline     `json:"pipeline,omitempty"`
 	Maximum      *Maximum      `json:"maximum,omitempty"`
 	Restart      *Restart      `json:"restart,omitempty"`
+	API          *API          `json:"api,omitempty"`
 	Lists        *Lists        `json:"lists,omitempty"`
 	Normalizers  []Normalizing `json:"normalizers,omitempty"`
 	Targets      []Target      `json:"targets"`
@@ -95,6 +96,16 @@ type Door struct {
 	ServerCPU    float64        `json:"server_cpu_us"`    // a request
 	GeneratorCPU float64        `json:"generator_cpu_us"` // a request
 	Ratios       *Ratios        `json:"ratios,omitempty"`
+}
+
+// API is what logging changes by the API reaches, at full load, beside webhooks
+// to the same process.
+type API struct {
+	Webhooks    Door    `json:"webhooks"`
+	Single      Door    `json:"single"` // a change a request
+	Bulk        Door    `json:"bulk"`   // BulkSize changes a request
+	BulkSize    int     `json:"bulk_size"`
+	BulkChanges float64 `json:"bulk_changes"` // changes a second
 }
 
 // Ratios compare with the limits of the same run: more is better for rates,

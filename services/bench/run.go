@@ -68,6 +68,11 @@ func (r *run) do(ctx context.Context) (_ *Report, err error) {
 			return nil, fmt.Errorf("pipeline: %w", err)
 		}
 	}
+	if r.has(stageAPI) {
+		if err := r.logging(ctx); err != nil {
+			return nil, fmt.Errorf("api: %w", err)
+		}
+	}
 	if r.has(stageLists) && r.changes > 0 {
 		if err := r.lists(ctx); err != nil {
 			return nil, fmt.Errorf("lists: %w", err)
@@ -172,7 +177,7 @@ func (r *run) door(ctx context.Context) (err error) {
 	}
 	r.say("starting the receiver")
 	in := newInstallation(filepath.Join(r.base, "receiver"))
-	s, err := in.startReceiver(ctx)
+	s, err := in.startDoors(ctx, "receiver")
 	if err != nil {
 		return err
 	}
@@ -197,9 +202,9 @@ func (r *run) door(ctx context.Context) (err error) {
 	return nil
 }
 
-// startReceiver makes the source with everything running, then starts the
-// receiver alone on it: nothing else uses the CPU.
-func (in *installation) startReceiver(ctx context.Context) (*server, error) {
+// startDoors makes the source with everything running, then starts these
+// services alone on it: nothing else uses the CPU.
+func (in *installation) startDoors(ctx context.Context, services ...string) (*server, error) {
 	s, err := in.start(ctx)
 	if err != nil {
 		return nil, err
@@ -207,7 +212,7 @@ func (in *installation) startReceiver(ctx context.Context) (*server, error) {
 	if err := errors.Join(s.createSource(ctx), s.stop()); err != nil {
 		return nil, err
 	}
-	return in.start(ctx, "receiver")
+	return in.start(ctx, services...)
 }
 
 func (r *run) round(ctx context.Context, s *server, l load) (round, error) {

@@ -61,7 +61,7 @@ func (in *installation) start(ctx context.Context, services ...string) (*server,
 	}
 	begin := time.Now()
 	c, err := startChild(args, nil,
-		"WHATCHANGED_BOOTSTRAP_API_KEY="+in.apiKey, "WHATCHANGED_BOOTSTRAP_TOKEN="+in.token)
+		"WHATCHANGED_BOOTSTRAP_API_KEY="+in.apiKey, "WHATCHANGED_BOOTSTRAP_TOKEN="+in.token, "WHATCHANGED_API_KEY_RATE=0")
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func (r *Report) write(out io.Writer) error {
 }
 
 func (r *Report) writeRates(t *table) {
-	if r.Noop == nil && r.Publish == nil && r.Receiver == nil && r.Maximum == nil {
+	if r.Noop == nil && r.Publish == nil && r.Receiver == nil && r.Maximum == nil && r.API == nil {
 		return
 	}
 	t.title("At full load", "per s", "to no-op", "to publish", "p50 ms", "p99 ms", "server µs", "to no-op")
@@ -57,6 +57,11 @@ func (r *Report) writeRates(t *table) {
 		row("receiver, the rest running", d.Rate, d.Latency, d.ServerCPU, d.Ratios)
 		t.row("pipeline, storing a backlog", number(m.DrainRate), "-", "-", "-", "-", "-", "-")
 		t.row("pipeline, sustained", number(m.Rate), times(m.Ratios.RateToNoop), times(m.Ratios.RateToPublish), "-", "-", "-", "-")
+	}
+	if a := r.API; a != nil {
+		row("webhooks, the API beside", a.Webhooks.Rate, a.Webhooks.Latency, a.Webhooks.ServerCPU, nil)
+		row("changes logged one by one", a.Single.Rate, a.Single.Latency, a.Single.ServerCPU, nil)
+		row(fmt.Sprintf("requests of %d changes (%s changes/s)", a.BulkSize, number(a.BulkChanges)), a.Bulk.Rate, a.Bulk.Latency, a.Bulk.ServerCPU, nil)
 	}
 	for _, d := range []*Door{r.Noop, r.Receiver} {
 		if d != nil && len(d.Refused) > 0 {

@@ -44,6 +44,7 @@ func utf16le(s string) string {
 
 // TestContent_IsJudgedByItsBytesAndKeptByteForByte posts what senders send and
 // what they should not; what is accepted is on the bus exactly as it was sent.
+// S1-43: any JSON at all.
 func TestContent_IsJudgedByItsBytesAndKeptByteForByte(t *testing.T) {
 	const limit = 1 << 20
 	d := openDoor(t, func(s *settings) { s.receiver.MaxBody = limit })

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"whatchanged/pkg/auth"
+	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
 )
@@ -68,7 +69,7 @@ type gates struct {
 	size  atomic.Int64
 
 	mu     sync.Mutex
-	limits generations[place, limits] // outlive the versions of a source
+	limits limit.Generations[place, limits] // outlive the versions of a source
 }
 
 type place struct{ org, id string }
@@ -76,7 +77,7 @@ type place struct{ org, id string }
 type limits struct{ requests, bytes *rate.Limiter }
 
 func newGates(sealer *auth.Sealer, v *verifiers, cfg Config) *gates {
-	return &gates{sealer: sealer, verifiers: v, cfg: cfg, limits: generations[place, limits]{max: maxGates}}
+	return &gates{sealer: sealer, verifiers: v, cfg: cfg, limits: limit.Generations[place, limits]{Max: maxGates}}
 }
 
 func (g *gates) of(source *registry.Source, now time.Time) *gate {
@@ -98,13 +99,13 @@ func (g *gates) of(source *registry.Source, now time.Time) *gate {
 
 func (g *gates) build(source *registry.Source, now time.Time) *gate {
 	at := place{source.Org, source.ID}
-	l, ok := g.limits.get(at)
+	l, ok := g.limits.Get(at)
 	if !ok {
 		l = limits{
 			requests: rate.NewLimiter(rate.Limit(g.cfg.SourceRate), 2*g.cfg.SourceRate),
 			bytes:    rate.NewLimiter(rate.Limit(g.cfg.SourceBytes), 2*g.cfg.SourceBytes),
 		}
-		g.limits.put(at, l)
+		g.limits.Put(at, l)
 	}
 	made := &gate{requests: l.requests, bytes: l.bytes}
 	for _, secret := range source.Secrets {

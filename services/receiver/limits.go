@@ -10,51 +10,25 @@ import (
 
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/httpserver"
+	"whatchanged/pkg/limit"
 )
 
-// maxAddresses and maxRecent bound what is remembered: twice as much at most,
-// since the memory is two generations of which the older is dropped whole.
+// maxAddresses and maxRecent bound what is remembered: twice as much at most.
 const (
 	maxAddresses = 16_384
 	maxRecent    = 65_536
 )
-
-// generations is a map that forgets: what was not asked for while max others
-// came is dropped.
-type generations[K comparable, V any] struct {
-	max   int
-	young map[K]V
-	old   map[K]V
-}
-
-func (g *generations[K, V]) get(k K) (V, bool) {
-	if v, ok := g.young[k]; ok {
-		return v, true
-	}
-	v, ok := g.old[k]
-	if ok {
-		g.put(k, v)
-	}
-	return v, ok
-}
-
-func (g *generations[K, V]) put(k K, v V) {
-	if g.young == nil || len(g.young) >= g.max {
-		g.old, g.young = g.young, make(map[K]V)
-	}
-	g.young[k] = v
-}
 
 // failures counts failed requests by address.
 type failures struct {
 	rate int
 
 	mu        sync.Mutex
-	addresses generations[netip.Addr, *rate.Limiter]
+	addresses limit.Generations[netip.Addr, *rate.Limiter]
 }
 
 func newFailures(perSecond int) *failures {
-	return &failures{rate: perSecond, addresses: generations[netip.Addr, *rate.Limiter]{max: maxAddresses}}
+	return &failures{rate: perSecond, addresses: limit.Generations[netip.Addr, *rate.Limiter]{Max: maxAddresses}}
 }
 
 // allow counts a failure, and reports whether the address has had no more
@@ -63,10 +37,10 @@ func (f *failures) allow(addr netip.Addr, now time.Time) bool {
 	addr = httpserver.Network(addr)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	l, ok := f.addresses.get(addr)
+	l, ok := f.addresses.Get(addr)
 	if !ok {
 		l = rate.NewLimiter(rate.Limit(f.rate), 2*f.rate)
-		f.addresses.put(addr, l)
+		f.addresses.Put(addr, l)
 	}
 	return l.AllowN(now, 1)
 }
@@ -78,11 +52,11 @@ type recent struct {
 	seed maphash.Seed
 
 	mu   sync.Mutex
-	seen generations[uint64, struct{}]
+	seen limit.Generations[uint64, struct{}]
 }
 
 func newRecent() *recent {
-	return &recent{seed: maphash.MakeSeed(), seen: generations[uint64, struct{}]{max: maxRecent}}
+	return &recent{seed: maphash.MakeSeed(), seen: limit.Generations[uint64, struct{}]{Max: maxRecent}}
 }
 
 type identity struct{ sourceID, identity string }
@@ -101,7 +75,7 @@ func (m *recent) has(key uint64) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, ok := m.seen.get(key)
+	_, ok := m.seen.Get(key)
 	return ok
 }
 
@@ -111,5 +85,5 @@ func (m *recent) add(key uint64) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.seen.put(key, struct{}{})
+	m.seen.Put(key, struct{}{})
 }

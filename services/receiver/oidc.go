@@ -17,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/sync/singleflight"
 
+	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
 )
@@ -45,20 +46,20 @@ type issuers struct {
 	outside *outside
 
 	mu    sync.Mutex
-	known generations[string, *issuer]
+	known limit.Generations[string, *issuer]
 }
 
 func newIssuers(o *outside) *issuers {
-	return &issuers{outside: o, known: generations[string, *issuer]{max: maxIssuers}}
+	return &issuers{outside: o, known: limit.Generations[string, *issuer]{Max: maxIssuers}}
 }
 
 func (all *issuers) of(name string) *issuer {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	i, ok := all.known.get(name)
+	i, ok := all.known.Get(name)
 	if !ok {
 		i = &issuer{name: name, outside: all.outside}
-		all.known.put(name, i)
+		all.known.Put(name, i)
 	}
 	return i
 }

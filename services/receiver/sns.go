@@ -14,6 +14,7 @@ import (
 
 	"whatchanged/normalizers"
 	"whatchanged/normalizers/aws"
+	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
 )
 
@@ -35,11 +36,11 @@ type snsCertificates struct {
 	fetches singleflight.Group
 
 	mu   sync.Mutex
-	kept generations[string, *x509.Certificate]
+	kept limit.Generations[string, *x509.Certificate]
 }
 
 func newSNSCertificates(o *outside) *snsCertificates {
-	return &snsCertificates{outside: o, kept: generations[string, *x509.Certificate]{max: maxCertificates}}
+	return &snsCertificates{outside: o, kept: limit.Generations[string, *x509.Certificate]{Max: maxCertificates}}
 }
 
 // at returns the certificate that is served at url, one of SNS's.
@@ -58,7 +59,7 @@ func (c *snsCertificates) at(ctx context.Context, url string) (*x509.Certificate
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.kept.put(url, cert)
+		c.kept.Put(url, cert)
 		return cert, nil
 	})
 	if err != nil {
@@ -70,7 +71,7 @@ func (c *snsCertificates) at(ctx context.Context, url string) (*x509.Certificate
 func (c *snsCertificates) known(url string) (*x509.Certificate, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.kept.get(url)
+	return c.kept.Get(url)
 }
 
 // snsMessage returns the message that SNS signed and posted with these headers,

@@ -14,6 +14,7 @@ import (
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/config"
 	"whatchanged/pkg/httpserver"
+	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
 	"whatchanged/pkg/telemetry"
 	"whatchanged/services/api"
@@ -39,6 +40,7 @@ type Config struct {
 	Store     store.Config
 	Receiver  receiver.Config
 	API       api.Config
+	OIDC      signin.Config
 	HTTP      httpserver.Config
 	Log       telemetry.Config
 }
@@ -60,6 +62,7 @@ func DefaultConfig() Config {
 		Store:    store.DefaultConfig(),
 		Receiver: receiver.DefaultConfig(),
 		API:      api.DefaultConfig(),
+		OIDC:     signin.DefaultConfig(),
 		HTTP:     httpserver.DefaultConfig(),
 		Log:      telemetry.DefaultConfig(),
 	}
@@ -95,7 +98,7 @@ func (c *Config) Validate() error {
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data_dir: must be set"))
 	}
-	errs = append(errs, c.Bus.Validate(), c.Store.Validate(), c.Receiver.Validate(), c.API.Validate(), c.HTTP.Validate(), c.Log.Validate())
+	errs = append(errs, c.Bus.Validate(), c.Store.Validate(), c.Receiver.Validate(), c.API.Validate(), c.OIDC.Validate(), c.HTTP.Validate(), c.Log.Validate())
 	return errors.Join(errs...)
 }
 
@@ -123,14 +126,16 @@ type configFlags struct {
 
 // flagKeys are the settings that have a flag, by the flag's name.
 var flagKeys = map[string]struct{ key, help string }{
-	"listen":       {"listen", "address for webhooks, the API and the CLI"},
-	"admin-listen": {"admin_listen", "address for profiles; keep it on loopback (default off)"},
-	"data-dir":     {"data_dir", "where the embedded parts keep their data"},
-	"nats":         {"bus.url", "NATS servers, as nats://host:4222; empty embeds one"},
-	"clickhouse":   {"store.dsn", "ClickHouse, as clickhouse://host:9000 or http://host:8123; empty embeds it"},
-	"public-url":   {"api.public_url", "how senders reach us, for the webhook URLs that are shown"},
-	"log-level":    {"log.level", "debug, info, warn or error"},
-	"log-format":   {"log.format", "text for people, json for programs"},
+	"listen":           {"listen", "address for webhooks, the API and the CLI"},
+	"admin-listen":     {"admin_listen", "address for profiles; keep it on loopback (default off)"},
+	"data-dir":         {"data_dir", "where the embedded parts keep their data"},
+	"nats":             {"bus.url", "NATS servers, as nats://host:4222; empty embeds one"},
+	"clickhouse":       {"store.dsn", "ClickHouse, as clickhouse://host:9000 or http://host:8123; empty embeds it"},
+	"api-cors-origins": {"api.cors_origins", "origins whose pages may call the API with a key, as https://tools.example.com (default none)"},
+
+	"public-url": {"api.public_url", "how senders reach us, for the webhook URLs that are shown"},
+	"log-level":  {"log.level", "debug, info, warn or error"},
+	"log-format": {"log.format", "text for people, json for programs"},
 }
 
 func addConfigFlags(cmd *cobra.Command, env *Environment) *configFlags {
@@ -141,7 +146,11 @@ func addConfigFlags(cmd *cobra.Command, env *Environment) *configFlags {
 		values[field.Key] = field.Value
 	}
 	for name, setting := range flagKeys {
-		cmd.Flags().String(name, fmt.Sprint(values[setting.key]), setting.help)
+		value := fmt.Sprint(values[setting.key])
+		if list, ok := values[setting.key].([]string); ok {
+			value = strings.Join(list, ",")
+		}
+		cmd.Flags().String(name, value, setting.help)
 	}
 	cmd.Flags().StringVar(&f.file, "config", env.Getenv("WHATCHANGED_CONFIG"), "YAML file with settings (or WHATCHANGED_CONFIG)")
 	cmd.Flags().BoolVar(&f.check, "check", false, "check the configuration and exit")

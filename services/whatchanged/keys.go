@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"whatchanged/pkg/change"
+	"whatchanged/pkg/auth"
 	"whatchanged/pkg/client"
 )
 
@@ -18,10 +17,13 @@ func newKeys(env *Environment) *cobra.Command {
 		Short: "Manage API keys",
 		Example: `  whatchanged keys create ci --scope changes:write --expires 90d
   whatchanged keys list
+  whatchanged keys update key_abc123 --scope changes:read,changes:write
+  whatchanged keys rotate key_abc123
   whatchanged keys delete key_abc123`,
 	}
 	conn := connect(cmd, env)
-	cmd.AddCommand(newKeysCreate(env, conn), newKeysList(env, conn), newDelete(conn, "key", (*client.Client).DeleteKey))
+	cmd.AddCommand(newKeysCreate(env, conn), newKeysList(env, conn), newKeysShow(env, conn), newKeysUpdate(env, conn), newKeysRotate(env, conn),
+		newDelete(conn, "key", (*client.Client).DeleteKey))
 	return cmd
 }
 
@@ -35,21 +37,18 @@ func newKeysCreate(env *Environment, conn *connection) *cobra.Command {
 		Args:    args(cobra.ExactArgs(1)),
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&in.Scopes, "scope", []string{"changes:read"}, "what it may do; may be repeated: "+
-		"changes:read, changes:write, change-events:write, events:read, events:write, sources:admin, keys:admin, audit:read, api, admin")
+	flags.StringSliceVar(&in.Scopes, "scope", []string{"changes:read"}, "what it may do; may be repeated: "+strings.Join(auth.Scopes(), ", "))
 	flags.StringVar(&in.Role, "role", "", "site_admin, power_user or member (default member)")
 	flags.StringVar(&in.UserName, "user", "", "whose key it is")
 	flags.StringVar(&in.UserEmail, "email", "", "their mail address")
-	flags.StringVar(&expires, "expires", "", "after which time it stops: 24h, 90d (default never)")
+	flags.StringVar(&expires, "expires", "", "when it stops: in 24h, in 90d, or on 2027-01-31 (default never)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in.Name = args[0]
 		if expires != "" {
-			now := time.Now()
-			ago, err := parseWhen(expires, now)
+			at, err := parseEnd(expires)
 			if err != nil {
 				return err
 			}
-			at := change.At(now.Add(now.Sub(ago)))
 			in.ExpiresAt = &at
 		}
 		api, err := conn.client()
@@ -84,11 +83,7 @@ func newKeysList(env *Environment, conn *connection) *cobra.Command {
 			}
 			t := newTable(env.Stdout, "ID", "NAME", "SCOPES", "ROLE", "USER", "EXPIRES", "CREATED")
 			for _, k := range keys {
-				expires := "never"
-				if !k.ExpiresAt.IsZero() {
-					expires = when(k.ExpiresAt)
-				}
-				t.row(k.ID, k.Name, strings.Join(k.Scopes, ","), k.Role, k.UserName, expires, when(k.CreatedAt))
+				t.row(k.ID, k.Name, strings.Join(k.Scopes, ","), k.Role, k.UserName, orNever(k.ExpiresAt), when(k.CreatedAt))
 			}
 			return t.flush()
 		},

@@ -69,7 +69,7 @@ answers what changed, where, by whom and when.`,
 	group("run", newServe(env))
 	group("run", newServices(env)...)
 	group("run", newClickHouse(env), newMigrate(env))
-	group("use", newLog(env), newChanges(env), newServicesCommand(env), newDeliveries(env), newSources(env), newKeys(env), newAudit(env))
+	group("use", newLog(env), newChanges(env), newWhatChanged(env), newServicesCommand(env), newDeliveries(env), newSources(env), newKeys(env), newAudit(env))
 	group("look", newDoctor(env), newNormalize(env))
 	for _, c := range bench.Commands() {
 		group("look", c)

@@ -23,6 +23,7 @@ import (
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/registry"
+	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
 	"whatchanged/pkg/telemetry"
 	"whatchanged/services/api"
@@ -235,9 +236,13 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 		webhooks = r
 	}
 	if withAPI {
+		accounts, err := signin.New(s.cfg.OIDC, strings.TrimRight(s.cfg.API.PublicURL, "/")+api.CallbackPath)
+		if err != nil {
+			return err
+		}
 		a, err := api.New(api.Deps{
 			Store: s.store, Registry: s.registry, Committer: s.fresh, Bus: s.bus, Normalizers: all.Set(), Sealer: s.sealer, Audit: s.audit,
-			Gatherer: s.metrics, Metrics: s.metrics, Log: s.log.With("part", "api"),
+			SignIn: accounts, Gatherer: s.metrics, Metrics: s.metrics, Log: s.log.With("part", "api"),
 		}, s.cfg.API)
 		if err != nil {
 			return err

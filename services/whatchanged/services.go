@@ -33,6 +33,10 @@ func newServicesCreate(env *Environment, conn *connection) *cobra.Command {
 	flags.StringVar(&in.Description, "description", "", "what it is")
 	flags.StringSliceVar(&in.Repositories, "repository", nil, "repository whose changes are its own, as owner/name; may be repeated")
 	flags.StringSliceVar(&in.Resources, "resource", nil, "name or id of a resource whose changes are its own; may be repeated")
+	flags.StringSliceVar(&in.Tags, "tag", nil, "tag whose changes are its own, such as service:api; may be repeated")
+	flags.StringSliceVar(&in.Accounts, "account", nil, "cloud account whose changes are its own; may be repeated")
+	flags.StringSliceVar(&in.Owners, "owner", nil, "name or mail of who answers for it; may be repeated")
+	flags.StringSliceVar(&in.Dependencies, "depends-on", nil, "id of a service that it needs to work; may be repeated")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in.Name = args[0]
 		api, err := conn.client()
@@ -69,9 +73,10 @@ func newServicesList(env *Environment, conn *connection) *cobra.Command {
 			if conn.json {
 				return printJSON(env.Stdout, services)
 			}
-			t := newTable(env.Stdout, "ID", "NAME", "REPOSITORIES", "RESOURCES")
+			t := newTable(env.Stdout, "ID", "NAME", "OWNERS", "DEPENDS ON", "REPOSITORIES", "RESOURCES", "TAGS", "ACCOUNTS")
+			list := func(words []string) string { return strings.Join(words, ",") }
 			for _, s := range services {
-				t.row(s.ID, s.Name, strings.Join(s.Repositories, ","), strings.Join(s.Resources, ","))
+				t.row(s.ID, s.Name, list(s.Owners), list(s.Dependencies), list(s.Repositories), list(s.Resources), list(s.Tags), list(s.Accounts))
 			}
 			return t.flush()
 		},

@@ -36,11 +36,11 @@ func (s *settings) of(org, sourceID string) normalizers.Settings {
 			DefaultEnvironment: src.DefaultEnvironment,
 			IgnoreEvents:       src.IgnoreEvents,
 			IgnoreBranches:     src.IgnoreBranches,
-			FindService: func(repository string, res change.Resource) (change.Service, bool) {
-				if found, ok := s.registry.FindMapped(org, sourceID, repository, res); ok {
+			FindService: func(c *change.Change) (change.Service, bool) {
+				if found, ok := s.registry.FindMapped(org, sourceID, c.Repository, c.Resource); ok {
 					return found, true
 				}
-				return s.registry.FindService(org, repository, res)
+				return s.registry.FindService(org, c)
 			},
 		})
 	}
@@ -56,8 +56,8 @@ func (s *settings) of(org, sourceID string) normalizers.Settings {
 func (s *settings) ofOrg(org string) normalizers.Settings {
 	find := func() *normalizers.Settings {
 		return &normalizers.Settings{
-			FindService: func(repository string, res change.Resource) (change.Service, bool) {
-				return s.registry.FindService(org, repository, res)
+			FindService: func(c *change.Change) (change.Service, bool) {
+				return s.registry.FindService(org, c)
 			},
 		}
 	}

@@ -52,7 +52,7 @@ func TestSettings_FollowTheRegistry(t *testing.T) {
 	}
 	find := func(sourceID, repository, want string) {
 		t.Helper()
-		got, _ := s.of("acme", sourceID).FindService(repository, change.Resource{})
+		got, _ := s.of("acme", sourceID).FindService(&change.Change{Repository: repository})
 		if got.ID != want {
 			t.Errorf("%s of %s belongs to %q, want %q", repository, sourceID, got.ID, want)
 		}
@@ -60,7 +60,7 @@ func TestSettings_FollowTheRegistry(t *testing.T) {
 	find(src.ID, "acme/api-web", "svc_own") // before what the org says
 	find(src.ID, "acme/web", "svc_org")
 	find("key_none", "acme/api-web", "svc_org")
-	if got, ok := s.of("nobody", src.ID).FindService("acme/web", change.Resource{}); ok {
+	if got, ok := s.of("nobody", src.ID).FindService(&change.Change{Repository: "acme/web"}); ok {
 		t.Errorf("another org finds %v", got)
 	}
 
@@ -96,10 +96,11 @@ func TestSettings_CostNothingPerDelivery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c := &change.Change{Repository: "acme/api-web", Resource: change.Resource{ID: "x", Name: "y"}, Tags: []string{"team:a"}, Account: "1"}
 	for _, id := range []string{src.ID, "key_none"} {
 		n := testing.AllocsPerRun(100, func() {
 			settings := s.of("acme", id)
-			if _, ok := settings.FindService("acme/api-web", change.Resource{ID: "x", Name: "y"}); !ok {
+			if _, ok := settings.FindService(c); !ok {
 				t.Error("not found")
 			}
 		})

@@ -281,7 +281,7 @@ func (f fields) metadata() []byte {
 			}
 		case gjson.JSON:
 			if !redact.Secret(m.name) {
-				meta.Set(m.name, redact.JSON(v))
+				meta.SetRaw(m.name, redact.Raw(v))
 			}
 		}
 	}

@@ -14,10 +14,11 @@ import (
 )
 
 // New returns a migrated store in a database with a random name, which goes
-// with the test. The binary needs a TestMain that calls chdbtest.Main.
-func New(tb testing.TB) *store.Store {
+// with the test. The binary needs a TestMain that calls chdbtest.Main. edit may
+// change its settings.
+func New(tb testing.TB, edit ...func(*store.Config)) *store.Store {
 	tb.Helper()
-	s := Empty(tb)
+	s := Empty(tb, edit...)
 	if err := s.Migrate(tb.Context()); err != nil {
 		tb.Fatalf("migrate: %v", err)
 	}
@@ -25,10 +26,13 @@ func New(tb testing.TB) *store.Store {
 }
 
 // Empty is New without tables.
-func Empty(tb testing.TB) *store.Store {
+func Empty(tb testing.TB, edit ...func(*store.Config)) *store.Store {
 	tb.Helper()
 	cfg := store.DefaultConfig()
 	cfg.Database = chdbtest.Database(tb)
+	for _, f := range edit {
+		f(&cfg)
+	}
 	s, err := store.OpenWith(context.WithoutCancel(tb.Context()), cfg, chdbtest.Engine(tb), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		tb.Fatalf("open store: %v", err)

@@ -1,13 +1,23 @@
 SELECT occurred_at AS at, id FROM changes FINAL
 WHERE org = {org:String}
   AND service_id = {service_id:String}
-  AND change_type = {change_type:String}
+  AND change_type IN ({change_type:Array(String)})
   AND source = {source:String}
   AND environment = {environment:String}
   AND repository = {repository:String}
-  AND risk_level = {risk_level:String}
-  AND status = {status:String}
-  AND action = {action:String}
+  AND risk_level IN ({risk_level:Array(String)})
+  AND status IN ({status:Array(String)})
+  AND action LIKE {action:String}
+  AND actor_id = {actor_id:String}
+  AND session_id = {session_id:String}
+  AND correlation_id = {correlation_id:String}
+  AND external_id = {external_id:String}
+  AND provider = {provider:String}
+  AND account = {account:String}
+  AND region = {region:String}
+  AND branch = {branch:String}
+  AND software_version = {software_version:String}
+  AND startsWith(commit_sha, {commit_sha:String})
   AND (changed_by = {actor:String} OR actor_name = {actor:String} OR actor_id = {actor:String})
   AND (resource_id = {resource:String} OR resource_name = {resource:String})
   AND has(tags, {tag:String})

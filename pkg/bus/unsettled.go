@@ -1,0 +1,58 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"whatchanged/pkg/change"
+)
+
+// errFound ends a reading at the first message.
+var errFound = errors.New("found")
+
+// Unsettled returns when the oldest frame was stored on the bus that the
+// normalizers or the writer have not settled: what was taken in before it can
+// be queried. Zero: all is settled. A consumer that has never run holds up
+// nothing.
+func (b *Bus) Unsettled(ctx context.Context) (oldest time.Time, err error) {
+	for _, c := range []struct{ stream, durable, subject string }{
+		{Deliveries, NormalizerFresh, subjectOf(Deliveries, change.Fresh)},
+		{Deliveries, NormalizerBulk, subjectOf(Deliveries, change.Bulk)},
+		{Changes, Writer, ""},
+	} {
+		at, err := b.unsettled(ctx, c.stream, c.durable, c.subject)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
+			oldest = at
+		}
+	}
+	return oldest, nil
+}
+
+func (b *Bus) unsettled(ctx context.Context, stream, durable, subject string) (at time.Time, err error) {
+	cons, err := b.js.Consumer(ctx, stream, durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return at, nil
+	}
+	if err != nil {
+		return at, fmt.Errorf("look at consumer %s: %w", durable, err)
+	}
+	info := cons.CachedInfo()
+	if info.NumPending == 0 && info.NumAckPending == 0 {
+		return at, nil
+	}
+	err = b.read(ctx, reading{stream: stream, subject: subject, from: info.AckFloor.Stream + 1, headers: true}, func(s stored) error {
+		at = s.time
+		return errFound
+	})
+	if errors.Is(err, errFound) {
+		err = nil
+	}
+	return at, err
+}
