@@ -39,6 +39,8 @@ type Normalizer interface {
 type Result struct {
 	Drafts  []Draft
 	Ignored string // why there is nothing to record: "read-only call", "ping"
+	// Incidents are read from deliveries about incidents only, by Set itself.
+	Incidents []IncidentDraft
 }
 
 // Draft is a change as a normalizer makes it: everything the provider said,

@@ -72,7 +72,7 @@ func (s Set) Process(d *change.Delivery, src Settings, first, now time.Time) cha
 	ignored := ""
 	for i := range records {
 		r := &records[i]
-		made, err := s.normalize(r)
+		made, err := s.read(d, r)
 		switch {
 		case err != nil:
 			res.Dead = append(res.Dead, change.DeadRecord{Index: r.Index, Reason: reason(err)})
@@ -82,19 +82,26 @@ func (s Set) Process(d *change.Delivery, src Settings, first, now time.Time) cha
 			}
 		default:
 			n := s.of(r.Provider)
+			reports := f.finishIncidents(r, &made)
+			wanted := len(made.Drafts)
 			for j := range made.Drafts {
 				draft := &made.Drafts[j]
 				if why, ok := src.ignores(r, draft); ok {
 					ignored = why
+					wanted--
 					continue
 				}
 				f.finish(r, n, draft, j)
 				res.Changes = append(res.Changes, draft.Change)
 			}
+			if wanted == 0 && len(made.Drafts) > 0 {
+				continue // nor what they say of incidents
+			}
+			res.Incidents = append(res.Incidents, reports...)
 		}
 	}
 	switch {
-	case len(res.Changes) > 0:
+	case len(res.Changes) > 0 || len(res.Incidents) > 0:
 		res.Outcome = change.Stored
 	case ignored != "":
 		res.Outcome, res.Reason = change.Ignored, ignored
@@ -112,18 +119,26 @@ func (s Set) of(provider string) Normalizer {
 	return s[Generic]
 }
 
-// normalize calls the record's normalizer. A payload, however strange, must
-// not stop the pipeline: a panic is a bug of ours, and ends as a dead letter.
-func (s Set) normalize(r *Record) (made Result, err error) {
+// read makes what there is to make of one record. A payload, however strange,
+// must not stop the pipeline: a panic is a bug of ours, and ends as a dead letter.
+func (s Set) read(d *change.Delivery, r *Record) (made Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			made, err = Result{}, fmt.Errorf("%w: panic while normalizing: %v", change.ErrMalformed, p)
 		}
 	}()
+	if change.AboutIncidents(d.Header) {
+		return s.incidents(d, r)
+	}
+	return s.normalize(r)
+}
+
+// normalize calls the record's normalizer.
+func (s Set) normalize(r *Record) (Result, error) {
 	if why, ok := handshake(r); ok {
 		return Ignore(why), nil
 	}
-	made, err = s.of(r.Provider).Normalize(*r)
+	made, err := s.of(r.Provider).Normalize(*r)
 	if err == nil && len(made.Drafts) == 0 && made.Ignored == "" {
 		made.Ignored = "nothing to record"
 	}

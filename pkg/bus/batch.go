@@ -58,7 +58,7 @@ func (b *Bus) ConsumeChangeBatches(ctx context.Context, durable string, lim Batc
 func (f *ChangeFrame) records() int {
 	n := len(f.Results)
 	for i := range f.Results {
-		n += len(f.Results[i].Changes)
+		n += len(f.Results[i].Changes) + len(f.Results[i].Incidents)
 	}
 	return n
 }

@@ -32,10 +32,13 @@ func appendResult(b []byte, r *change.Result) []byte {
 	for i := range r.Changes {
 		b = putMessage(b, 17, func(b []byte) []byte { return appendChange(b, &r.Changes[i]) })
 	}
+	for i := range r.Incidents {
+		b = putMessage(b, 18, func(b []byte) []byte { return appendIncident(b, &r.Incidents[i]) })
+	}
 	return b
 }
 
-// appendResultHead appends all of a result but its changes.
+// appendResultHead appends all of a result but its changes and incidents.
 func appendResultHead(b []byte, r *change.Result) []byte {
 	b = putID(b, 1, r.DeliveryID)
 	b = putString(b, 2, r.Org)
@@ -76,11 +79,7 @@ func appendChange(b []byte, c *change.Change) []byte {
 	b = putStrings(b, 13, c.RiskHints)
 	b = putString(b, 14, c.ChangedBy)
 	if c.Actor != (change.Actor{}) {
-		b = putMessage(b, 15, func(b []byte) []byte {
-			b = putString(b, 1, c.Actor.ID)
-			b = putString(b, 2, c.Actor.Name)
-			return putString(b, 3, c.Actor.Type)
-		})
+		b = putMessage(b, 15, func(b []byte) []byte { return appendActor(b, &c.Actor) })
 	}
 	if c.Resource != (change.Resource{}) {
 		b = putMessage(b, 16, func(b []byte) []byte {
@@ -108,17 +107,25 @@ func appendChange(b []byte, c *change.Change) []byte {
 	b = putTime(b, 32, c.OccurredAt)
 	b = putTime(b, 33, c.CreatedAt)
 	if p := &c.Provenance; *p != (change.Provenance{}) {
-		b = putMessage(b, 34, func(b []byte) []byte {
-			b = putString(b, 1, p.SourceID)
-			b = putID(b, 2, p.DeliveryID)
-			b = putInt(b, 3, p.Index)
-			b = putString(b, 4, p.Provider)
-			b = putString(b, 5, p.Normalizer)
-			b = putInt(b, 6, p.Version)
-			return putString(b, 7, p.DetectedBy)
-		})
+		b = putMessage(b, 34, func(b []byte) []byte { return appendProvenance(b, p) })
 	}
 	return b
+}
+
+func appendActor(b []byte, a *change.Actor) []byte {
+	b = putString(b, 1, a.ID)
+	b = putString(b, 2, a.Name)
+	return putString(b, 3, a.Type)
+}
+
+func appendProvenance(b []byte, p *change.Provenance) []byte {
+	b = putString(b, 1, p.SourceID)
+	b = putID(b, 2, p.DeliveryID)
+	b = putInt(b, 3, p.Index)
+	b = putString(b, 4, p.Provider)
+	b = putString(b, 5, p.Normalizer)
+	b = putInt(b, 6, p.Version)
+	return putString(b, 7, p.DetectedBy)
 }
 
 // putStrings keeps empty strings: the list is read back as it was.
@@ -219,17 +226,21 @@ func readResult(s *scan, r *change.Result, left *int) {
 			r.DetectedBy = s.str()
 		case 15:
 			r.Conflict = s.bool()
-		case 16, 17:
+		case 16, 17, 18:
 			if *left--; *left < 0 {
 				s.fail(fmt.Errorf("more than %d changes", maxChanges))
 				break
 			}
-			if s.num == 16 {
+			switch s.num {
+			case 16:
 				r.Dead = append(r.Dead, change.DeadRecord{})
 				s.message(func(s *scan) { readDeadRecord(s, &r.Dead[len(r.Dead)-1]) })
-			} else {
+			case 17:
 				r.Changes = append(r.Changes, change.Change{})
 				s.message(func(s *scan) { readChange(s, &r.Changes[len(r.Changes)-1]) })
+			case 18:
+				r.Incidents = append(r.Incidents, change.IncidentReport{})
+				s.message(func(s *scan) { readIncident(s, &r.Incidents[len(r.Incidents)-1]) })
 			}
 		}
 	}

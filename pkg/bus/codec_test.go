@@ -81,6 +81,24 @@ func genChange() *rapid.Generator[change.Change] {
 	})
 }
 
+func genIncident() *rapid.Generator[change.IncidentReport] {
+	return rapid.Custom(func(t *rapid.T) change.IncidentReport {
+		str := func() string { return rapid.String().Draw(t, "text") }
+		r := change.IncidentReport{
+			Org: str(), At: genTime().Draw(t, "at"), StartedAt: genTime().Draw(t, "started"), Status: change.IncidentStatus(str()),
+			Title: str(), Description: str(), Severity: change.Risk(str()), ServiceID: str(), ServiceName: str(), Environment: str(),
+			Source: str(), ExternalID: str(), URL: str(), ChangedBy: str(), Actor: change.Actor{ID: str(), Name: str(), Type: str()},
+			Metadata: json.RawMessage(list(t, rapid.Byte(), 20)), Kept: json.RawMessage(list(t, rapid.Byte(), 20)),
+			CreatedAt:  genTime().Draw(t, "created"),
+			Provenance: change.Provenance{SourceID: str(), Index: rapid.Int().Draw(t, "index"), Provider: str(), DetectedBy: str()},
+		}
+		fill(t, r.ID[:])
+		fill(t, r.Key[:])
+		fill(t, r.Provenance.DeliveryID[:])
+		return r
+	})
+}
+
 func genResult() *rapid.Generator[change.Result] {
 	return rapid.Custom(func(t *rapid.T) change.Result {
 		str := func() string { return rapid.String().Draw(t, "text") }
@@ -93,7 +111,7 @@ func genResult() *rapid.Generator[change.Result] {
 			Place: rapid.IntRange(0, 999).Draw(t, "place"), Size: rapid.Int().Draw(t, "size"),
 			Outcome: change.Outcome(str()), Reason: str(), Provider: str(), DetectedBy: str(),
 			Conflict: rapid.Bool().Draw(t, "conflict"),
-			Changes:  list(t, genChange(), 3), Dead: list(t, dead, 3),
+			Changes:  list(t, genChange(), 3), Dead: list(t, dead, 3), Incidents: list(t, genIncident(), 3),
 		}
 		fill(t, r.DeliveryID[:])
 		fill(t, r.BodyHash[:])

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,9 +28,10 @@ type stored struct {
 // reading says what to read.
 type reading struct {
 	stream  string
-	subject string // empty for all
-	from    uint64 // first sequence; 0 is the oldest
-	headers bool   // without bodies
+	subject string        // empty for all
+	from    uint64        // first sequence; 0 is the oldest
+	headers bool          // without bodies
+	wait    time.Duration // for a batch at most; 0 is apiTimeout
 }
 
 // read hands what is on a stream now to h, oldest first, and returns at what
@@ -57,7 +59,7 @@ func (b *Bus) read(ctx context.Context, r reading, h func(stored) error) (err er
 		_ = b.js.DeleteConsumer(ctx, r.stream, cons.CachedInfo().Name) // it expires by itself too
 	}()
 	for left, next := cons.CachedInfo().NumPending, uint64(1); left > 0; {
-		msgs, err := b.fetch(ctx, cons, readMessages(left), readBytes, apiTimeout)
+		msgs, err := b.fetch(ctx, cons, readMessages(left), readBytes, cmp.Or(r.wait, apiTimeout))
 		if err == nil && len(msgs) == 0 {
 			err = errors.Join(ctx.Err(), errors.New("nothing came"))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -164,18 +165,17 @@ func (b *Bus) split(f *ChangeFrame) ([][]byte, error) {
 	for i := range f.Results {
 		r := &f.Results[i]
 		buf = appendResult(buf[:0], r)
-		if len(buf) <= b.maxFrame-frameSlack && len(buf) <= resultMost && len(r.Changes) <= maxChanges/2 {
+		if len(buf) <= b.maxFrame-frameSlack && len(buf) <= resultMost && len(r.Changes)+len(r.Incidents) <= maxChanges/2 {
 			add(buf)
 			continue
 		}
-		// Its changes alone are too many: it comes again in each part.
+		// What it made alone is too much: it comes again in each part.
 		head := appendResultHead(nil, r)
 		piece := append([]byte(nil), head...)
 		count := 0
-		for j := range r.Changes {
-			one := putMessage(nil, 17, func(b []byte) []byte { return appendChange(b, &r.Changes[j]) })
+		for one := range made(r) {
 			if len(one)+len(head) > b.maxFrame-frameSlack {
-				return nil, fmt.Errorf("%w: a change of delivery %s has %d bytes", change.ErrMalformed, r.DeliveryID, len(one))
+				return nil, fmt.Errorf("%w: a change or incident of delivery %s has %d bytes", change.ErrMalformed, r.DeliveryID, len(one))
 			}
 			if count > 0 && (len(piece)+len(one) > min(partTarget, b.maxFrame-frameSlack) || count == maxChanges/2) {
 				add(piece)
@@ -187,4 +187,20 @@ func (b *Bus) split(f *ChangeFrame) ([][]byte, error) {
 		add(piece)
 	}
 	return parts, nil
+}
+
+// made yields the changes and incidents of a result, each as a field of it.
+func made(r *change.Result) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for i := range r.Changes {
+			if !yield(putMessage(nil, 17, func(b []byte) []byte { return appendChange(b, &r.Changes[i]) })) {
+				return
+			}
+		}
+		for i := range r.Incidents {
+			if !yield(putMessage(nil, 18, func(b []byte) []byte { return appendIncident(b, &r.Incidents[i]) })) {
+				return
+			}
+		}
+	}
 }

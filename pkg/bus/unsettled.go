@@ -47,7 +47,7 @@ func (b *Bus) unsettled(ctx context.Context, stream, durable, subject string) (a
 	if info.NumPending == 0 && info.NumAckPending == 0 {
 		return at, nil
 	}
-	err = b.read(ctx, reading{stream: stream, subject: subject, from: info.AckFloor.Stream + 1, headers: true}, func(s stored) error {
+	err = b.read(ctx, reading{stream: stream, subject: subject, from: info.AckFloor.Stream + 1, headers: true, wait: time.Second}, func(s stored) error {
 		at = s.time
 		return errFound
 	})

@@ -16,7 +16,9 @@ func TestUnsettled_TellsSinceWhenSomethingWaits(t *testing.T) {
 	fresh, bulk := run(t, b, change.Fresh), run(t, b, change.Bulk)
 	unsettled := func() time.Time {
 		t.Helper()
-		at, err := b.Unsettled(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // who asks does not wait for long
+		defer cancel()
+		at, err := b.Unsettled(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}

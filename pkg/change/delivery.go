@@ -50,7 +50,7 @@ const (
 func Outcomes() []Outcome { return []Outcome{Stored, Duplicate, Ignored, Dead} }
 
 // Result is a delivery's outcome with all that was made of it. Everything but
-// Changes becomes the delivery's row.
+// Changes and Incidents becomes the delivery's row.
 type Result struct {
 	DeliveryID    DeliveryID
 	Org           string
@@ -68,6 +68,7 @@ type Result struct {
 	DetectedBy    string
 	Conflict      bool // a known identity with another body
 	Changes       []Change
+	Incidents     []IncidentReport
 	Dead          []DeadRecord // records of this delivery that could not be processed
 }
 

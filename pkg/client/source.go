@@ -70,6 +70,8 @@ type SourceSecret struct {
 	Source
 	Token      string `json:"token" doc:"Shown once"`
 	WebhookURL string `json:"webhook_url" doc:"Where to send deliveries; it holds the token"`
+	// IncidentsURL is WebhookURL for what reports incidents.
+	IncidentsURL string `json:"incidents_url" doc:"Where to send what reports incidents; it holds the token"`
 }
 
 // NewSource is a source to create.

@@ -50,6 +50,7 @@ type Completeness struct {
 	Complete      bool                 `json:"complete" doc:"Whether the whole window is complete, as far as one can know: no source is silent, behind, or has lost a delivery in it"`
 	CompleteUntil change.Time          `json:"complete_until,omitzero" doc:"The earliest of the sources' own; absent when no source has delivered lately"`
 	InFlightSince change.Time          `json:"in_flight_since,omitzero" doc:"When the oldest delivery was taken in that is not recorded yet; absent when none has waited for 10 seconds"`
+	Note          string               `json:"note,omitempty" doc:"What keeps this from being known"`
 	Sources       []SourceCompleteness `json:"sources" doc:"Every source that is enabled" nullable:"false"`
 }
 

@@ -49,7 +49,8 @@ WHERE org = {org:String}
   AND occurred_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
   AND occurred_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
   AND change_type != 'incident'
-ORDER BY has({services:Array(String)}, service_id) DESC, environment = {environment:String} DESC, occurred_at DESC, id DESC
+ORDER BY has({services:Array(String)}, service_id) DESC,
+    {environment:String} != '' AND environment = {environment:String} DESC, occurred_at DESC, id DESC
 LIMIT {limit:UInt32}`
 
 // Candidates returns the changes of a range, at most MaxCandidates, and whether

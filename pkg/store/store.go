@@ -184,7 +184,9 @@ func open(ctx context.Context, cfg Config, opts *clickhouse.Options, engine *chd
 func openInserts(opts clickhouse.Options) (map[string]driver.Conn, error) {
 	opts.MaxOpenConns, opts.MaxIdleConns = 4, 1
 	inserts := map[string]driver.Conn{}
-	for _, table := range []string{changesTable.name, deliveriesTable.name, payloadsTable.name, eventsTable.name, usesTable.name} {
+	for _, table := range []string{
+		changesTable.name, deliveriesTable.name, payloadsTable.name, incidentsTable.name, eventsTable.name, usesTable.name,
+	} {
 		conn, err := clickhouse.Open(&opts)
 		if err != nil {
 			for _, open := range inserts {

@@ -258,14 +258,18 @@ func name(c *change.Change) string { return cmp.Or(c.ServiceName, c.ServiceID) }
 func Who(c *change.Change) string { return cmp.Or(c.ChangedBy, c.Actor.Name, c.Actor.ID) }
 
 // Hops returns the services that one depends on, each with the length of the
-// shortest way to it. of returns a service's own dependencies. Circles do no
-// harm: nothing is visited twice, and the service itself is not in it.
+// shortest way to it; of more than MaxDependencies, the nearest. of returns a
+// service's own dependencies. Circles do no harm: nothing is visited twice, and
+// the service itself is not in it.
 func Hops(service string, of func(id string) []string) map[string]int {
 	hops := map[string]int{}
-	for next, n := []string{service}, 1; len(next) > 0 && len(hops) < maxDependencies; n++ {
+	for next, n := []string{service}, 1; len(next) > 0; n++ {
 		var found []string
 		for _, id := range next {
 			for _, d := range of(id) {
+				if len(hops) == MaxDependencies {
+					return hops
+				}
 				if hops[d] == 0 && d != service {
 					hops[d] = n
 					found = append(found, d)
@@ -277,5 +281,5 @@ func Hops(service string, of func(id string) []string) map[string]int {
 	return hops
 }
 
-// maxDependencies is where Hops stops following.
-const maxDependencies = 2000
+// MaxDependencies is the most that Hops returns.
+const MaxDependencies = 2000

@@ -201,6 +201,13 @@ func TestHops_GoRoundCirclesOnce(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"pay": 1, "stock": 1, "db": 2, "gone": 2, "disk": 3}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	many := make([]string, 2*suspect.MaxDependencies)
+	for i := range many {
+		many[i] = fmt.Sprint("svc_", i)
+	}
+	if got := suspect.Hops("shop", func(string) []string { return many }); len(got) != suspect.MaxDependencies || got["svc_0"] != 1 {
+		t.Errorf("many: %d", len(got))
+	}
 	if alone := suspect.Hops("blog", func(string) []string { return nil }); len(alone) != 0 {
 		t.Errorf("nothing: %v", alone)
 	}

@@ -178,6 +178,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerBulk()
 	a.registerStream()
 	a.registerExport()
+	a.registerIncidents()
 	a.registerServices()
 	a.registerWhatChanged()
 	a.registerDeliveries()

@@ -30,9 +30,10 @@ const (
 // start to at.
 func (a *API) completeness(ctx context.Context, org string, start, at, now time.Time) (client.Completeness, error) {
 	out := client.Completeness{Complete: true, Sources: []client.SourceCompleteness{}}
-	waiting, err := a.Bus.Unsettled(ctx)
-	if err != nil {
-		return out, fmt.Errorf("look for what is not recorded yet: %w", err)
+	waiting, err := a.unsettled(ctx)
+	if err != nil { // the suspects are worth having without
+		a.log.Warn("completeness not known", "error", err)
+		out.Complete, out.Note = false, "the bus cannot be asked what is not recorded yet: the latest changes may be missing"
 	}
 	habits, err := a.Store.Habits(ctx, store.HabitQuery{
 		Org: org, Start: now.Add(-habitSpan), End: now.Add(time.Millisecond), DeadStart: start, DeadEnd: at.Add(late),
@@ -45,7 +46,7 @@ func (a *API) completeness(ctx context.Context, org string, start, at, now time.
 		recorded = waiting
 		if now.Sub(waiting) >= inPassing {
 			out.InFlightSince = change.At(waiting)
-			out.Complete = at.Before(waiting)
+			out.Complete = out.Complete && at.Before(waiting)
 		}
 	}
 	for _, src := range a.Registry.Sources(org) {
@@ -62,6 +63,12 @@ func (a *API) completeness(ctx context.Context, org string, start, at, now time.
 		out.Sources = append(out.Sources, s)
 	}
 	return out, nil
+}
+
+func (a *API) unsettled(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return a.Bus.Unsettled(ctx)
 }
 
 // completenessOf judges one source: recorded is up to when what was taken in

@@ -139,6 +139,9 @@ func (s *system) pipeline(ctx context.Context) error {
 		if err := s.store.InsertChanges(ctx, []store.Batch{batch}); err != nil {
 			return err
 		}
+		if err := s.store.InsertIncidents(ctx, []store.Batch{batch}); err != nil {
+			return err
+		}
 		if err := s.store.InsertDeliveries(ctx, []store.Batch{batch}); err != nil {
 			return err
 		}
@@ -165,7 +168,7 @@ func (s *system) normalize(ctx context.Context, f *bus.DeliveryFrame, place int)
 	r := all.Set().Process(d, settings, first, time.Now())
 	r.Place = place
 	if seen && r.Outcome == change.Stored {
-		r.Outcome, r.Changes = change.Duplicate, nil
+		r.Outcome, r.Changes, r.Incidents = change.Duplicate, nil, nil
 	}
 	return r
 }

@@ -44,6 +44,7 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	if err := s.bus.PublishDead(t.Context(), letter); err != nil {
 		t.Fatal(err)
 	}
+	incident := s.createIncident(client.NewIncident{Title: "zebra incident", ServiceID: service.ID})
 	page, err := s.admin.Deliveries(t.Context(), client.DeliveryFilter{Limit: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -122,6 +123,15 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	f("GET", "/api/v1/logs/user/actions", "", 200)
 	f("GET", "/api/v1/logs/user/tokens", "", 200)
 
+	inc := "/api/v1/incidents/" + incident.ID.String()
+	f("GET", "/api/v1/incidents", "", 200)
+	f("GET", "/api/v1/incidents?service_id="+service.ID, "", 200)
+	f("POST", "/api/v1/incidents", `{"title": "x", "service_id": "svc_secret"}`, 400)
+	f("GET", inc, "", 404)
+	f("PATCH", inc, `{"title": "mine"}`, 404)
+	f("POST", inc+"/resolve", "", 404)
+	f("GET", inc+"/changes", "", 404)
+
 	for op := range s.operations() {
 		switch {
 		case tried[op], op == "POST /api/v1/services", op == "GET /api/v1/keys", op == "POST /api/v1/keys": // below, or they name nothing
@@ -157,7 +167,7 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 func operation(method, path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	path = regexp.MustCompile(`/sec_\w+`).ReplaceAllString(path, "/{secret_id}")
-	return method + " " + regexp.MustCompile(`/(svc|chg|dlv|src|key)_\w+`).ReplaceAllString(path, "/{id}")
+	return method + " " + regexp.MustCompile(`/(svc|chg|dlv|src|key|inc)_\w+`).ReplaceAllString(path, "/{id}")
 }
 
 // operations returns all that the OpenAPI document has.

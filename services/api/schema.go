@@ -51,6 +51,7 @@ func document() huma.Config {
 				{Name: "changes", Description: "What changed"},
 				{Name: "change-events", Description: "The same changes, in the short form that CI jobs send"},
 				{Name: "events", Description: "The same changes, as who did what to what"},
+				{Name: "incidents", Description: "What went wrong, and what changed before"},
 				{Name: "services", Description: "What changes are about"},
 				{Name: "deliveries", Description: "What arrived, and what became of it"},
 				{Name: "stats", Description: "Counts"},

@@ -188,9 +188,11 @@ func (a *API) deleteSource(ctx context.Context, in *idInput) (*struct{}, error) 
 }
 
 func (a *API) withToken(s *registry.Source, token string) client.SourceSecret {
+	incoming := strings.TrimRight(a.cfg.PublicURL, "/") + "/api/webhooks/incoming/"
 	return client.SourceSecret{
-		Source:     sourceForm(s),
-		Token:      token,
-		WebhookURL: strings.TrimRight(a.cfg.PublicURL, "/") + "/api/webhooks/incoming/changes/" + token,
+		Source:       sourceForm(s),
+		Token:        token,
+		WebhookURL:   incoming + "changes/" + token,
+		IncidentsURL: incoming + "incidents/" + token,
 	}
 }

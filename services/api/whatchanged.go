@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"golang.org/x/sync/errgroup"
 
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
@@ -75,8 +77,18 @@ func (a *API) registerWhatChanged() {
 
 // getWhatChanged serves GET /api/v1/what-changed.
 func (a *API) getWhatChanged(ctx context.Context, in *whatChangedInput) (*one[client.WhatChanged], error) {
-	if in.Window.set && in.Window.d < time.Second {
+	switch {
+	case in.At.After(time.Now().Add(clockSkew)):
+		return nil, problem.Invalid("at", "at lies in the future")
+	case !in.At.IsZero() && in.At.Before(time.Unix(0, 0)):
+		return nil, problem.Invalid("at", "at lies before 1970")
+	case in.Window.set && (in.Window.d < time.Second || in.Window.d > maxWindow):
 		return nil, problem.Invalid("window", "window is from 1s to 7d")
+	}
+	if in.ServiceID != "" {
+		if _, ok := a.Registry.Service(auth.Org(ctx), in.ServiceID); !ok {
+			return nil, problem.Invalid("service_id", fmt.Sprintf("there is no service %q; GET /api/v1/services lists them", clip(in.ServiceID)))
+		}
 	}
 	out, err := a.whatChanged(ctx, client.WhatChangedQuery{
 		At: in.At.Time, ServiceID: in.ServiceID, Environment: in.Environment, Window: in.Window.d, Limit: in.Limit,
@@ -87,7 +99,8 @@ func (a *API) getWhatChanged(ctx context.Context, in *whatChangedInput) (*one[cl
 	return answer(out), nil
 }
 
-// whatChanged ranks the changes of the caller's org before a moment.
+// whatChanged ranks the changes of the caller's org before a moment. A service
+// that is gone still has its changes.
 func (a *API) whatChanged(ctx context.Context, in client.WhatChangedQuery) (client.WhatChanged, error) {
 	org, now := auth.Org(ctx), time.Now()
 	at := change.At(in.At)
@@ -95,20 +108,7 @@ func (a *API) whatChanged(ctx context.Context, in client.WhatChangedQuery) (clie
 		at = change.At(now)
 	}
 	q := suspect.Query{At: at.Time, Window: cmp.Or(in.Window, usualWindow), ServiceID: in.ServiceID, Environment: in.Environment}
-	switch {
-	case at.After(now.Add(clockSkew)):
-		return client.WhatChanged{}, problem.Invalid("at", "at lies in the future")
-	case at.Before(time.Unix(0, 0)):
-		return client.WhatChanged{}, problem.Invalid("at", "at lies before 1970")
-	case q.Window < 0 || q.Window > maxWindow:
-		return client.WhatChanged{}, problem.Invalid("window", "window is from 1s to 7d")
-	}
-	related := []string{}
-	if in.ServiceID != "" {
-		s, ok := a.Registry.Service(org, in.ServiceID)
-		if !ok {
-			return client.WhatChanged{}, problem.Invalid("service_id", fmt.Sprintf("there is no service %q; GET /api/v1/services lists them", clip(in.ServiceID)))
-		}
+	if s, ok := a.Registry.Service(org, in.ServiceID); ok {
 		q.ServiceName = s.Name
 		q.Hops = suspect.Hops(s.ID, func(id string) []string {
 			if s, ok := a.Registry.Service(org, id); ok {
@@ -116,14 +116,30 @@ func (a *API) whatChanged(ctx context.Context, in client.WhatChangedQuery) (clie
 			}
 			return nil
 		})
-		related = append(related, s.ID)
-		for id := range q.Hops {
-			related = append(related, id)
-		}
 	}
-	start := at.Add(-q.Window)
+	var complete client.Completeness
+	beside, alongside := errgroup.WithContext(ctx)
+	beside.Go(func() (err error) {
+		complete, err = a.completeness(alongside, org, at.Add(-q.Window), at.Time, now)
+		return err
+	})
+	out, err := a.ranked(ctx, org, q, cmp.Or(in.Limit, someSuspects))
+	if err := errors.Join(err, beside.Wait()); err != nil {
+		return client.WhatChanged{}, err
+	}
+	out.Completeness = complete
+	return out, nil
+}
+
+// ranked answers the question, but for its completeness.
+func (a *API) ranked(ctx context.Context, org string, q suspect.Query, limit int) (client.WhatChanged, error) {
+	start := q.At.Add(-q.Window)
+	related := slices.Sorted(maps.Keys(q.Hops))
+	if q.ServiceID != "" {
+		related = append(related, q.ServiceID)
+	}
 	found, more, err := a.Store.Candidates(ctx, store.CandidateQuery{
-		Org: org, Start: start, End: at.Add(time.Millisecond), Services: related, Environment: in.Environment,
+		Org: org, Start: start, End: q.At.Add(time.Millisecond), Services: related, Environment: q.Environment,
 	})
 	if err != nil {
 		return client.WhatChanged{}, fmt.Errorf("find candidates: %w", err)
@@ -133,13 +149,10 @@ func (a *API) whatChanged(ctx context.Context, in client.WhatChangedQuery) (clie
 	}
 	ranked := suspect.Rank(q, found)
 	out := client.WhatChanged{
-		At: at, Start: change.At(start), ServiceID: in.ServiceID, ServiceName: q.ServiceName, Environment: in.Environment,
+		At: change.At(q.At), Start: change.At(start), ServiceID: q.ServiceID, ServiceName: q.ServiceName, Environment: q.Environment,
 		Considered: len(ranked), Truncated: more,
 	}
-	if out.Suspects, err = a.suspects(ctx, org, ranked[:min(len(ranked), cmp.Or(in.Limit, someSuspects))]); err != nil {
-		return client.WhatChanged{}, err
-	}
-	out.Completeness, err = a.completeness(ctx, org, start, at.Time, now)
+	out.Suspects, err = a.suspects(ctx, org, ranked[:min(len(ranked), limit)])
 	return out, err
 }
 
@@ -184,7 +197,7 @@ func (a *API) suspects(ctx context.Context, org string, ranked []suspect.Suspect
 	}
 	out := make([]client.Suspect, len(ranked))
 	for i, s := range ranked {
-		out[i] = client.Suspect{Score: s.Score, Change: s.Change}
+		out[i] = client.Suspect{Score: s.Score, Parts: []client.SuspectPart{}, Change: s.Change}
 		if c, ok := whole[s.Change.ID]; ok {
 			out[i].Change = c
 		}

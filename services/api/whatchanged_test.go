@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
 	"whatchanged/pkg/store"
@@ -186,6 +188,13 @@ func TestWhatChanged_NamesTheFieldThatIsWrong(t *testing.T) {
 	f("/window?change_type=magic", "change_type")
 	f("/window?start_date=2026-01-01", "start_date")
 	f("/window?cursor=nonsense", "cursor")
+	for _, odd := range []string{
+		"at=1970-01-01T00:00:00Z&window=7d", "environment=%27%20OR%201%3D1%20--", "environment=%00%ff%0a", "window=1ns&at=2026-01-01", "window=168h&limit=100",
+	} {
+		if got := s.call("GET", "/api/v1/what-changed?"+odd, ""); got.Status >= http.StatusInternalServerError {
+			t.Errorf("%s: %d %s", odd, got.Status, got.Body)
+		}
+	}
 	for _, path := range []string{"/api/v1/changes/chg_nonsense/window", "/api/v1/changes/" + (change.ID{1}).String() + "/window"} {
 		if got := s.call("GET", path, ""); got.Status != http.StatusNotFound {
 			t.Errorf("%s: %d %s", path, got.Status, got.Body)
@@ -359,5 +368,72 @@ func TestWhatChanged_ShowsChangesWhole(t *testing.T) {
 	}
 	if text := s.call("GET", "/api/v1/what-changed?at="+url.QueryEscape(logged.OccurredAt.String())+"&window=1s", ""); !strings.Contains(text.Body, `"v2.4.1"`) {
 		t.Errorf("at its very moment: %s", text.Body)
+	}
+}
+
+// S0-4: what was taken in and is not recorded yet holds up what is said to be complete.
+func TestWhatChanged_IsCompleteUntilWhatWaits(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	made, err := s.admin.CreateSource(t.Context(), client.NewSource{Name: "hook"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.habit(made.ID, time.Minute, 2*time.Minute)
+	took := make(chan struct{}, 1)
+	s.run(func(ctx context.Context) error { // a writer that does not come to an end
+		return s.bus.ConsumeChangeBatches(ctx, bus.Writer, bus.BatchLimit{Bytes: 1 << 20, Records: 1}, func(ctx context.Context, _ []*bus.ChangeFrame) error {
+			took <- struct{}{}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+	})
+	before := time.Now()
+	s.deliver(orgName, made.ID, `{"title": "Raise pool size"}`, nil)
+	<-took
+	after := time.Now()
+	got := s.whatChanged(client.WhatChangedQuery{}).Completeness.Sources[0]
+	lag := time.Duration(got.UsualLag.P95 * float64(time.Second))
+	if until := got.CompleteUntil.Add(lag); until.Before(before.Add(-10*time.Millisecond)) || until.After(after) {
+		t.Errorf("complete until %s with a lag of %s; want from %s to %s", got.CompleteUntil, lag, before, after)
+	}
+}
+
+// S0-4: a window with more than can be ranked says so, and keeps what is asked about.
+func TestWhatChanged_SaysWhenThereIsMore(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	now := time.Now()
+	if err := s.store.Fill(t.Context(), store.FillConfig{Rows: store.MaxCandidates + 1, Orgs: []string{orgName}, Until: now, Span: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	s.service(client.NewService{ID: "svc_shop", Name: "Shop"})
+	s.log(s.admin, client.NewChange{Summary: "the one", ServiceID: "svc_shop", OccurredAt: at(now.Add(-55 * time.Minute))})
+	got := s.whatChanged(client.WhatChangedQuery{ServiceID: "svc_shop", Limit: 100})
+	if !got.Truncated || got.Considered > store.MaxCandidates || len(got.Suspects) != 100 || got.Suspects[0].Change.Summary != "the one" {
+		t.Errorf("truncated %v, %d considered, %d shown, first %q", got.Truncated, got.Considered, len(got.Suspects), got.Suspects[0].Change.Summary)
+	}
+}
+
+// S0-4, S4-2: whatever is asked, the answer is one or says what is wrong with the question.
+func TestWhatChanged_AnswersOrRefusesWhateverIsAsked(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.service(client.NewService{ID: "svc_a", Name: "A"})
+	s.service(client.NewService{ID: "svc_b", Name: "B", Dependencies: []string{"svc_a"}})
+	if _, err := s.admin.UpdateService(t.Context(), "svc_a", client.ServicePatch{Dependencies: &[]string{"svc_b"}}); err != nil {
+		t.Fatal(err)
+	}
+	logged := s.log(s.admin, client.NewChange{Summary: "x", ServiceID: "svc_a"})
+	values := []string{"", "svc_a", "svc_b", "1h", "0s", "7d", "2026-01-01", "2026-01-01T00:00:00+14:00", "1970-01-01", "9999-12-31T23:59:59Z", "-1", "1e9", "%00", "%ff", "'", "*", "null", "[]"}
+	for _, path := range []string{"/api/v1/what-changed", "/api/v1/changes/" + logged.ID.String() + "/window"} {
+		for _, name := range []string{"at", "service_id", "environment", "window", "limit", "before", "after", "sort", "offset", "cursor", "q", "tag"} {
+			for _, value := range values {
+				got := s.call("GET", path+"?"+name+"="+value, "")
+				if got.Status != http.StatusOK && (got.Status != http.StatusBadRequest || got.json(t)["field"] != name) {
+					t.Errorf("%s?%s=%s: %d %s", path, name, value, got.Status, got.Body)
+				}
+			}
+		}
 	}
 }

@@ -42,13 +42,15 @@ func source(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	var made struct {
 		Data struct {
-			WebhookURL string `json:"webhook_url"`
+			WebhookURL   string `json:"webhook_url"`
+			IncidentsURL string `json:"incidents_url"`
 		}
 	}
 	if err := json.Unmarshal(text, &made); err != nil || made.Data.WebhookURL == "" {
 		ts.Fatalf("source %s: %s: %s", args[0], res.Status, text)
 	}
 	ts.Setenv(args[0], made.Data.WebhookURL)
+	ts.Setenv(args[0]+"_INCIDENTS", made.Data.IncidentsURL)
 }
 
 // usageDeliver is how a script delivers.

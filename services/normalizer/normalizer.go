@@ -139,7 +139,7 @@ func (s *Service) normalize(f *bus.DeliveryFrame, known map[store.Identity]store
 			res.Outcome = change.Duplicate
 			res.Reason = "the same request as " + first.delivery.String()
 			res.Conflict = first.hash != hashOf(res.BodyHash)
-			res.Changes = nil // they are the first one's, and stay so
+			res.Changes, res.Incidents = nil, nil // they are the first one's, and stay so
 		}
 		files = append(files, s.logFiles(d, &res)...)
 		if !seen && d.Identity != "" && res.Outcome != change.Dead {

@@ -5,16 +5,18 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"whatchanged/pkg/change"
 )
 
 // keepHeader copies into kept what may be stored of a request's headers: none
-// that carries a secret, and not more than limit bytes. When there is more,
+// that carries a secret or is ours to set, and not more than limit bytes. When there is more,
 // the small ones stay, which are those that say what a delivery is.
 func keepHeader(kept, h http.Header, secretHeader, token string, limit int) {
 	secretHeader = http.CanonicalHeaderKey(secretHeader)
 	size := 0
 	for name, values := range h {
-		if isSecret(name) || name == secretHeader || anyContains(values, token) {
+		if isSecret(name) || strings.HasPrefix(name, change.OurHeaders) || name == secretHeader || anyContains(values, token) {
 			continue
 		}
 		kept[name] = values

@@ -24,12 +24,17 @@ import (
 	"whatchanged/pkg/registry"
 )
 
-// Prefix is the path that the receiver serves; a source's token follows.
-const Prefix = "/api/webhooks/incoming/changes/"
+// The paths that the receiver serves; a source's token follows. What comes by
+// IncidentsPrefix is read for what it says of incidents, too.
+const (
+	Prefix          = "/api/webhooks/incoming/changes/"
+	IncidentsPrefix = "/api/webhooks/incoming/incidents/"
+)
 
 const (
-	pattern = Prefix + "{token}" // stands for the path in logs and metrics
-	maxPath = 512                // bytes
+	pattern          = Prefix + "{token}" // stands for the path in logs and metrics
+	incidentsPattern = IncidentsPrefix + "{token}"
+	maxPath          = 512 // bytes
 )
 
 // Committer makes a delivery durable: nil means that it is on disk. It keeps
@@ -51,7 +56,7 @@ type Deps struct {
 	Client *http.Client
 }
 
-// Receiver is the handler of one path. It does its own routing: a ServeMux
+// Receiver is the handler of its two paths. It does its own routing: a ServeMux
 // would answer odd paths with a redirect, which no sender follows.
 type Receiver struct {
 	cfg       Config
@@ -147,6 +152,8 @@ func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var (
 	jsonType = []string{"application/json"}
 	noStore  = []string{"no-store"}
+
+	incidentsKind = []string{change.KindIncidents}
 )
 
 // receive does the work, in the order in which a stranger costs us least:
@@ -154,9 +161,12 @@ var (
 // is in s then.
 func (rc *Receiver) receive(r *http.Request, s *scratch, now time.Time) error {
 	rc.memory.Add(int64(cap(s.body)))
-	token, err := route(r)
+	token, incidents, err := route(r)
 	if err != nil {
 		return err
+	}
+	if incidents {
+		r.Pattern = incidentsPattern
 	}
 	if err := rc.registry.Fresh(); err != nil {
 		return err
@@ -197,12 +207,12 @@ func (rc *Receiver) receive(r *http.Request, s *scratch, now time.Time) error {
 	if err := checkContent(r.Header, s.body, rc.cfg.MaxBody); err != nil {
 		return err
 	}
-	return rc.take(r, s, source, token, in)
+	return rc.take(r, s, source, token, incidents, in)
 }
 
 // take makes a delivery durable that was proved to be the source's, and
 // answers it as its sender expects.
-func (rc *Receiver) take(r *http.Request, s *scratch, source *registry.Source, token string, in incoming) error {
+func (rc *Receiver) take(r *http.Request, s *scratch, source *registry.Source, token string, incidents bool, in incoming) error {
 	subscription, err := rc.subscription(r.Context(), source, in)
 	if err != nil {
 		return err
@@ -211,10 +221,15 @@ func (rc *Receiver) take(r *http.Request, s *scratch, source *registry.Source, t
 	if source.Auth == registry.AuthSNS {
 		onlySigned(s.header)
 	}
+	identity := normalizers.Identity(r.Header)
+	if incidents {
+		s.header[change.HeaderKind] = incidentsKind
+		identity = change.IncidentIdentity(identity)
+	}
 	s.delivery = change.Delivery{
 		ID: change.NewDeliveryID(in.now), Org: source.Org, SourceID: source.ID, ReceivedAt: change.At(in.now),
 		Header: s.header, Body: s.body,
-		Identity: normalizers.Identity(r.Header), Provider: source.Provider,
+		Identity: identity, Provider: source.Provider,
 	}
 	duplicate, err := rc.commit(r.Context(), &s.delivery)
 	if err != nil {
@@ -250,19 +265,23 @@ func (rc *Receiver) commit(ctx context.Context, d *change.Delivery) (duplicate b
 	return duplicate, nil
 }
 
-// route returns what stands in the place of the token.
-func route(r *http.Request) (token string, err error) {
+// route returns what stands in the place of the token, and whether the path is
+// that of incidents.
+func route(r *http.Request) (token string, incidents bool, err error) {
 	if len(r.URL.Path) > maxPath || len(r.URL.RawPath) > maxPath {
-		return "", problem.New(problem.URITooLong, "path_too_long", "the path is longer than 512 bytes")
+		return "", false, problem.New(problem.URITooLong, "path_too_long", "the path is longer than 512 bytes")
 	}
 	token, ok := strings.CutPrefix(r.URL.Path, Prefix)
 	if !ok {
-		return "", problem.New(problem.NotFound, "unknown_path", "nothing is here")
+		token, incidents = strings.CutPrefix(r.URL.Path, IncidentsPrefix)
+	}
+	if !ok && !incidents {
+		return "", false, problem.New(problem.NotFound, "unknown_path", "nothing is here")
 	}
 	if r.Method != http.MethodPost && !asksConsent(r) {
-		return "", problem.New(problem.MethodNotAllowed, "method_not_allowed", "send a POST")
+		return "", false, problem.New(problem.MethodNotAllowed, "method_not_allowed", "send a POST")
 	}
-	return token, nil
+	return token, incidents, nil
 }
 
 // lookup is the one way to a source: what is no token, unknown, revoked or

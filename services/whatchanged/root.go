@@ -45,6 +45,7 @@ func newRoot(env *Environment) *cobra.Command {
 CI jobs and anything else that can POST JSON, turns each into a change, and
 answers what changed, where, by whom and when.`,
 		Example: `  whatchanged serve                                  # everything, in one process
+  whatchanged what-changed --env production          # what may have led to this?
   whatchanged changes --since 1h --env production    # what changed?
   whatchanged log "Deploy v2.1.0" --service checkout # say that something did`,
 		Version:       telemetry.Version(),
@@ -69,7 +70,8 @@ answers what changed, where, by whom and when.`,
 	group("run", newServe(env))
 	group("run", newServices(env)...)
 	group("run", newClickHouse(env), newMigrate(env))
-	group("use", newLog(env), newChanges(env), newWhatChanged(env), newServicesCommand(env), newDeliveries(env), newSources(env), newKeys(env), newAudit(env))
+	group("use", newLog(env), newChanges(env), newWhatChanged(env), newIncidents(env), newServicesCommand(env), newDeliveries(env),
+		newSources(env), newKeys(env), newAudit(env))
 	group("look", newDoctor(env), newNormalize(env))
 	for _, c := range bench.Commands() {
 		group("look", c)

@@ -13,10 +13,11 @@ func newServicesCommand(env *Environment) *cobra.Command {
 		Use:   "services",
 		Short: "Manage the services that changes are about",
 		Example: `  whatchanged services create "API Gateway" --repository acme/gateway --id svc_gateway
+  whatchanged services update svc_gateway --owner jane.doe --depends-on svc_auth
   whatchanged services list`,
 	}
 	conn := connect(cmd, env)
-	cmd.AddCommand(newServicesCreate(env, conn), newServicesList(env, conn), newDelete(conn, "service", (*client.Client).DeleteService))
+	cmd.AddCommand(newServicesCreate(env, conn), newServicesUpdate(env, conn), newServicesList(env, conn), newDelete(conn, "service", (*client.Client).DeleteService))
 	return cmd
 }
 
@@ -51,6 +52,62 @@ func newServicesCreate(env *Environment, conn *connection) *cobra.Command {
 			return printJSON(env.Stdout, made)
 		}
 		_, err = env.Stdout.Write([]byte(made.ID + "\n"))
+		return err
+	}
+	return cmd
+}
+
+func newServicesUpdate(env *Environment, conn *connection) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "update ID",
+		Short: "Change a service",
+		Long: "Changes what is given and leaves the rest; a list is replaced, and an empty one ('') empties it.\n" +
+			"Changes that are recorded keep the service and the name that they have.",
+		Example: `  whatchanged services update svc_gateway --name "API Gateway" --depends-on svc_auth,svc_db
+  whatchanged services update svc_gateway --tag ''`,
+		Args: args(cobra.ExactArgs(1)),
+	}
+	flags := cmd.Flags()
+	var patch client.ServicePatch
+	text := map[string]**string{"name": &patch.Name, "description": &patch.Description}
+	lists := map[string]**[]string{
+		"repository": &patch.Repositories, "resource": &patch.Resources, "tag": &patch.Tags,
+		"account": &patch.Accounts, "owner": &patch.Owners, "depends-on": &patch.Dependencies,
+	}
+	flags.String("name", "", "what people call it")
+	flags.String("description", "", "what it is")
+	flags.StringSlice("repository", nil, "repositories whose changes are its own, as owner/name")
+	flags.StringSlice("resource", nil, "names or ids of resources whose changes are its own")
+	flags.StringSlice("tag", nil, "tags whose changes are its own, such as service:api")
+	flags.StringSlice("account", nil, "cloud accounts whose changes are its own")
+	flags.StringSlice("owner", nil, "names or mails of those who answer for it")
+	flags.StringSlice("depends-on", nil, "ids of the services that it needs to work")
+	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
+		for name, field := range text {
+			if flags.Changed(name) {
+				value, _ := flags.GetString(name)
+				*field = &value
+			}
+		}
+		for name, field := range lists {
+			if flags.Changed(name) {
+				value, _ := flags.GetStringSlice(name)
+				value = append([]string{}, value...) // [] empties, null would not
+				*field = &value
+			}
+		}
+		api, err := conn.client()
+		if err != nil {
+			return err
+		}
+		changed, err := api.UpdateService(cmd.Context(), ids[0], patch)
+		if err != nil {
+			return err
+		}
+		if conn.json {
+			return printJSON(env.Stdout, changed)
+		}
+		_, err = env.Stdout.Write([]byte(changed.ID + "\n"))
 		return err
 	}
 	return cmd

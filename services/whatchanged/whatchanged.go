@@ -13,7 +13,7 @@ import (
 
 func newWhatChanged(env *Environment) *cobra.Command {
 	var ask client.WhatChangedQuery
-	var at string
+	var at, window string
 	cmd := &cobra.Command{
 		Use:   "what-changed",
 		Short: "Rank what may have led to trouble",
@@ -28,7 +28,7 @@ func newWhatChanged(env *Environment) *cobra.Command {
 	flags.StringVar(&ask.ServiceID, "service", "", "what is in trouble (svc_...): its changes come first, and those of what it depends on")
 	flags.StringVar(&ask.Environment, "env", "", "where: changes there come first")
 	flags.StringVar(&at, "at", "", "when it went wrong: 30m, 2h, 3d (ago), a date or a time (default now)")
-	flags.DurationVar(&ask.Window, "window", 0, "how far back from then, up to 168h (default 1h)")
+	flags.StringVar(&window, "window", "1h", "how far back from then: 30m, 6h, up to 7d")
 	flags.IntVarP(&ask.Limit, "limit", "n", 10, "how many at most, up to 100")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		api, err := conn.client()
@@ -38,8 +38,8 @@ func newWhatChanged(env *Environment) *cobra.Command {
 		if ask.At, err = parseWhen(at, time.Now()); err != nil {
 			return err
 		}
-		if ask.Window < 0 {
-			return usagef("--window is a length of time, such as 30m or 6h")
+		if ask.Window, err = parseSpan(window); err != nil {
+			return err
 		}
 		found, err := api.WhatChanged(cmd.Context(), ask)
 		if err != nil {
@@ -78,6 +78,9 @@ func showSuspects(env *Environment, found client.WhatChanged) error {
 		if s.Silent || s.Dead > 0 {
 			fmt.Fprintf(env.Stderr, "not complete: source %s (%s): %s\n", printable(s.Name), s.SourceID, s.Note)
 		}
+	}
+	if note := found.Completeness.Note; note != "" {
+		fmt.Fprintf(env.Stderr, "not complete: %s\n", note)
 	}
 	if since := found.Completeness.InFlightSince; !since.IsZero() && !found.Completeness.Complete {
 		fmt.Fprintf(env.Stderr, "not complete: what was taken in since %s may not be recorded yet\n", when(since))

@@ -22,6 +22,7 @@ import (
 type Store interface {
 	InsertPayloads(context.Context, []store.PayloadBatch) error
 	InsertChanges(context.Context, []store.Batch) error
+	InsertIncidents(context.Context, []store.Batch) error
 	InsertDeliveries(context.Context, []store.Batch) error
 }
 
@@ -92,8 +93,8 @@ func payloadsOf(frames []*bus.DeliveryFrame) []store.PayloadBatch {
 	return batches
 }
 
-// HandleChanges inserts the results of frames: first the changes, then the
-// deliveries' rows, which are the proof that all before them is stored.
+// HandleChanges inserts the results of frames: first the changes and what is
+// said of incidents, then the deliveries' rows, which are the proof that all before them is stored.
 func (w *Writer) HandleChanges(ctx context.Context, frames []*bus.ChangeFrame) error {
 	batches := make([]store.Batch, len(frames))
 	for i, f := range frames {
@@ -111,11 +112,14 @@ func (w *Writer) HandleChanges(ctx context.Context, frames []*bus.ChangeFrame) e
 	return nil
 }
 
-// insertChanges inserts all changes of the batches. When ClickHouse refuses
+// insertChanges inserts all changes and incidents of the batches. When ClickHouse refuses
 // them for what they hold, it halves the work until the bad change is alone;
 // that one goes to the dead letters and its delivery is dead.
 func (w *Writer) insertChanges(ctx context.Context, batches []store.Batch) error {
 	err := w.Store.InsertChanges(ctx, batches)
+	if err == nil {
+		err = w.Store.InsertIncidents(ctx, batches)
+	}
 	if err == nil || !store.IsData(err) {
 		if err != nil {
 			return fmt.Errorf("insert changes of %d frames: %w", len(batches), err)
@@ -162,7 +166,7 @@ func (w *Writer) bury(ctx context.Context, b store.Batch, cause error) error {
 			return fmt.Errorf("store dead letter of %s: %w", res.DeliveryID, err)
 		}
 		w.Log.Warn("changes refused by the store", "delivery_id", res.DeliveryID, "error", cause)
-		res.Outcome, res.Reason, res.Changes = change.Dead, reason, nil
+		res.Outcome, res.Reason, res.Changes, res.Incidents = change.Dead, reason, nil, nil
 	}
 	return nil
 }
