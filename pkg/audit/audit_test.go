@@ -309,6 +309,8 @@ func TestRecord_DescribesValues(t *testing.T) {
 	f(`{"disabled": true}`, `{}`, ": disabled changed from 'true' to 'false'")
 	f(`{"oidc": {"audience": "a"}}`, `{}`, `: oidc changed from {"audience":"a"} to ''`)
 	f(`{"name": "a\nb"}`, `{"name": "b\u0007"}`, ": name changed from 'a b' to 'b '")
+	f(`{"name": "a"}`, `{"name": "x' for y 'z\\"}`, `: name changed from 'a' to 'x\' for y \'z\\'`)
+	f(`{"name": "a"}`, `{"name": "\u202etxt"}`, ": name changed from 'a' to ' txt'")
 	f(`{"secrets": [1], "aws": {"region": "x"}}`, `{"secrets": [2], "aws": {"region": "y"}}`, ": secrets changed, aws changed")
 	f(`{"provider": "`+strings.Repeat("a", 400)+`"}`, `{"provider": "b"}`, ": provider changed from '"+strings.Repeat("a", 300)+"...' to 'b'")
 	// The program's own bookkeeping is nothing to tell of.

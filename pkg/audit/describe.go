@@ -143,7 +143,7 @@ func value(raw, other json.RawMessage) string {
 			if !ok {
 				text = compact(one)
 			}
-			all[i] = "'" + line(text) + "'"
+			all[i] = quote(text)
 		}
 		return clip("["+strings.Join(all, ", ")+"]", maxValue)
 	case map[string]any:
@@ -158,12 +158,19 @@ func compact(v any) string {
 	return line(string(text))
 }
 
-func quote(s string) string { return "'" + clip(line(s), maxValue) + "'" }
+// quote keeps a value apart from the words around it: a name must not be able to
+// say that something else was done.
+func quote(s string) string {
+	return "'" + escape.Replace(clip(line(s), maxValue)) + "'"
+}
 
-// line keeps what people wrote from breaking the description's line.
+var escape = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+
+// line keeps what people wrote from breaking the description's line, and from
+// turning it around.
 func line(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return ' '
 		}
 		return r

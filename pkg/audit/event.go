@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,19 +116,19 @@ func UserOf(p auth.Principal) User {
 	return u
 }
 
-func userFrom(ctx context.Context) (User, bool) {
+func userFrom(ctx context.Context) User {
 	p, ok := auth.PrincipalFrom(ctx)
 	if !ok {
-		return User{ID: System, Name: System}, false
+		return User{ID: System, Name: System}
 	}
-	return UserOf(p), true
+	return UserOf(p)
 }
 
 // errNothing says that a change is not worth an event.
 var errNothing = errors.New("nothing to record")
 
-// eventOf makes the event of a change. What the program writes by itself and
-// nobody is told of (when a key was last used) is errNothing.
+// eventOf makes the event of a change. An update of which nothing would be told
+// (when a key was last used, or the same values again) is errNothing.
 func eventOf(ctx context.Context, c Change, now time.Time) (Event, error) {
 	kind, ok := Of(c.Object.Kind)
 	if !ok {
@@ -154,14 +155,13 @@ func eventOf(ctx context.Context, c Change, now time.Time) (Event, error) {
 		return Event{}, fmt.Errorf("read %s %s after: %w", kind.Name, c.Object.ID, err)
 	}
 	told := kind.diff(op.Action, before, after)
-	user, known := userFrom(ctx)
-	if !known && op.Action == Update && len(told) == 0 {
+	if op.Action == Update && len(told) == 0 || slices.Contains(bookkeeping, c.Object.Kind) {
 		return Event{}, errNothing
 	}
 	c.Object.Kind = kind.Name
 	c.Object.Name = cmp.Or(c.Object.Name, nameOf(after), nameOf(before))
 	e := Event{
-		ID: change.NewAuditID(now), Org: c.Org, User: user,
+		ID: change.NewAuditID(now), Org: c.Org, User: userFrom(ctx),
 		Area: kind.Area, Operation: cmp.Or(op.Word, op.Name), TargetID: c.Object.ID, Action: op.Action,
 		Object: c.Object, Description: kind.describe(op, c, told), Outcome: Done,
 	}
@@ -183,11 +183,11 @@ func eventOf(ctx context.Context, c Change, now time.Time) (Event, error) {
 // maxTarget bounds what is kept of a path, which the caller made up.
 const maxTarget = 512
 
-// Target is what the log of key uses shows of a call: the path below /api,
-// without its query, which holds what people search for and is no name of a
-// thing.
-func Target(urlPath string) string {
-	target := path.Clean("/" + urlPath)
+// Target is what the log of key uses shows of a call: its path, escaped as it
+// came, below /api, without the query, which holds what people search for and
+// is no name of a thing.
+func Target(escapedPath string) string {
+	target := path.Clean("/" + escapedPath)
 	if below, ok := strings.CutPrefix(target, "/api/"); ok {
 		target = "/" + below
 	}
@@ -195,11 +195,11 @@ func Target(urlPath string) string {
 }
 
 // NewUse returns the record of a call with a key.
-func NewUse(p auth.Principal, method, urlPath string, now time.Time) Use {
+func NewUse(p auth.Principal, method, escapedPath string, now time.Time) Use {
 	id := change.NewAuditID(now)
 	return Use{
 		ID: id, Org: p.Org, At: change.At(id.Time()), KeyID: p.KeyID, Scopes: p.Scopes,
-		Method: method, Target: Target(urlPath), UserID: UserOf(p).ID,
+		Method: method, Target: Target(escapedPath), UserID: UserOf(p).ID,
 	}
 }
 

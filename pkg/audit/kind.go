@@ -23,13 +23,14 @@ const (
 // Actions lists every action.
 func Actions() []Action { return []Action{Create, Update, Delete, Info} }
 
-// Operations that several kinds have, and that signing in is.
+// Operations that several kinds have, and signing in and out.
 const (
 	OpCreate = "create"
 	OpUpdate = "update"
 	OpDelete = "delete"
 	OpRotate = "rotate"
 	OpLogin  = "login"
+	OpLogout = "logout"
 )
 
 // Show says what a description tells of a field that changed.

@@ -158,7 +158,7 @@ func (a *API) listUses(ctx context.Context, in *usesInput) (*recordsOutput[clien
 // used records that a key was used. It comes before everything that the request
 // asks for: what cannot be recorded is not done.
 func (a *API) used(r *http.Request, p auth.Principal) error {
-	return a.Audit.Used(r.Context(), audit.NewUse(p, r.Method, r.URL.Path, time.Now()))
+	return a.Audit.Used(r.Context(), audit.NewUse(p, r.Method, r.URL.EscapedPath(), time.Now()))
 }
 
 func kindNames() []string {

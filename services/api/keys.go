@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"whatchanged/pkg/audit"
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
@@ -184,7 +185,7 @@ func (a *API) rotateKey(ctx context.Context, in *rotateKeyInput) (*one[client.Ke
 	if _, ok := a.Registry.Key(p.Org, in.ID); !ok {
 		return nil, notFound("key")
 	}
-	k, secret, err := a.Registry.RotateKey(ctx, p.Org, in.ID, overlap, func(k *registry.Key) error { return mayManage(p, k) })
+	k, secret, err := a.Registry.RotateKey(audit.As(ctx, audit.OpRotate), p.Org, in.ID, overlap, func(k *registry.Key) error { return mayManage(p, k) })
 	if err != nil {
 		return nil, err
 	}

@@ -81,8 +81,7 @@ func (a *API) signIn(ctx context.Context, _ *struct{}) (*sessionOutput, error) {
 // returned, nobody is told that they are in.
 func (a *API) signedIn(ctx context.Context, p auth.Principal, method string) error {
 	err := a.Audit.Record(auth.WithPrincipal(ctx, p), audit.Change{
-		Org: p.Org, Operation: audit.OpLogin, Detail: "with " + method,
-		Object: audit.Object{Kind: "user", ID: audit.UserOf(p).ID, Name: cmp.Or(p.Mail, p.Name, p.KeyID)},
+		Org: p.Org, Operation: audit.OpLogin, Detail: "with " + method, Object: userObject(p),
 	})
 	if err != nil {
 		return err
@@ -90,6 +89,11 @@ func (a *API) signedIn(ctx context.Context, p auth.Principal, method string) err
 	a.metrics.signIns.WithLabelValues(method, "signed_in").Inc()
 	a.log.Info("signed in", "org", p.Org, "id", p.KeyID, "session_id", p.SessionID, "role", p.Role, "method", method)
 	return nil
+}
+
+// userObject is who acts, as an object of the audit trail.
+func userObject(p auth.Principal) audit.Object {
+	return audit.Object{Kind: "user", ID: audit.UserOf(p).ID, Name: cmp.Or(p.Mail, p.Name, p.KeyID)}
 }
 
 // getSession serves GET /api/v1/session.
@@ -103,6 +107,9 @@ func (a *API) signOut(ctx context.Context, _ *struct{}) (*noSessionOutput, error
 	p, _ := auth.PrincipalFrom(ctx)
 	if p.SessionID == "" {
 		return nil, problem.New(problem.NotFound, "session_not_found", "this call shows a key and no session's cookie; a key is ended by deleting it")
+	}
+	if err := a.Audit.Record(ctx, audit.Change{Org: p.Org, Operation: audit.OpLogout, Object: userObject(p)}); err != nil {
+		return nil, err
 	}
 	if err := a.Registry.SignOut(ctx, p.Org, p.KeyID, p.SessionID); err != nil {
 		return nil, err
