@@ -130,8 +130,11 @@ var kinds = []Kind{
 		),
 	},
 	{
-		Name: "incident", Words: "incident", Area: "incident", Operations: created,
-		Fields: shown("title", "status", "severity", "service_id", "started_at", "resolved_at"),
+		Name: "incident", Words: "incident", Area: "incident", Parent: "service", Operations: created,
+		Fields: slices.Concat(
+			shown("title", "status", "severity", "service_id", "environment", "started_at", "resolved_at", "url", "external_id"),
+			ignored("service_name", "acknowledged_at", "source", "provider", "changed_by", "actor"),
+		),
 	},
 	{
 		Name: "alert_rule", Words: "alert rule", Area: "alert_rule", Operations: created,

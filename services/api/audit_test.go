@@ -126,7 +126,7 @@ func TestAudit_EveryMutatingOperationLeavesAnEvent(t *testing.T) {
 		if got.Status/100 != 2 {
 			t.Fatalf("%s %s: %d %s", method, path, got.Status, got.Body)
 		}
-		for _, found := range regexp.MustCompile(`"id":"((src|key|sec)_[0-9a-z]+)"`).FindAllStringSubmatch(got.Body, -1) {
+		for _, found := range regexp.MustCompile(`"id":"((src|key|sec|inc)_[0-9a-z]+)"`).FindAllStringSubmatch(got.Body, -1) {
 			ids["{"+found[2]+"}"] = found[1]
 		}
 		want = append(want, event)
@@ -145,6 +145,9 @@ func TestAudit_EveryMutatingOperationLeavesAnEvent(t *testing.T) {
 	f("PATCH", "/api/v1/keys/{key}", `{"name": "renamed"}`, "update key")
 	f("POST", "/api/v1/keys/{key}/rotate", "", "update key")
 	f("DELETE", "/api/v1/keys/{key}", "", "delete key")
+	f("POST", "/api/v1/incidents", `{"title": "down"}`, "create incident")
+	f("PATCH", "/api/v1/incidents/{inc}", `{"severity": "high"}`, "update incident")
+	f("POST", "/api/v1/incidents/{inc}/resolve", "", "update incident")
 	in := f("POST", "/api/v1/session", "", "info user")
 	cookie, _, _ := strings.Cut(in.Header.Get("Set-Cookie"), ";")
 	f("DELETE", "/api/v1/session", "", "info user", "Authorization", "", "Cookie", cookie)

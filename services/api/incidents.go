@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"whatchanged/normalizers"
+	"whatchanged/pkg/audit"
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
@@ -234,7 +235,11 @@ func (a *API) createIncident(ctx context.Context, in *createIncidentInput) (*inc
 			made = kept
 		}
 	}
-	if err := a.commitIncident(ctx, d, report.ID); err != nil {
+	before := &made // of a repeat: nothing is done again
+	if first == nil {
+		before = nil
+	}
+	if err := a.commitIncident(ctx, d, before, made); err != nil {
 		return nil, err
 	}
 	if first == nil {
@@ -303,10 +308,11 @@ func (a *API) tellIncident(ctx context.Context, id string, wait time.Duration, s
 	if err != nil {
 		return nil, err
 	}
-	if err := a.commitIncident(ctx, d, known.ID); err != nil {
+	before := known
+	add(&known, report)
+	if err := a.commitIncident(ctx, d, &before, known); err != nil {
 		return nil, err
 	}
-	add(&known, report)
 	return a.incidentAnswer(ctx, known, d, wait), nil
 }
 
@@ -397,12 +403,31 @@ func (a *API) report(d *change.Delivery, first *sighting) (change.IncidentReport
 }
 
 // commitIncident takes a delivery in, and remembers what it is about.
-func (a *API) commitIncident(ctx context.Context, d *change.Delivery, id change.IncidentID) error {
+//
+// It is between two records of the audit trail, as the registry's writes are.
+// before is nil for an incident that is new.
+func (a *API) commitIncident(ctx context.Context, d *change.Delivery, before *store.Incident, after store.Incident) error {
+	c := audit.Change{
+		Org: d.Org, Operation: audit.OpCreate, New: incidentForm(after),
+		Object: audit.Object{Kind: "incident", ID: after.ID.String(), Name: after.Title},
+	}
+	if before != nil {
+		c.Operation, c.Old = audit.OpUpdate, incidentForm(*before)
+	}
+	if after.ServiceID != "" {
+		c.Parents = []audit.Object{{Kind: "service", ID: after.ServiceID, Name: after.ServiceName}}
+	}
+	became, err := a.Audit.Begin(ctx, c)
+	if err != nil {
+		return fmt.Errorf("record incident: %w", err)
+	}
 	// As for changes: a caller who leaves now would come again.
 	if _, err := a.Committer.Commit(context.WithoutCancel(ctx), d); err != nil {
+		became(audit.Unknown)
 		return fmt.Errorf("commit: %w", err)
 	}
-	a.recent.add(freshly(d.Org, id), sighting{received: d.ReceivedAt})
+	became(audit.Done)
+	a.recent.add(freshly(d.Org, after.ID), sighting{received: d.ReceivedAt})
 	return nil
 }
 
@@ -532,7 +557,7 @@ func (a *API) keep(ctx context.Context, i *store.Incident, out *client.IncidentC
 		return err
 	}
 	d.Header.Set(change.HeaderIncident, i.ID.String())
-	return a.commitIncident(ctx, d, i.ID)
+	return a.commitIncident(ctx, d, i, *i) // nothing is done to it
 }
 
 func incidentForm(i store.Incident) client.Incident {
