@@ -161,8 +161,56 @@ ALTER TABLE deliveries_local ON CLUSTER prod MODIFY SETTING min_bytes_for_wide_p
 
 ALTER TABLE payloads_local ON CLUSTER prod MODIFY SETTING min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = '';
 
--- 0008_audit
--- 0008: our own audit trail: what was done to which object by whom, and each use
+-- 0005_incidents
+-- 0005: what was said of incidents. An incident is the sum of its reports, and
+-- readers add them up: for each field the latest report that has it counts, by
+-- the time it is of (at). So the order in which reports come does not matter,
+-- and one that comes again meets itself.
+CREATE TABLE IF NOT EXISTS incidents_local ON CLUSTER prod
+(
+    org          LowCardinality(String),
+    id           FixedString(16) CODEC(ZSTD(1)),
+    at           DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    report       FixedString(16) CODEC(ZSTD(1)),
+    version      UInt64 CODEC(Delta, ZSTD(1)),
+    received_at  DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    started_at   DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)), -- 1970: it does not say
+    status       LowCardinality(String),
+    title        String CODEC(ZSTD(1)),
+    description  String CODEC(ZSTD(1)),
+    severity     LowCardinality(String),
+    service_id   LowCardinality(String),
+    service_name LowCardinality(String),
+    environment  LowCardinality(String),
+    source       LowCardinality(String),
+    provider     LowCardinality(String),
+    external_id  String CODEC(ZSTD(1)),
+    url          String CODEC(ZSTD(1)),
+    changed_by   LowCardinality(String),
+    actor_id     LowCardinality(String),
+    actor_name   LowCardinality(String),
+    actor_type   LowCardinality(String),
+    metadata     String CODEC(ZSTD(1)),
+    kept         String CODEC(ZSTD(3)), -- what changed before it, as answered when it was resolved
+    source_id    LowCardinality(String),
+    delivery_id  FixedString(16) CODEC(ZSTD(1)),
+    record_index UInt32,
+    run          UInt16,
+    chain        LowCardinality(String),
+    frame_no     UInt64 CODEC(Delta, ZSTD(1)),
+    place        UInt32
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/incidents_local', '{replica}', version)
+PARTITION BY toYYYYMM(at)
+ORDER BY (org, id, at, report)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480, min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = '', index_granularity = 1024,
+    min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
+
+CREATE TABLE IF NOT EXISTS incidents ON CLUSTER prod AS incidents_local
+ENGINE = Distributed('prod', currentDatabase(), 'incidents_local', sipHash64(org));
+
+-- 0006_audit
+-- 0006: our own audit trail: what was done to which object by whom, and each use
 -- of a key. A record's id is drawn where it is made, with the time in it, so a
 -- record that comes twice meets itself; the later word on an event counts, and a
 -- withdrawn one is of something that was not done. Nothing here expires.

@@ -1,4 +1,4 @@
--- 0008: our own audit trail: what was done to which object by whom, and each use
+-- 0006: our own audit trail: what was done to which object by whom, and each use
 -- of a key. A record's id is drawn where it is made, with the time in it, so a
 -- record that comes twice meets itself; the later word on an event counts, and a
 -- withdrawn one is of something that was not done. Nothing here expires.

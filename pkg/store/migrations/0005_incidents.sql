@@ -1,4 +1,4 @@
--- 0007: what was said of incidents. An incident is the sum of its reports, and
+-- 0005: what was said of incidents. An incident is the sum of its reports, and
 -- readers add them up: for each field the latest report that has it counts, by
 -- the time it is of (at). So the order in which reports come does not matter,
 -- and one that comes again meets itself.
