@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -182,7 +183,7 @@ func TestRotateKey_SaysWhatBecameOfTheOldForm(t *testing.T) {
 	f("the new one", second, "")
 	r.now = time.Now
 	stop := problem.New(problem.Forbidden, "no", "no")
-	if _, _, err := r.RotateKey(t.Context(), DefaultOrg, k.ID, 0, func(*Key) error { return stop }); err != stop {
+	if _, _, err := r.RotateKey(t.Context(), DefaultOrg, k.ID, 0, func(*Key) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("who may not: %v", err)
 	}
 	f("the first, still", first, "")
