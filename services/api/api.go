@@ -117,7 +117,7 @@ type Deps struct {
 	Normalizers normalizers.Set
 	Sealer      *auth.Sealer
 	SignIn      *signin.Provider
-	Audit       *audit.Recorder // the registry's too
+	Audit       *audit.Recorder     // the registry's too
 	Proxies     httpserver.Networks // in front, whose word about who called is believed
 	Gatherer    prometheus.Gatherer
 	Metrics     prometheus.Registerer
