@@ -151,6 +151,12 @@ func TestAudit_EveryMutatingOperationLeavesAnEvent(t *testing.T) {
 	in := f("POST", "/api/v1/session", "", "info user")
 	cookie, _, _ := strings.Cut(in.Header.Get("Set-Cookie"), ";")
 	f("DELETE", "/api/v1/session", "", "info user", "Authorization", "", "Cookie", cookie)
+	f("POST", "/api/v1/session", "", "info user")
+	sessions, err := s.admin.Sessions(t.Context())
+	if err != nil || len(sessions) != 1 {
+		t.Fatalf("%+v %v", sessions, err)
+	}
+	f("DELETE", "/api/v1/sessions/"+sessions[0].SessionID, "", "info user")
 
 	eventually(t, func() error {
 		page, err := s.admin.AuditEvents(t.Context(), client.AuditFilter{Sort: "asc", Limit: 100})

@@ -145,9 +145,17 @@ func (a *API) listSessions(ctx context.Context, in *pageInput) (*many[client.Ope
 // endSession serves DELETE /api/v1/sessions/{id}.
 func (a *API) endSession(ctx context.Context, in *idInput) (*struct{}, error) {
 	for _, p := range a.Registry.People(auth.Org(ctx)) {
-		if slices.ContainsFunc(p.Sessions, func(s registry.Session) bool { return s.ID == in.ID }) {
-			return nil, a.Registry.SignOut(ctx, p.Org, p.ID, in.ID)
+		if !slices.ContainsFunc(p.Sessions, func(s registry.Session) bool { return s.ID == in.ID }) {
+			continue
 		}
+		who := auth.Principal{Org: p.Org, KeyID: p.ID, Name: p.Name, Mail: p.Email}
+		if k, ok := a.Registry.Key(p.Org, p.ID); ok {
+			who = k.Principal()
+		}
+		if err := a.Audit.Record(ctx, audit.Change{Org: p.Org, Operation: audit.OpLogout, Object: userObject(who)}); err != nil {
+			return nil, err
+		}
+		return nil, a.Registry.SignOut(ctx, p.Org, p.ID, in.ID)
 	}
 	return nil, notFound("session")
 }
