@@ -19,12 +19,12 @@ import (
 type createKeyInput struct{ Body client.NewKey }
 
 type updateKeyInput struct {
-	ID   string `path:"id" maxLength:"64"`
+	ID   string `path:"id" doc:"Its id" maxLength:"64"`
 	Body client.KeyPatch
 }
 
 type rotateKeyInput struct {
-	ID      string    `path:"id" maxLength:"64"`
+	ID      string    `path:"id" doc:"Its id" maxLength:"64"`
 	Overlap spanParam `query:"overlap" doc:"How long the old key is good for; default 24h, at most 30d, 0s if it leaked"`
 }
 

@@ -75,6 +75,7 @@ func document() huma.Config {
 func finish(schemas huma.Registry) {
 	sent := []string{"Actor", "Resource", "OIDC", "ServiceMapping", "AWSCredentials"} // and what is new or a patch
 	for name, s := range schemas.Map() {
+		exemplify(s)
 		if !strings.HasPrefix(name, "New") && !strings.HasSuffix(name, "Patch") && !slices.Contains(sent, name) {
 			s.AdditionalProperties = nil
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 type idInput struct {
-	ID string `path:"id" maxLength:"64"`
+	ID string `path:"id" doc:"Its id" maxLength:"64"`
 }
 
 type pageInput struct{ Paging }
@@ -20,7 +20,7 @@ type pageInput struct{ Paging }
 type createServiceInput struct{ Body client.NewService }
 
 type updateServiceInput struct {
-	ID   string `path:"id" maxLength:"64"`
+	ID   string `path:"id" doc:"Its id" maxLength:"64"`
 	Body client.ServicePatch
 }
 

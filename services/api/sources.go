@@ -24,24 +24,24 @@ const (
 type createSourceInput struct{ Body client.NewSource }
 
 type updateSourceInput struct {
-	ID   string `path:"id" maxLength:"64"`
+	ID   string `path:"id" doc:"Its id" maxLength:"64"`
 	Body client.SourcePatch
 }
 
 type rotateSourceInput struct {
-	ID      string    `path:"id" maxLength:"64"`
+	ID      string    `path:"id" doc:"Its id" maxLength:"64"`
 	Overlap spanParam `query:"overlap" doc:"How long the old token is good for; default 24h, at most 30d, 0s if it leaked"`
 }
 
 type addSecretInput struct {
-	ID      string    `path:"id" maxLength:"64"`
+	ID      string    `path:"id" doc:"Its id" maxLength:"64"`
 	Overlap spanParam `query:"overlap" doc:"How long the secrets before this one stay good, at most 30d; default until they are removed"`
 	Body    client.NewSecret
 }
 
 type removeSecretInput struct {
-	ID       string `path:"id" maxLength:"64"`
-	SecretID string `path:"secret_id" maxLength:"64"`
+	ID       string `path:"id" doc:"Its id" maxLength:"64"`
+	SecretID string `path:"secret_id" doc:"The id of the secret" maxLength:"64"`
 }
 
 func (a *API) registerSources() {
