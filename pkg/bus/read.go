@@ -36,6 +36,10 @@ type reading struct {
 
 // read hands what is on a stream now to h, oldest first, and returns at what
 // was the end when it began. It leaves nothing behind on the server.
+//
+// In a cluster any of the servers that keep the stream may serve the consumer,
+// also one that was away and does not know the end yet: what ends before the
+// leader's end is an error, and can be tried again.
 func (b *Bus) read(ctx context.Context, r reading, h func(stored) error) (err error) {
 	cfg := jetstream.ConsumerConfig{
 		AckPolicy:         jetstream.AckNonePolicy,
@@ -49,7 +53,12 @@ func (b *Bus) read(ctx context.Context, r reading, h func(stored) error) (err er
 	if r.from > 0 {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, r.from
 	}
-	cons, err := b.js.CreateConsumer(ctx, r.stream, cfg)
+	stream, err := b.js.Stream(ctx, r.stream)
+	if err != nil {
+		return fmt.Errorf("read stream %s: %w", r.stream, err)
+	}
+	state, last := stream.CachedInfo().State, uint64(0)
+	cons, err := stream.CreateConsumer(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", r.stream, err)
 	}
@@ -76,10 +85,14 @@ func (b *Bus) read(ctx context.Context, r reading, h func(stored) error) (err er
 			}
 			next++
 			left--
+			last = meta.Sequence.Stream
 			if err := h(stored{meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Headers(), m.Data()}); err != nil {
 				return err
 			}
 		}
+	}
+	if whole := r.subject == "" && state.NumDeleted == 0 && state.Msgs > 0; whole && last < state.LastSeq && r.from <= state.LastSeq {
+		return fmt.Errorf("read stream %s: the server that was asked knows it to message %d of %d only", r.stream, last, state.LastSeq)
 	}
 	return nil
 }
