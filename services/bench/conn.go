@@ -1,11 +1,14 @@
 package bench
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"time"
 )
@@ -23,7 +26,7 @@ type wire struct {
 const maxAnswer = 1 << 20
 
 var (
-	errAnswer  = errors.New("answer is not HTTP/1.1 with a length")
+	errAnswer  = errors.New("answer is not HTTP/1.1 with a length, nor in chunks")
 	headEnd    = []byte("\r\n\r\n")
 	lengthName = []byte("content-length:")
 	closeLine  = []byte("connection: close")
@@ -84,13 +87,36 @@ func (w *wire) read() (status int, body []byte, keep bool, err error) {
 		if head < 0 {
 			if end := bytes.Index(w.in[:n], headEnd); end >= 0 {
 				head = end + len(headEnd)
-				if status, length, keep, err = parseHead(w.in[:end+2]); err != nil {
+				status, length, keep, err = parseHead(w.in[:end+2])
+				if errors.Is(err, errAnswer) && isChunked(w.in[:end+2]) {
+					return w.readChunked(w.in[:n])
+				}
+				if err != nil {
 					return 0, nil, false, err
 				}
 			}
 		}
 	}
 	return status, w.in[head : head+length], keep, nil
+}
+
+// readChunked reads an answer in chunks, as large ones come, of which the
+// beginning is there. It costs more, and a large answer costs the server more still.
+func (w *wire) readChunked(begun []byte) (status int, body []byte, keep bool, err error) {
+	res, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(begun), w.conn)), nil)
+	if err != nil {
+		return 0, nil, false, err
+	}
+	defer res.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if err == nil && len(body) > maxAnswer {
+		err = fmt.Errorf("answer over %d bytes", maxAnswer)
+	}
+	return res.StatusCode, body, !res.Close, err
+}
+
+func isChunked(head []byte) bool {
+	return bytes.Contains(bytes.ToLower(head), []byte("transfer-encoding: chunked"))
 }
 
 // parseHead reads the status line and the two headers that matter.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -238,7 +239,7 @@ func (g *generator) connection(ctx context.Context, i int) error {
 			lastErr = err
 			refused["network"]++
 			sleepUntil(ctx, now.Add(redialPause))
-		case status/100 != 2:
+		case status != http.StatusOK && status != http.StatusCreated:
 			lastErr = fmt.Errorf("status %d: %s", status, cut(body, 200))
 			refused[strings.TrimSpace(strconv.Itoa(status)+" "+gjson.GetBytes(body, "reason").Str)]++
 		default:
