@@ -55,6 +55,10 @@ func filtersOf(c change.Change) []listFilter {
 		{"tag", client.ChangeFilter{Tag: tag}},
 		{"q", client.ChangeFilter{Query: "billing"}},
 		{"service_id, change_type, environment", client.ChangeFilter{ServiceID: c.ServiceID, Type: string(c.Type), Environment: c.Environment}},
+		{"change_type, two of them", client.ChangeFilter{Type: "deployment,rollback"}},
+		{"action, a pattern", client.ChangeFilter{Action: "deployment.*"}},
+		{"resource_id", client.ChangeFilter{ResourceID: c.Resource.ID}},
+		{"session_id, of nothing", client.ChangeFilter{SessionID: "no-such-session"}},
 		{"sort=asc", client.ChangeFilter{Sort: "asc"}},
 	}
 }
