@@ -149,7 +149,13 @@ func (r *Recorder) commit(ctx context.Context, e Event) (Event, error) {
 // so they need no room of their own.
 func (r *Recorder) amend(e Event, o Outcome) {
 	e.Version, e.Outcome = e.Version+1, o
-	r.events.add(encode(e), nil)
+	data, err := json.Marshal(e)
+	if err != nil { // not likely: its first form was written the same way
+		r.metrics.lost.WithLabelValues(r.events.kind).Inc()
+		r.log.Error("the outcome of an audit event is not recorded", "event", e.ID, "error", err)
+		return
+	}
+	r.events.add(data, nil)
 }
 
 // Used records a use of a key. It waits only when there is no room: then the
@@ -201,6 +207,10 @@ func (r *Recorder) newLane(p Publisher, kind string, pace time.Duration) *lane {
 
 // put puts a record in the queue once there is room for it.
 func (l *lane) put(ctx context.Context, v any, answered bool) (*record, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode an audit record: %w", err)
+	}
 	select {
 	case l.room <- struct{}{}:
 	default:
@@ -218,7 +228,7 @@ func (l *lane) put(ctx context.Context, v any, answered bool) (*record, error) {
 	if answered {
 		done = make(chan error, 1)
 	}
-	rec := &record{data: encode(v), done: done, roomed: true}
+	rec := &record{data: data, done: done, roomed: true}
 	if !l.queueUp(rec) {
 		<-l.room
 		return nil, l.r.busy("stopping", nil)
@@ -356,15 +366,6 @@ func (l *lane) close() error {
 		return fmt.Errorf("%d audit records (%s) could not be published within %s of stopping", n, l.kind, l.r.limits.Stop)
 	}
 	return nil
-}
-
-// encode writes an event or a use: structs of strings, numbers and times.
-func encode(v any) []byte {
-	data, err := json.Marshal(v)
-	if err != nil {
-		panic(fmt.Sprintf("encode %T: %v", v, err))
-	}
-	return data
 }
 
 func pause(ctx context.Context, d time.Duration) {
