@@ -13,7 +13,7 @@ func TestAuditQueries_AreAsReviewed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	statement, _ := eventList.keysStatement(w, Desc, span{time.UnixMilli(1), time.UnixMilli(2)}, nil, 26)
+	statement, _ := eventList.keysStatement(w, Desc, span{time.UnixMilli(1), time.UnixMilli(2)}, nil, 26, false)
 	snapshot(t, "audit_events_keys", statement)
 	snapshot(t, "audit_events_names", namesStatement)
 	org, err := forOrg("acme")

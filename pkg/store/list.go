@@ -23,8 +23,9 @@ type list[R any] struct {
 
 // key is a row's place among those of its org.
 type key struct {
-	At time.Time `ch:"at"`
-	ID string    `ch:"id"`
+	At    time.Time `ch:"at"`
+	ID    string    `ch:"id"`
+	Total uint64    `ch:"total"` // of the rows that match, where it was asked for
 }
 
 // paging is the part of a query that selects a page.
@@ -81,12 +82,15 @@ type page[R any] struct {
 	next  string
 }
 
-// find reads a page: first the keys, from windows of time that grow until
-// there are enough, then the columns of the rows on it. When the windows held
-// less than a page, the total is known; else it is a statement of its own.
+// find reads a page: first the keys, then the columns of the rows on it. With
+// a total and a range that is read as a whole anyhow, the keys bring the total.
+// Else they come from windows of time that grow until there are enough; when
+// these held less than a page, the total is known; and if not, it is a
+// statement of its own.
 func find[R any](ctx context.Context, s *Store, l list[R], w *where, p paging) (page[R], error) {
 	out := page[R]{total: -1}
-	keys, err := l.keys(ctx, s, w, p)
+	counted := p.total && p.after == nil && p.span().within(oneRead)
+	keys, err := l.keys(ctx, s, w, p, counted)
 	if err != nil {
 		return out, err
 	}
@@ -94,6 +98,8 @@ func find[R any](ctx context.Context, s *Store, l list[R], w *where, p paging) (
 	var both errgroup.Group
 	switch {
 	case !p.total:
+	case counted && len(keys) > 0:
+		out.total = int64(keys[0].Total)
 	case !out.more && p.after == nil:
 		out.total = int64(len(keys))
 	default:
@@ -135,16 +141,24 @@ func (l list[R]) count(ctx context.Context, s *Store, w *where, start, end time.
 // after the first, and for the others each window is a statement more.
 var days = []int{1, 30, 335} // to 1, 31 and 366 days
 
-// keys returns the keys of the first offset+limit+1 rows that match.
-func (l list[R]) keys(ctx context.Context, s *Store, w *where, p paging) ([]key, error) {
-	windows, err := l.windows(ctx, s, w, p)
-	if err != nil {
-		return nil, err
+// oneRead is the longest range whose keys and total are read together: to count
+// the rows costs all that finding their keys does, and this little more.
+const oneRead = 31 * 24 * time.Hour
+
+// keys returns the keys of the first offset+limit+1 rows that match, with the
+// total if it is to be counted.
+func (l list[R]) keys(ctx context.Context, s *Store, w *where, p paging, counted bool) ([]key, error) {
+	windows := []span{p.span()}
+	if !counted {
+		var err error
+		if windows, err = l.windows(ctx, s, w, p); err != nil {
+			return nil, err
+		}
 	}
 	need := p.offset + p.limit + 1
 	var keys []key
 	for _, window := range windows {
-		statement, args := l.keysStatement(w, p.sort, window, p.after, need-len(keys))
+		statement, args := l.keysStatement(w, p.sort, window, p.after, need-len(keys), counted)
 		var found []key
 		if err := s.ask(ctx, l.table+" keys", &found, statement, args...); err != nil {
 			return nil, err
@@ -156,7 +170,7 @@ func (l list[R]) keys(ctx context.Context, s *Store, w *where, p paging) ([]key,
 	return keys, nil
 }
 
-func (l list[R]) keysStatement(w *where, sort string, window span, after *cursor, limit int) (string, []any) {
+func (l list[R]) keysStatement(w *where, sort string, window span, after *cursor, limit int, counted bool) (string, []any) {
 	w = w.clone()
 	w.between(l.at, window.start, window.end)
 	order, before := "DESC", "<"
@@ -167,16 +181,27 @@ func (l list[R]) keysStatement(w *where, sort string, window span, after *cursor
 		w.add(fmt.Sprintf("(%s, id) %s (%s, %s)", l.at, before, atParam("after"), idParam("after_id")), "after", after.at.UnixMilli())
 		w.args = append(w.args, clickhouse.Named("after_id", hex.EncodeToString(after.id[:])))
 	}
-	return fmt.Sprintf("SELECT %s AS at, id FROM %s FINAL\nWHERE %s\nORDER BY %s %s, id %s\nLIMIT {limit:UInt32}",
-		l.at, l.table, w, l.at, order, order), append(w.args, clickhouse.Named("limit", limit))
+	total := ""
+	if counted {
+		total = ", count() OVER () AS total"
+	}
+	return fmt.Sprintf("SELECT %s AS at, id%s FROM %s FINAL\nWHERE %s\nORDER BY %s %s, id %s\nLIMIT {limit:UInt32}",
+		l.at, total, l.table, w, l.at, order, order), append(w.args, clickhouse.Named("limit", limit))
 }
 
 // span is a half-open range of time; zero is no bound.
 type span struct{ start, end time.Time }
 
+func (p *paging) span() span { return span{p.start, p.end} }
+
+// within reports whether the range has both bounds and is no longer than that.
+func (r span) within(longest time.Duration) bool {
+	return !r.start.IsZero() && !r.end.IsZero() && r.end.Sub(r.start) <= longest
+}
+
 // windows cuts the range into windows that grow away from where the list begins.
 func (l list[R]) windows(ctx context.Context, s *Store, w *where, p paging) ([]span, error) {
-	r := span{p.start, p.end}
+	r := p.span()
 	if p.after != nil {
 		if p.sort == Asc {
 			r.start = p.after.at
@@ -249,8 +274,12 @@ func (l list[R]) read(ctx context.Context, s *Store, w *where, sort string, keys
 	for i, k := range keys {
 		times[i], ids[i] = k.At.UnixMilli(), hex.EncodeToString([]byte(k.ID))
 	}
+	settings := s.settings()
+	// The rows are few and lie far apart: without these one thread reads them all.
+	settings["merge_tree_min_rows_for_concurrent_read"] = 1
+	settings["merge_tree_min_bytes_for_concurrent_read"] = 1
 	var rows []R
-	err := s.query(ctx, l.table+" rows", &rows, l.readStatement(w, sort), w.args[0], clickhouse.Named("times", times), clickhouse.Named("ids", ids))
+	err := s.queryWith(ctx, settings, l.table+" rows", &rows, l.readStatement(w, sort), w.args[0], clickhouse.Named("times", times), clickhouse.Named("ids", ids))
 	return rows, err
 }
 

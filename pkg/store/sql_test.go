@@ -78,13 +78,14 @@ func TestQueries_AreAsReviewed(t *testing.T) {
 	plain, full := must((&ChangeFilter{Org: "acme"}).where()), must(allFilters.where())
 	window := span{time.UnixMilli(1), time.UnixMilli(2)}
 	statement := func(s string, _ []any) string { return s }
-	snapshot(t, "changes_keys", statement(changeList.keysStatement(plain, Desc, window, nil, 26)))
-	snapshot(t, "changes_keys_filtered_ascending", statement(changeList.keysStatement(full, Asc, window, &cursor{}, 26)))
+	snapshot(t, "changes_keys", statement(changeList.keysStatement(plain, Desc, window, nil, 26, false)))
+	snapshot(t, "changes_keys_counted", statement(changeList.keysStatement(plain, Desc, window, nil, 26, true)))
+	snapshot(t, "changes_keys_filtered_ascending", statement(changeList.keysStatement(full, Asc, window, &cursor{}, 26, false)))
 	snapshot(t, "export", statement(exportStatement(plain, window)))
 	snapshot(t, "changes_rows", changeList.readStatement(plain, Desc))
 	snapshot(t, "change", changeList.oneStatement(plain))
 	deliveries := must((&DeliveryQuery{Org: "acme", SourceID: "s", Provider: "p", DetectedBy: "d", Outcome: change.Dead, Identity: "i"}).where())
-	snapshot(t, "deliveries_keys", statement(deliveryList.keysStatement(deliveries, Desc, span{}, nil, 26)))
+	snapshot(t, "deliveries_keys", statement(deliveryList.keysStatement(deliveries, Desc, span{}, nil, 26, false)))
 	snapshot(t, "payload", payloadList.oneStatement(plain))
 	snapshot(t, "known_identities", knownStatement)
 	snapshot(t, "stored_frames", placesStatement)
