@@ -48,8 +48,7 @@ func asProblem(ctx huma.Context, status string, v any) (any, error) {
 	p := problem.New(kind, "malformed", model.Detail)
 	switch kind {
 	case problem.TooLarge:
-		p.Reason = "body_too_large"
-		p.Message = fmt.Sprintf("the body is over the limit of %d bytes", ctx.Operation().MaxBodyBytes)
+		p = tooLarge(ctx.Operation())
 	case problem.Timeout:
 		p.Reason, p.Message = "body_too_slow", "the body came too slowly"
 	case problem.Unsupported:
@@ -58,6 +57,11 @@ func asProblem(ctx huma.Context, status string, v any) (any, error) {
 		explain(p, ctx.Operation(), model)
 	}
 	return p, nil
+}
+
+// tooLarge says what an operation takes at most.
+func tooLarge(op *huma.Operation) *problem.Error {
+	return problem.New(problem.TooLarge, "body_too_large", fmt.Sprintf("the body is over the limit of %d bytes", op.MaxBodyBytes))
 }
 
 // explain says which fields are wrong and what to do, without echoing values.
@@ -171,7 +175,9 @@ func (a *API) told(ctx context.Context, operation string, err error) *problem.Er
 		p = &named
 	}
 	if p.Kind == problem.Internal && ctx.Err() == nil {
-		a.log.Error("request failed", "operation", operation, "request_id", httpserver.RequestID(ctx), "error", err)
+		a.faults.Do(func() { // the counter of answers by code has them all
+			a.log.Error("request failed", "operation", operation, "request_id", httpserver.RequestID(ctx), "error", err)
+		})
 	}
 	return p
 }
