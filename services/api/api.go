@@ -176,7 +176,10 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.hub = newHub(deps.Bus.Tail, cfg, deps.Log, a.metrics)
 	a.huma = humago.New(a.mux, document())
 	a.huma.UseMiddleware(
-		func(ctx huma.Context, next func(huma.Context)) { next(malformedStatus{ctx}) },
+		func(ctx huma.Context, next func(huma.Context)) {
+			body := new(arriving)
+			next(huma.WithValue(malformedStatus{ctx, body}, bodyKey{}, body))
+		},
 		a.authenticate,
 	)
 	a.registerChanges()

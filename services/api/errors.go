@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -40,6 +41,10 @@ func asProblem(ctx huma.Context, status string, v any) (any, error) {
 	model, ok := v.(*huma.ErrorModel)
 	if !ok {
 		return v, nil
+	}
+	if body, ok := ctx.Context().Value(bodyKey{}).(*arriving); ok && body.cut && status == "500" {
+		ctx.SetHeader("Connection", "close") // where the next request begins, nobody knows
+		return problem.New(problem.Malformed, "body_incomplete", "the body ended early or its framing is wrong"), nil
 	}
 	kind, ok := kinds[status]
 	if !ok {
@@ -130,8 +135,29 @@ func clipTo(s string, most int) string {
 	return string([]rune(s)[:most]) + "..."
 }
 
-// malformedStatus makes huma's 422 a 400, as all malformed requests are.
-type malformedStatus struct{ humaContext }
+// malformedStatus makes huma's 422 a 400, as all malformed requests are, and
+// so its 500 for a body that could not be read to its end.
+type malformedStatus struct {
+	humaContext
+	body *arriving
+}
+
+type bodyKey struct{}
+
+// arriving is a request's body, which knows whether it was cut.
+type arriving struct {
+	io.Reader
+	cut bool
+}
+
+// Read notes an error that is not the end.
+func (b *arriving) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		b.cut = true
+	}
+	return n, err
+}
 
 // humaContext is huma.Context under another name: embedded, that one would
 // hide its own method Context.
@@ -139,8 +165,13 @@ type humaContext huma.Context
 
 func (c malformedStatus) Unwrap() huma.Context { return c.humaContext }
 
+func (c malformedStatus) BodyReader() io.Reader {
+	c.body.Reader = c.humaContext.BodyReader()
+	return c.body
+}
+
 func (c malformedStatus) SetStatus(code int) {
-	if code == http.StatusUnprocessableEntity {
+	if code == http.StatusUnprocessableEntity || code == http.StatusInternalServerError && c.body.cut {
 		code = http.StatusBadRequest
 	}
 	c.humaContext.SetStatus(code)
