@@ -59,7 +59,7 @@ func startEdge(t *testing.T, settings ...string) *edge {
 		return string(text)
 	}
 	cmd := exec.Command(binary, "serve", "--listen", e.addr, "--data-dir", e.dir)
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stderr = log // what it prints on the first start is for its owner
 	for _, name := range []string{"HOME", "XDG_CACHE_HOME", "PATH"} {
 		cmd.Env = append(cmd.Env, name+"="+os.Getenv(name))
 	}
@@ -232,7 +232,7 @@ func (e *edge) unharmed() {
 // internals are what no answer may show: places in our code, our files, SQL.
 var internals = regexp.MustCompile(`(?i)\.go:\d|goroutine|/go/pkg|runtime error|clickhouse|SELECT .* FROM|DB::Exception|jetstream|nats:`)
 
-// refuses fails the test if an answer is none that a stranger may get.
+// proper fails the test if an answer is none that a stranger may get.
 func (e *edge) proper(a said) {
 	e.t.Helper()
 	switch {
@@ -286,7 +286,9 @@ func TestEdge_OddFramingOnEveryRoute(t *testing.T) {
 		length := fmt.Sprintf("Content-Length: %d\r\n", len(d.body))
 		const chunked = "Transfer-Encoding: chunked\r\n"
 		chunks := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(d.body), d.body)
-		line := func(text string) string { return strings.Replace(post(length, d.body), "POST "+d.path+" HTTP/1.1", text, 1) }
+		line := func(text string) string {
+			return strings.Replace(post(length, d.body), "POST "+d.path+" HTTP/1.1", text, 1)
+		}
 		smuggled := "POST " + d.path + " HTTP/1.1\r\nHost: smuggled\r\n" + length + "\r\n" + d.body
 		for _, c := range []struct {
 			name, request string
