@@ -4,11 +4,17 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"time"
 )
 
-// overloadTimes is how many times its peak the server is sent, on as many
-// times the connections.
-const overloadTimes = 5
+// overloadTimes is how many times its peak the server is sent, on more
+// connections than one address may have: what finds none is turned away, and
+// comes again on a new one.
+const (
+	overloadTimes       = 5
+	overloadConnections = 3000
+	overloadWarmup      = 2 * time.Second // until all of them are there
+)
 
 // overload sends the whole product what it can take, and then many times that
 // on a schedule that does not wait for it, by turns. A server that spends
@@ -24,7 +30,7 @@ func (r *run) overload(ctx context.Context) (err error) {
 	if err := s.createSource(ctx); err != nil {
 		return err
 	}
-	out := &Overload{Times: overloadTimes, Connections: overloadTimes * r.connections}
+	out := &Overload{Times: overloadTimes, Connections: overloadConnections}
 	d := r.short(roundTime)
 	var peaks, overs []round
 	var sent, seconds float64
@@ -38,7 +44,8 @@ func (r *run) overload(ctx context.Context) (err error) {
 			return err
 		}
 		l := r.load(s.addr, s.path, s.secret, d)
-		l.Rate, l.Connections = overloadTimes*peak.Rate, out.Connections
+		l.Rate, l.Connections, l.Flood = overloadTimes*peak.Rate, out.Connections, true
+		l.Warmup = overloadWarmup
 		over, err := r.round(ctx, s, l)
 		if err == nil {
 			err = s.drain(ctx)
@@ -50,7 +57,7 @@ func (r *run) overload(ctx context.Context) (err error) {
 		for _, n := range over.Refused {
 			sent += float64(n)
 		}
-		seconds += over.Seconds + warmup.Seconds()
+		seconds += over.Seconds + overloadWarmup.Seconds()
 		peaks, overs = append(peaks, peak), append(overs, over)
 	}
 	out.Peak, out.Goodput, out.Sent = *doorOf(peaks), *doorOf(overs), sent/seconds
