@@ -29,6 +29,7 @@ func TestWrite_TellsTheCallerAndNotTheCause(t *testing.T) {
 }
 
 // Those who were refused together shall not come back together, nor late.
+// C17.
 func TestWrite_SpreadsWhoWasRefusedByOurFault(t *testing.T) {
 	for wait, want := range map[time.Duration][2]int{0: {1, 5}, 1500 * time.Millisecond: {2, 6}, time.Hour: {26, 30}} {
 		seen := map[int]bool{}

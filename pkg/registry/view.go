@@ -35,7 +35,7 @@ type view struct {
 
 	tokens    map[auth.Digest]*Source
 	open      map[auth.Digest]*Source // of tokens, those of sources that are not disabled
-	mappings  map[place]*mapping // of the sources that have their own
+	mappings  map[place]*mapping      // of the sources that have their own
 	keyHashes map[auth.Digest]*Key
 	sessions  map[auth.Digest]signedIn
 	matchers  map[string]*matcher // by org

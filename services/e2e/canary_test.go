@@ -47,6 +47,7 @@ func (c canaries) in(text string) (found []string) {
 // log, its metrics, its answers, what the commands print, every file of the bus
 // and of ClickHouse, and every row. What is shown once, to whom it was made for,
 // is looked for in everything else.
+// A28 too: a secret in a query is nowhere.
 func TestCanaries_NoSecretLeaves(t *testing.T) {
 	secrets := canaries{}
 	apiKey := "wc_live_" + secrets.sing("the first API key")

@@ -274,6 +274,7 @@ func (e *edge) doors() []door {
 // the real listener, each followed by a good request. Where the connection
 // stays open, that one must be answered as if nothing had been before it;
 // where it does not, not at all: nothing of a body is ever a request.
+// C34: and no refusal tells of our inside.
 func TestEdge_OddFramingOnEveryRoute(t *testing.T) {
 	e := startEdge(t, "WHATCHANGED_RECEIVER_MAX_BODY=1048576", "WHATCHANGED_API_KEY_RATE=0", "WHATCHANGED_LOG_LEVEL=debug")
 	const (

@@ -147,6 +147,7 @@ func TestContent_AnErrorNamesTheByte(t *testing.T) {
 	}
 }
 
+// A21 too: bytes that are no ASCII are kept as they came.
 func TestDelivery_KeepsHeadersButNoSecrets(t *testing.T) {
 	d := openDoor(t)
 	_, err := d.registry.UpdateSource(t.Context(), "default", d.registry.Sources("default")[0].ID, func(s *registry.Source) error {
