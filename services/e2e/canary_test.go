@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -237,9 +238,7 @@ func TestCanaries_NoSecretLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	words := map[string]string{"control": control}
-	for what, word := range secrets {
-		words[what] = word
-	}
+	maps.Copy(words, secrets)
 	found, read, err := find(e.dir, words)
 	if err != nil {
 		t.Fatal(err)
