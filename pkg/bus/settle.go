@@ -57,6 +57,11 @@ func (s *settler) settle(ctx context.Context, m jetstream.Msg, ref FrameRef, err
 		s.bury(ctx, m, d, err, malformedTries)
 	default:
 		s.bus.metrics.redeliveries.WithLabelValues(s.durable).Inc()
+		if ctx.Err() != nil { // stopped in the middle, which is no news
+			s.bus.log.Debug("frame is left for the next start", "consumer", s.durable, "chain", ref.Chain, "frame", ref.Number, "error", err)
+			_ = m.Nak()
+			return
+		}
 		s.log.warn(s.bus.log, "frame is put back for later", "consumer", s.durable, "chain", ref.Chain, "frame", ref.Number,
 			"delivered", delivered, "error", err)
 		_ = m.NakWithDelay(backoff(delivered)) // without a connection the ack wait does the same

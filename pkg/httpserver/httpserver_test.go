@@ -86,6 +86,7 @@ func works(conn net.Conn) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
+// A37: connections beyond the caps are closed at once.
 func TestServer_CapsConnectionsPerAddressAndInTotal(t *testing.T) {
 	for limit, edit := range map[string]func(*httpserver.Config){
 		"address": func(c *httpserver.Config) { c.MaxConnectionsPerAddress = 3 },
@@ -137,6 +138,7 @@ func TestNetwork(t *testing.T) {
 	f("fe80::1%eth0", "fe80::")
 }
 
+// A11: what follows a body in chunks is never read as a request.
 func TestServer_ClosesAfterChunkedRequests(t *testing.T) {
 	addr, _ := serve(t, httpserver.DefaultConfig(), http.HandlerFunc(hello), quiet, nil)
 	conn := dial(t, addr)
@@ -237,6 +239,7 @@ func TestServer_LeavesWhatTakesLongerThanGrace(t *testing.T) {
 	}
 }
 
+// A41: TLS is 1.2 or later.
 func TestServer_SpeaksHTTP2OverTLSOnly(t *testing.T) {
 	cfg := httpserver.DefaultConfig()
 	cfg.CertFile, cfg.KeyFile = certificate(t)

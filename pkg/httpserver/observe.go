@@ -10,12 +10,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/time/rate"
 
 	"whatchanged/pkg/change"
 )
 
 // RequestIDHeader names a request in answers and in the log.
 const RequestIDHeader = "X-Request-Id"
+
+// often is how many faults of ours are logged each; then one a second. Counters
+// have them all.
+const often = 20
 
 type requestIDKey struct{}
 
@@ -26,7 +31,7 @@ func RequestID(ctx context.Context) string {
 }
 
 // Observe gives every request an id, counts it and logs it at debug level (at
-// warn level when the answer is 500). Paths and query strings are never logged
+// warn level when the answer is 500, but not each of many). Paths and query strings are never logged
 // or counted, for they may carry secrets: the route's pattern stands for them.
 func Observe(next http.Handler, log *slog.Logger, reg prometheus.Registerer) http.Handler {
 	f := promauto.With(reg)
@@ -39,6 +44,7 @@ func Observe(next http.Handler, log *slog.Logger, reg prometheus.Registerer) htt
 		Help:    "Time from the end of a request's headers to the end of its answer.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	}, []string{"route"})
+	warn := &rate.Sometimes{First: often, Interval: time.Second}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		id := change.NewDeliveryID(start).String()[len("dlv_"):]
@@ -54,13 +60,15 @@ func Observe(next http.Handler, log *slog.Logger, reg prometheus.Registerer) htt
 		}
 		requests.WithLabelValues(route, knownMethod(r.Method), strconv.Itoa(rec.status)).Inc()
 		duration.WithLabelValues(route).Observe(elapsed.Seconds())
-		level := slog.LevelDebug
-		if rec.status == http.StatusInternalServerError {
-			level = slog.LevelWarn
-		}
-		if log.Enabled(r.Context(), level) {
+		report := func(level slog.Level) {
 			log.Log(r.Context(), level, "request", "request_id", id, "method", knownMethod(r.Method), "route", route,
 				"status", rec.status, "bytes", rec.bytes, "duration", elapsed)
+		}
+		switch {
+		case rec.status == http.StatusInternalServerError:
+			warn.Do(func() { report(slog.LevelWarn) })
+		case log.Enabled(r.Context(), slog.LevelDebug):
+			report(slog.LevelDebug)
 		}
 	})
 }

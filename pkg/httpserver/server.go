@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/time/rate"
 
 	"whatchanged/pkg/problem"
 )
@@ -25,6 +27,7 @@ type Server struct {
 	refused *prometheus.CounterVec
 	panics  prometheus.Counter
 	open    prometheus.Gauge
+	warn    rate.Sometimes
 	conns   *limitListener // nil until Listen
 }
 
@@ -38,8 +41,9 @@ func New(cfg Config, handler http.Handler, log *slog.Logger, reg prometheus.Regi
 	}
 	f := promauto.With(reg)
 	s := &Server{
-		cfg: cfg,
-		log: log,
+		cfg:  cfg,
+		log:  log,
+		warn: rate.Sometimes{First: often, Interval: time.Second},
 		refused: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "whatchanged_httpserver_refused_connections_total",
 			Help: "Connections closed at once because too many were open, in total or from one address.",
@@ -151,8 +155,10 @@ func (s *Server) recover(w http.ResponseWriter) {
 		panic(v) // a handler's way to break the connection
 	}
 	s.panics.Inc()
-	// The value of a panic may quote the request; its type and place do not.
-	s.log.Error("request panicked", "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+	s.warn.Do(func() {
+		// The value of a panic may quote the request; its type and place do not.
+		s.log.Error("request panicked", "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+	})
 	w.Header().Set("Connection", "close")
 	problem.Write(w, problem.New(problem.Internal, "internal", "something went wrong on our side; the server's log has the details"))
 }

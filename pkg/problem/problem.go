@@ -7,6 +7,7 @@ package problem
 import (
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
@@ -61,7 +62,7 @@ type Error struct {
 	Reason     string        // one snake_case word for programs and metrics, such as "bad_signature"
 	Message    string        // what is wrong and what to do about it
 	Field      string        // of the request, when one is to blame
-	RetryAfter time.Duration // for Busy and RateLimited; rounded up to seconds
+	RetryAfter time.Duration // for Busy and RateLimited; rounded up to seconds, and for Busy spread
 	Err        error         // the cause, for our log only
 }
 
@@ -145,6 +146,13 @@ func Write(w http.ResponseWriter, err error) {
 	w.Write(append(out, '\n'))
 }
 
+// Those who were refused together, by a fault of ours, shall not come back
+// together. Who asks too much is told when exactly.
+const (
+	longestWait = 30 * time.Second
+	spread      = 4 * time.Second
+)
+
 // SetHeaders adds the headers that a kind calls for. A challenge that is there
 // already stays.
 func SetHeaders(h http.Header, e *Error) {
@@ -152,7 +160,11 @@ func SetHeaders(h http.Header, e *Error) {
 		h.Set("WWW-Authenticate", `Bearer realm="whatchanged"`)
 	}
 	if e.Kind == Busy || e.Kind == RateLimited {
-		seconds := max(1, int((e.RetryAfter+time.Second-1)/time.Second))
+		wait := e.RetryAfter
+		if e.Kind == Busy {
+			wait = min(max(wait, time.Second), longestWait-spread) + rand.N(spread)
+		}
+		seconds := max(1, int((wait+time.Second-1)/time.Second))
 		h.Set("Retry-After", strconv.Itoa(seconds))
 	}
 }

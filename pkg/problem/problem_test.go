@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 	"time"
 
@@ -22,8 +23,33 @@ func TestWrite_TellsTheCallerAndNotTheCause(t *testing.T) {
 	if diff := cmp.Diff(want, w.Body.String()); diff != "" {
 		t.Errorf("body (-want +got):\n%s", diff)
 	}
-	if w.Code != 503 || w.Header().Get("Retry-After") != "2" || w.Header().Get("Content-Type") != "application/problem+json" {
+	if w.Code != 503 || w.Header().Get("Content-Type") != "application/problem+json" {
 		t.Errorf("status %d, headers %v", w.Code, w.Header())
+	}
+}
+
+// Those who were refused together shall not come back together, nor late.
+// C17.
+func TestWrite_SpreadsWhoWasRefusedByOurFault(t *testing.T) {
+	for wait, want := range map[time.Duration][2]int{0: {1, 5}, 1500 * time.Millisecond: {2, 6}, time.Hour: {26, 30}} {
+		seen := map[int]bool{}
+		for range 100 {
+			w := httptest.NewRecorder()
+			problem.Write(w, problem.BusyFor(wait, "busy", "try again", nil))
+			seconds, err := strconv.Atoi(w.Header().Get("Retry-After"))
+			if err != nil || seconds < want[0] || seconds > want[1] {
+				t.Fatalf("after %s: Retry-After %q, want %v", wait, w.Header().Get("Retry-After"), want)
+			}
+			seen[seconds] = true
+		}
+		if len(seen) < 2 {
+			t.Errorf("after %s: all are to come back together", wait)
+		}
+	}
+	w := httptest.NewRecorder()
+	problem.Write(w, &problem.Error{Kind: problem.RateLimited, RetryAfter: 1500 * time.Millisecond})
+	if got := w.Header().Get("Retry-After"); got != "2" {
+		t.Errorf("who asks too much: Retry-After %q, want 2", got)
 	}
 }
 

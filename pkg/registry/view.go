@@ -34,7 +34,8 @@ type view struct {
 	people   table[Person]
 
 	tokens    map[auth.Digest]*Source
-	mappings  map[place]*mapping // of the sources that have their own
+	open      map[auth.Digest]*Source // of tokens, those of sources that are not disabled
+	mappings  map[place]*mapping      // of the sources that have their own
 	keyHashes map[auth.Digest]*Key
 	sessions  map[auth.Digest]signedIn
 	matchers  map[string]*matcher // by org
@@ -130,6 +131,7 @@ func (v *view) freeze() {
 	if v.sources.freeze(func(s *Source) (change.Time, string) { return s.CreatedAt, s.ID }) {
 		known := v.mappings
 		v.tokens = make(map[auth.Digest]*Source, len(v.sources.rows))
+		v.open = make(map[auth.Digest]*Source, len(v.sources.rows))
 		v.mappings = map[place]*mapping{}
 		for at, r := range v.sources.rows {
 			if m := known[at]; m != nil && m.source == r.value {
@@ -140,6 +142,11 @@ func (v *view) freeze() {
 			v.tokens[r.value.TokenHash] = r.value
 			if !r.value.OldTokenHash.IsZero() {
 				v.tokens[r.value.OldTokenHash] = r.value
+			}
+		}
+		for hash, s := range v.tokens {
+			if !s.Disabled {
+				v.open[hash] = s
 			}
 		}
 	}

@@ -11,11 +11,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"whatchanged/normalizers"
 	"whatchanged/pkg/audit"
@@ -138,6 +140,7 @@ type API struct {
 	exports *slots
 	limits  *limits
 	logins  *logins
+	faults  rate.Sometimes // what goes to the log of those of ours
 
 	crossOrigin *http.CrossOriginProtection
 }
@@ -165,6 +168,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 		exports: newSlots(cfg.MaxExports, cfg.MaxKeyExports),
 		limits:  newLimits(cfg, deps.Proxies),
 		logins:  &logins{finished: limit.Generations[string, struct{}]{Max: rememberedLogins}},
+		faults:  rate.Sometimes{First: 20, Interval: time.Second},
 	}
 	if a.crossOrigin, err = newCrossOrigin(cfg.PublicURL); err != nil {
 		return nil, fmt.Errorf("api public url: %w", err)
@@ -172,7 +176,10 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.hub = newHub(deps.Bus.Tail, cfg, deps.Log, a.metrics)
 	a.huma = humago.New(a.mux, document(a.cookieName("session")))
 	a.huma.UseMiddleware(
-		func(ctx huma.Context, next func(huma.Context)) { next(malformedStatus{ctx}) },
+		func(ctx huma.Context, next func(huma.Context)) {
+			body := new(arriving)
+			next(huma.WithValue(malformedStatus{ctx, body}, bodyKey{}, body))
+		},
 		a.authenticate,
 	)
 	a.registerChanges()
@@ -204,7 +211,16 @@ func (a *API) Handler() http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+		if len(r.URL.Path) > maxPath || len(r.URL.RawPath) > maxPath {
+			h.Set("Connection", "close")
+			problem.Write(w, problem.New(problem.URITooLong, "path_too_long", "the path is longer than 512 bytes"))
+			return
+		}
 		if a.shareWith(w, r) {
+			return
+		}
+		if !clean(r.URL.Path) {
+			problem.Write(w, noSuchPath())
 			return
 		}
 		if handler, pattern := a.mux.Handler(r); pattern == "" {
@@ -213,6 +229,19 @@ func (a *API) Handler() http.Handler {
 		}
 		a.mux.ServeHTTP(w, r)
 	})
+}
+
+const maxPath = 512 // bytes
+
+// clean reports whether a path is as the router would have it. Others it
+// redirects, and a client that follows sends its key along.
+func clean(p string) bool {
+	cleaned := path.Clean(p)
+	return p == cleaned || p == cleaned+"/"
+}
+
+func noSuchPath() error {
+	return problem.New(problem.NotFound, "no_such_path", "there is nothing at this path; /openapi.json lists what there is")
 }
 
 // refuse answers what no operation serves. The router knows whether another
@@ -226,7 +255,7 @@ func refuse(w http.ResponseWriter, r *http.Request, router http.Handler) {
 		problem.Write(w, problem.New(problem.MethodNotAllowed, "method_not_allowed", "this path takes "+allow))
 		return
 	}
-	problem.Write(w, problem.New(problem.NotFound, "no_such_path", "there is nothing at this path; /openapi.json lists what there is"))
+	problem.Write(w, noSuchPath())
 }
 
 // probe takes an answer's status and headers, and nothing else.

@@ -122,6 +122,11 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 		problem.Write(w, problem.New(problem.Unsupported, "unsupported_encoding", "send the body as it is, without Content-Encoding"))
 		return
 	}
+	if r.ContentLength > op.MaxBodyBytes { // before any of it was asked for with 100-continue
+		w.Header().Set("Connection", "close")
+		problem.Write(w, tooLarge(op))
+		return
+	}
 	next(huma.WithContext(ctx, auth.WithPrincipal(ctx.Context(), p)))
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -41,6 +42,10 @@ func asProblem(ctx huma.Context, status string, v any) (any, error) {
 	if !ok {
 		return v, nil
 	}
+	if body, ok := ctx.Context().Value(bodyKey{}).(*arriving); ok && body.cut && status == "500" {
+		ctx.SetHeader("Connection", "close") // where the next request begins, nobody knows
+		return problem.New(problem.Malformed, "body_incomplete", "the body ended early or its framing is wrong"), nil
+	}
 	kind, ok := kinds[status]
 	if !ok {
 		return problem.From(errors.New(model.Detail)), nil
@@ -48,8 +53,7 @@ func asProblem(ctx huma.Context, status string, v any) (any, error) {
 	p := problem.New(kind, "malformed", model.Detail)
 	switch kind {
 	case problem.TooLarge:
-		p.Reason = "body_too_large"
-		p.Message = fmt.Sprintf("the body is over the limit of %d bytes", ctx.Operation().MaxBodyBytes)
+		p = tooLarge(ctx.Operation())
 	case problem.Timeout:
 		p.Reason, p.Message = "body_too_slow", "the body came too slowly"
 	case problem.Unsupported:
@@ -58,6 +62,11 @@ func asProblem(ctx huma.Context, status string, v any) (any, error) {
 		explain(p, ctx.Operation(), model)
 	}
 	return p, nil
+}
+
+// tooLarge says what an operation takes at most.
+func tooLarge(op *huma.Operation) *problem.Error {
+	return problem.New(problem.TooLarge, "body_too_large", fmt.Sprintf("the body is over the limit of %d bytes", op.MaxBodyBytes))
 }
 
 // explain says which fields are wrong and what to do, without echoing values.
@@ -126,8 +135,29 @@ func clipTo(s string, most int) string {
 	return string([]rune(s)[:most]) + "..."
 }
 
-// malformedStatus makes huma's 422 a 400, as all malformed requests are.
-type malformedStatus struct{ humaContext }
+// malformedStatus makes huma's 422 a 400, as all malformed requests are, and
+// so its 500 for a body that could not be read to its end.
+type malformedStatus struct {
+	humaContext
+	body *arriving
+}
+
+type bodyKey struct{}
+
+// arriving is a request's body, which knows whether it was cut.
+type arriving struct {
+	io.Reader
+	cut bool
+}
+
+// Read notes an error that is not the end.
+func (b *arriving) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		b.cut = true
+	}
+	return n, err
+}
 
 // humaContext is huma.Context under another name: embedded, that one would
 // hide its own method Context.
@@ -135,8 +165,13 @@ type humaContext huma.Context
 
 func (c malformedStatus) Unwrap() huma.Context { return c.humaContext }
 
+func (c malformedStatus) BodyReader() io.Reader {
+	c.body.Reader = c.humaContext.BodyReader()
+	return c.body
+}
+
 func (c malformedStatus) SetStatus(code int) {
-	if code == http.StatusUnprocessableEntity {
+	if code == http.StatusUnprocessableEntity || code == http.StatusInternalServerError && c.body.cut {
 		code = http.StatusBadRequest
 	}
 	c.humaContext.SetStatus(code)
@@ -166,7 +201,9 @@ func (a *API) fail(ctx context.Context, operation string, err error) error {
 func (a *API) told(ctx context.Context, operation string, err error) *problem.Error {
 	p := named(problem.From(err))
 	if p.Kind == problem.Internal && ctx.Err() == nil {
-		a.log.Error("request failed", "operation", operation, "request_id", httpserver.RequestID(ctx), "error", err)
+		a.faults.Do(func() { // the counter of answers by code has them all
+			a.log.Error("request failed", "operation", operation, "request_id", httpserver.RequestID(ctx), "error", err)
+		})
 	}
 	return p
 }

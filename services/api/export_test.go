@@ -62,6 +62,7 @@ func TestExport_ThatBreaksIsSeenToBreak(t *testing.T) {
 	}
 }
 
+// B23: a spreadsheet computes nothing.
 func TestExport_CellsAreNeverFormulas(t *testing.T) {
 	f := func(cell, want string) {
 		t.Helper()

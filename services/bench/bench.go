@@ -27,6 +27,7 @@ const (
 	stagePipeline     = "pipeline"
 	stageMaximum      = "maximum"
 	stageRestart      = "restart"
+	stageOverload     = "overload"
 	stageAPI          = "api" // with the receiver, by turns
 	stageLists        = "lists"
 	stageNormalizers  = "normalizers"
@@ -35,7 +36,7 @@ const (
 func allStages() []string {
 	return []string{
 		stagePublish, stageReceiver, stageAcknowledged, stageQueryable,
-		stagePipeline, stageMaximum, stageRestart, stageAPI, stageLists, stageNormalizers,
+		stagePipeline, stageMaximum, stageRestart, stageOverload, stageAPI, stageLists, stageNormalizers,
 	}
 }
 
@@ -104,11 +105,12 @@ func newBench() *cobra.Command {
 what it reaches, beside what this machine could reach at most: an HTTP handler
 that only reads the body, and JetStream that only publishes. Every request has
 its own ids, shas, times, signature and at least 1 KB of new text. It takes
-about four minutes, uses all of the machine, and leaves nothing behind.`,
-		Example: `  whatchanged bench                                # everything, about four minutes
+about five minutes, uses all of the machine, and leaves nothing behind.`,
+		Example: `  whatchanged bench                                # everything, about five minutes
   whatchanged bench --duration 5s                  # a first impression
   whatchanged bench --json > bench.json            # for comparing; docs/bench.md has its form
   whatchanged bench --stages receiver,publish      # only the door and its limits
+  whatchanged bench --stages overload              # what is left of its peak at five times that
   whatchanged bench --payloads ./payloads          # your own payloads
   whatchanged bench --normalizers                  # MB/s of each normalizer, beside decoding the same JSON
   whatchanged bench --rate 2000 --duration 10m     # a longer, calmer load

@@ -50,6 +50,7 @@ const (
 	wantQueryable = 1000       // ms, p99
 	wantStart     = 2          // s
 	wantMemory    = 1.5 * 1024 // MiB
+	wantGoodput   = 0.9        // of the peak, at many times its load
 	wantSingle    = 0.5        // of webhooks a second
 	wantBulk      = 20_000     // changes a second
 	wantList      = 100        // ms, p99, ranges up to 31 days
@@ -85,6 +86,10 @@ func (r *Report) targets() []Target {
 	}
 	if s := r.Restart; s != nil {
 		atMost("start to first accepted webhook, s", wantStart, s.Seconds)
+	}
+	if o := r.Overload; o != nil {
+		atLeast("accepted when overloaded, to the peak", wantGoodput, o.Ratio)
+		atMost("resident memory when overloaded, MiB", wantMemory, mib(o.Memory.Peak))
 	}
 	if a := r.API; a != nil {
 		atLeast("changes logged one by one, to webhooks", wantSingle, ratio(a.Single.Rate, a.Webhooks.Rate))

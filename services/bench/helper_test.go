@@ -103,3 +103,16 @@ func TestHelper_FailureShowsWhatItPrinted(t *testing.T) {
 		t.Errorf("error %v does not say why the store cannot be opened", err)
 	}
 }
+
+// What cannot be sent in time does not hide what is answered.
+func TestLoad_AFloodCountsWhatIsAnswered(t *testing.T) {
+	_, addr := startNoop(t)
+	job := load{Address: addr, Path: "/", Connections: 2, Rate: 500_000, Flood: true, Warmup: 300 * time.Millisecond, Duration: time.Second}
+	got, err := runHelper[load, loaded](t.Context(), "bench-load", job, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Accepted == 0 || got.Accepted >= got.Total || got.Latency.Count != got.Accepted {
+		t.Errorf("accepted %d of %d, latencies %d (%s)", got.Accepted, got.Total, got.Latency.Count, got.Error)
+	}
+}

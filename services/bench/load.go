@@ -24,7 +24,8 @@ type load struct {
 	Path        string        `json:"path"`
 	Secret      string        `json:"secret,omitempty"` // of the signature; empty: unsigned
 	Connections int           `json:"connections"`
-	Rate        float64       `json:"rate"` // requests a second; 0: as fast as answers come
+	Rate        float64       `json:"rate"`            // requests a second; 0: as fast as answers come
+	Flood       bool          `json:"flood,omitempty"` // more than can be answered: what is late counts when it is answered, and from when it was sent
 	Warmup      time.Duration `json:"warmup"`
 	Duration    time.Duration `json:"duration"` // measured, after the warm-up
 	Payloads    string        `json:"payloads,omitempty"`
@@ -224,14 +225,16 @@ func (g *generator) connection(ctx context.Context, i int) error {
 			if !ok || time.Now().After(g.end) {
 				break // what was due and could not be sent by now is missing from the rate
 			}
-			intended = due
+			if intended = due; g.Flood {
+				intended = time.Now()
+			}
 		} else if !intended.Before(g.end) {
 			break
 		}
 		status, body, err := w.roundTrip(ctx, requests.request(time.Now()))
 		now := time.Now()
 		counts := !intended.Before(g.start) && now.Before(g.end)
-		if g.ticks != nil {
+		if g.ticks != nil && !g.Flood {
 			counts = !intended.Before(g.start) // all that was due, however late its answer
 		}
 		switch {

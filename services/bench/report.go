@@ -33,6 +33,7 @@ type Report struct {
 	Pipeline     *Pipeline     `json:"pipeline,omitempty"`
 	Maximum      *Maximum      `json:"maximum,omitempty"`
 	Restart      *Restart      `json:"restart,omitempty"`
+	Overload     *Overload     `json:"overload,omitempty"`
 	API          *API          `json:"api,omitempty"`
 	Lists        *Lists        `json:"lists,omitempty"`
 	Normalizers  []Normalizing `json:"normalizers,omitempty"`
@@ -225,6 +226,17 @@ type Try struct {
 type Restart struct {
 	Seconds   float64 `json:"seconds"`
 	DataBytes int64   `json:"data_bytes"`
+}
+
+// Overload is what is left when much more is sent than can be taken.
+type Overload struct {
+	Times       float64 `json:"times"`       // the rate of the schedule, to the peak of its round
+	Connections int     `json:"connections"` // that it has
+	Peak        Door    `json:"peak"`        // everything running, as fast as answers come
+	Goodput     Door    `json:"goodput"`     // accepted, of the schedule
+	Sent        float64 `json:"sent_rate"`   // accepted or refused, of the schedule
+	Ratio       float64 `json:"ratio"`       // goodput to peak
+	Memory      Memory  `json:"memory"`
 }
 
 // Lists is the time of GET /api/v1/changes over many changes.

@@ -68,6 +68,11 @@ func (r *run) do(ctx context.Context) (_ *Report, err error) {
 			return nil, fmt.Errorf("pipeline: %w", err)
 		}
 	}
+	if r.has(stageOverload) {
+		if err := r.overload(ctx); err != nil {
+			return nil, fmt.Errorf("overload: %w", err)
+		}
+	}
 	if r.has(stageAPI) {
 		if err := r.logging(ctx); err != nil {
 			return nil, fmt.Errorf("api: %w", err)

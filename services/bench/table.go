@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -32,7 +33,7 @@ func (r *Report) write(out io.Writer) error {
 }
 
 func (r *Report) writeRates(t *table) {
-	if r.Noop == nil && r.Publish == nil && r.Receiver == nil && r.Maximum == nil && r.API == nil {
+	if r.Noop == nil && r.Publish == nil && r.Receiver == nil && r.Maximum == nil && r.Overload == nil && r.API == nil {
 		return
 	}
 	t.title("At full load", "per s", "to no-op", "to publish", "p50 ms", "p99 ms", "server µs", "to no-op")
@@ -57,6 +58,12 @@ func (r *Report) writeRates(t *table) {
 		row("receiver, the rest running", d.Rate, d.Latency, d.ServerCPU, d.Ratios)
 		t.row("pipeline, storing a backlog", number(m.DrainRate), "-", "-", "-", "-", "-", "-")
 		t.row("pipeline, sustained", number(m.Rate), times(m.Ratios.RateToNoop), times(m.Ratios.RateToPublish), "-", "-", "-", "-")
+	}
+	if o := r.Overload; o != nil {
+		row("everything running, at its peak", o.Peak.Rate, o.Peak.Latency, o.Peak.ServerCPU, nil)
+		row(fmt.Sprintf("at %.0f times that", o.Times), o.Goodput.Rate, o.Goodput.Latency, o.Goodput.ServerCPU, nil)
+		t.line("overload: %.0f %% of the peak, %s/s sent on %d connections, at most %.2f GiB; refused: %s",
+			100*o.Ratio, number(o.Sent), o.Connections, gib(o.Memory.Peak), cmp.Or(joined(o.Goodput.Refused), "none"))
 	}
 	if a := r.API; a != nil {
 		row("webhooks, the API beside", a.Webhooks.Rate, a.Webhooks.Latency, a.Webhooks.ServerCPU, nil)

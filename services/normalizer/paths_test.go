@@ -67,6 +67,7 @@ func TestPaths_ARedeliveryByHandIsOneChange(t *testing.T) {
 	p.stored(1)
 }
 
+// B20, C10: the first is kept, and what comes again is said to be another.
 func TestPaths_TheSameIDWithAnotherBodyIsAConflict(t *testing.T) {
 	p := start(t)
 	run(t, p.service(p.store).Run)

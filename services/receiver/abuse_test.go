@@ -20,6 +20,7 @@ import (
 
 const signingToken = "whsec_dGVzdHRlc3R0ZXN0dGVzdHRlc3R0ZXN0dGVzdHRlc3Q="
 
+// C1, C2, C4: see BenchmarkTokens_Timing for the time.
 func TestTokens_ThatDoNotWorkAllGetTheSameAnswer(t *testing.T) {
 	d := openDoor(t)
 	ctx := t.Context()
@@ -124,6 +125,7 @@ func TestSignatures(t *testing.T) {
 	f(signing, "one of several", good, 200, "", several...)
 }
 
+// C11: an old secret works as long as it is listed.
 func TestSignatures_FollowTheRotationOfSecrets(t *testing.T) {
 	d := openDoor(t)
 	s, token := d.source(registry.AuthGitHubHMAC, "old-secret")
@@ -168,6 +170,7 @@ func TestSignatures_ThatCannotBeCheckedAreOurFault(t *testing.T) {
 	}
 }
 
+// B20, C10: the same id again is a duplicate; from another source it is its own.
 func TestDuplicates_AreSaidAndStoredAgain(t *testing.T) {
 	d := openDoor(t)
 	_, other := d.source(registry.AuthNone)
@@ -191,6 +194,7 @@ func TestDuplicates_AreSaidAndStoredAgain(t *testing.T) {
 	}
 }
 
+// C15: and others are served.
 func TestLimits_ASourceThatSendsTooMuchIsToldTo(t *testing.T) {
 	d := openDoor(t, func(s *settings) { s.receiver.SourceRate = 1 })
 	_, other := d.source(registry.AuthNone)
@@ -209,6 +213,7 @@ func TestLimits_ASourceThatSendsTooMuchIsToldTo(t *testing.T) {
 	}
 }
 
+// C16: by source.
 func TestLimits_BytesOfASource(t *testing.T) {
 	d := openDoor(t, func(s *settings) { s.receiver.MaxBody = 1000; s.receiver.SourceBytes = 1000 })
 	body := `"` + strings.Repeat("a", 900) + `"`
@@ -221,6 +226,7 @@ func TestLimits_BytesOfASource(t *testing.T) {
 	}
 }
 
+// C5, C18: by address, and not by what is said to be one.
 func TestLimits_GuessingIsSlowedAndHarmsNobody(t *testing.T) {
 	d := openDoor(t, func(s *settings) { s.receiver.FailureRate = 1 })
 	var last answer
@@ -264,6 +270,7 @@ func TestLimits_MemoryIsBounded(t *testing.T) {
 	}
 }
 
+// C17: never a success.
 func TestBusy_WhenTheBusDoesNotTakeIt(t *testing.T) {
 	d := openDoor(t)
 	d.post(d.token, good).accepted(t)

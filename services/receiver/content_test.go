@@ -111,6 +111,7 @@ func TestContent_IsJudgedByItsBytesAndKeptByteForByte(t *testing.T) {
 		{"brotli", good, []string{"Content-Encoding: br"}, 415, "content_encoding"},
 		{"five codings", good, []string{"Content-Encoding: gzip,gzip,gzip,gzip,gzip"}, 415, "content_encoding"},
 		{"bomb", gzipped(`"` + strings.Repeat("a", 20<<20) + `"`), []string{"Content-Encoding: gzip"}, 413, "body_too_large"},
+		{"deflate bomb", deflated(`"` + strings.Repeat("a", 20<<20) + `"`), []string{"Content-Encoding: deflate"}, 413, "body_too_large"},
 		{"bomb in a bomb", gzipped(gzipped(`"` + strings.Repeat("a", 20<<20) + `"`)), []string{"Content-Encoding: gzip, gzip"}, 413, "body_too_large"},
 		{"as large as may be", `"` + strings.Repeat("a", limit-2) + `"`, nil, 200, ""},
 		{"one byte more", `"` + strings.Repeat("a", limit-1) + `"`, nil, 413, "body_too_large"},
@@ -147,6 +148,7 @@ func TestContent_AnErrorNamesTheByte(t *testing.T) {
 	}
 }
 
+// A21 too: bytes that are no ASCII are kept as they came.
 func TestDelivery_KeepsHeadersButNoSecrets(t *testing.T) {
 	d := openDoor(t)
 	_, err := d.registry.UpdateSource(t.Context(), "default", d.registry.Sources("default")[0].ID, func(s *registry.Source) error {

@@ -170,6 +170,7 @@ func TestFraming_AnswersPipelinedRequestsInOrder(t *testing.T) {
 	}
 }
 
+// A34: a body that ends early is nobody's delivery.
 func TestFraming_ABodyThatEndsEarlyIsNotStored(t *testing.T) {
 	d := openDoor(t)
 	for _, sent := range []string{
@@ -210,6 +211,7 @@ func TestFraming_ASlowBodyIs408(t *testing.T) {
 	}
 }
 
+// A38: the write timeout closes.
 func TestFraming_AClientThatNeverReadsIsLeft(t *testing.T) {
 	d := openDoor(t, func(s *settings) {
 		s.server.ReadTimeout, s.server.WriteTimeout, s.server.IdleTimeout = 200*time.Millisecond, 400*time.Millisecond, 200*time.Millisecond

@@ -21,8 +21,8 @@ func (rc *Receiver) refuse(w http.ResponseWriter, r *http.Request, err error, ch
 	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		e = problem.Error{Kind: problem.Malformed, Reason: "client_gone", Message: "the client left before the answer"}
 	}
-	if e.Kind == problem.Busy || e.Kind == problem.RateLimited {
-		// Those who were refused together shall not come back together.
+	if e.Kind == problem.RateLimited {
+		// A source's senders may be many, and shall not come back together.
 		e.RetryAfter = max(e.RetryAfter, time.Second) + mathrand.N(4*time.Second)
 	}
 	h := w.Header()

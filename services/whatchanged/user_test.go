@@ -28,6 +28,7 @@ func TestParseWhen_ReadsTimesAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
+// B10, B24: what a terminal would obey is shown as its code.
 func TestPrintable_NothingReachesTheTerminalAsControl(t *testing.T) {
 	f := func(in, want string) {
 		t.Helper()
