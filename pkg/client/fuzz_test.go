@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -11,18 +12,30 @@ import (
 	"whatchanged/pkg/client"
 )
 
-// answering is a server whose every answer is this one.
+// answering is a server whose every answer is this one. It tells when an answer
+// was read.
 type answering struct {
 	status      int
 	contentType string
 	body        string
+	read        func()
 }
 
 func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{
 		StatusCode: a.status, Header: http.Header{"Content-Type": {a.contentType}, "Retry-After": {"1"}},
-		Body: io.NopCloser(strings.NewReader(a.body)), Request: r,
+		Body: &answer{strings.NewReader(a.body), a.read}, Request: r,
 	}, nil
+}
+
+type answer struct {
+	io.Reader
+	read func()
+}
+
+func (a *answer) Close() error {
+	a.read()
+	return nil
 }
 
 // FuzzAnswer: whatever a server, or a proxy in front of it, answers, the caller
@@ -36,20 +49,24 @@ func FuzzAnswer(f *testing.F) {
 		if status < 200 || status > 599 {
 			return
 		}
-		c, err := client.New("http://127.0.0.1:1", "key", client.WithTries(1),
-			client.WithHTTPClient(&http.Client{Transport: answering{status, contentType, body}}))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		read := func() {}
+		transport := answering{status, contentType, body, func() { read() }}
+		c, err := client.New("http://127.0.0.1:1", "key", client.WithTries(1), client.WithHTTPClient(&http.Client{Transport: transport}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = c.Change(t.Context(), change.ID{1})
+		_, err = c.Change(ctx, change.ID{1})
 		if p, ok := errors.AsType[*client.Problem](err); ok && p.Status != status {
 			t.Errorf("%d is %v", status, p)
 		}
 		if err == nil && status/100 != 2 {
 			t.Errorf("%d is no error", status)
 		}
+		read = cancel // or a tail begins again
 		n := 0
-		for _, err := range c.Tail(t.Context(), client.ChangeFilter{}) {
+		for _, err := range c.Tail(ctx, client.ChangeFilter{}) {
 			if n++; err != nil || n == 3 {
 				break
 			}
