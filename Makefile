@@ -18,6 +18,10 @@ test: lib ## install what is missing and run all tests; RACE=1 has the race dete
 	$(TESTING) go test $(DETECT) $$(go list ./... | grep -v services/e2e)
 	$(TESTING) go test $(DETECT) -count=1 ./services/e2e # it builds the program itself, which go test's cache does not see
 
+# What tests wait for most is the disk; see .ci/scratch.
+test: export GOTMPDIR := $(or $(GOTMPDIR),$(TMPDIR),/tmp)
+test: export TMPDIR := $(shell .ci/scratch)
+
 ifdef RACE
 # The detector is C. It makes everything two to ten times slower, which the
 # limit of one package's tests allows for.
