@@ -42,7 +42,7 @@ requirements: lib ## run the tests that prove a requirement, and list what none 
 interop: lib ## let a real Gitea deliver to us; builds it the first time, in minutes, and is not part of check
 	go test -tags interop -count=1 -timeout 60m -v ./services/e2e/interop
 
-check: ## what CI runs: format, vet, lint, tests
+check: ## what CI runs: format, vet, lint, vulnerabilities, tests under the race detector, fuzzing
 	.ci/run
 
 lint: ## the linter alone, at its pinned version
