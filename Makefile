@@ -1,7 +1,7 @@
 # The few things one does here. `make` alone prints this list.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test requirements interop check lint bench lib clean
+.PHONY: help run build test race fuzz requirements interop check lint vuln bench lib clean
 
 export CGO_ENABLED := 0
 
@@ -14,9 +14,27 @@ run: build ## install what is missing, build, and start everything on http://127
 build: lib ## build bin/whatchanged
 	go build -o bin/whatchanged ./services/whatchanged
 
-test: lib ## install what is missing and run all tests
-	go test $$(go list ./... | grep -v services/e2e)
-	go test -count=1 ./services/e2e # it builds the program itself, which go test's cache does not see
+test: lib ## install what is missing and run all tests; RACE=1 has the race detector watch them (needs gcc)
+	$(TESTING) go test $(DETECT) $$(go list ./... | grep -v services/e2e)
+	$(TESTING) go test $(DETECT) -count=1 ./services/e2e # it builds the program itself, which go test's cache does not see
+
+# What tests wait for most is the disk; see .ci/scratch.
+test: export GOTMPDIR := $(or $(GOTMPDIR),$(TMPDIR),/tmp)
+test: export TMPDIR := $(shell .ci/scratch)
+
+ifdef RACE
+# The detector is C. It makes everything two to ten times slower, which the
+# limit of one package's tests allows for.
+TESTING := CGO_ENABLED=1
+DETECT := -race -timeout 20m
+endif
+
+race: ## all tests with the race detector
+	@$(MAKE) test RACE=1
+
+TIME ?= 5m
+fuzz: ## give fuzz targets their turns, TIME=5m in all; which ones depends on the day
+	go run ./.ci/fuzz -time $(TIME)
 
 requirements: lib ## run the tests that prove a requirement, and list what none proves
 	@go run ./.ci/requirements
@@ -24,11 +42,14 @@ requirements: lib ## run the tests that prove a requirement, and list what none 
 interop: lib ## let a real Gitea deliver to us; builds it the first time, in minutes, and is not part of check
 	go test -tags interop -count=1 -timeout 60m -v ./services/e2e/interop
 
-check: ## what CI runs: format, vet, lint, tests
+check: ## what CI runs: format, vet, lint, vulnerabilities, tests under the race detector, fuzzing
 	.ci/run
 
 lint: ## the linter alone, at its pinned version
 	GOFLAGS= go tool -modfile=.ci/tools/go.mod golangci-lint run ./...
+
+vuln: ## known vulnerabilities that our code reaches
+	@.ci/vuln
 
 bench: build ## load the pipeline on this machine and print the figures
 	bin/whatchanged bench

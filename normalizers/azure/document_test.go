@@ -5,25 +5,9 @@ import (
 	"testing"
 
 	"whatchanged/normalizers/normtest"
-	"whatchanged/pkg/change"
 )
 
 const page = "../../docs/providers/azure.md"
-
-func code(s string) string {
-	if s == "" {
-		return ""
-	}
-	return "`" + s + "`"
-}
-
-// outcome is the type, or why there is no change.
-func outcome(typ change.Type, ignore string) string {
-	if ignore != "" {
-		return "ignored: " + ignore
-	}
-	return code(string(typ))
-}
 
 func TestDocument_ShowsTheOperations(t *testing.T) {
 	var rows [][]string
@@ -32,7 +16,7 @@ func TestDocument_ShowsTheOperations(t *testing.T) {
 		if op.look != nil {
 			closer = "the request or the name may tell more"
 		}
-		rows = append(rows, []string{code(op.resource), op.verbs, outcome(op.typ, ""), code(op.hint), closer})
+		rows = append(rows, []string{normtest.Code(op.resource), op.verbs, normtest.Outcome(op.typ, ""), normtest.Code(op.hint), closer})
 	}
 	normtest.Document(t, page, "operations", normtest.Table([]string{"Microsoft.", "operation", "type", "hint", ""}, rows))
 }
@@ -40,7 +24,7 @@ func TestDocument_ShowsTheOperations(t *testing.T) {
 func TestDocument_ShowsTheSigns(t *testing.T) {
 	var rows [][]string
 	for _, s := range signs {
-		rows = append(rows, []string{s.says, code(s.body), code(s.hint)})
+		rows = append(rows, []string{s.says, normtest.Code(s.body), normtest.Code(s.hint)})
 	}
 	normtest.Document(t, page, "signs", normtest.Table([]string{"what it means", "in the request", "hint"}, rows))
 }
@@ -48,7 +32,7 @@ func TestDocument_ShowsTheSigns(t *testing.T) {
 func TestDocument_ShowsEventGrid(t *testing.T) {
 	var rows [][]string
 	for _, k := range gridKinds {
-		rows = append(rows, []string{code("Microsoft." + k.kind), outcome(k.typ, k.ignore)})
+		rows = append(rows, []string{normtest.Code("Microsoft." + k.kind), normtest.Outcome(k.typ, k.ignore)})
 	}
 	rows = append(rows, []string{"any other", "by its last word: created and deleted `infrastructure`, changed `config_change`, else `other`"})
 	normtest.Document(t, page, "eventgrid", normtest.Table([]string{"event", "becomes"}, rows))
@@ -64,7 +48,7 @@ func TestDocument_ShowsTheCategories(t *testing.T) {
 		case says == "":
 			says = "as Administrative"
 		}
-		name := code(c.name)
+		name := normtest.Code(c.name)
 		if c.name == "" {
 			name = "none"
 		}
@@ -76,7 +60,7 @@ func TestDocument_ShowsTheCategories(t *testing.T) {
 func TestDocument_ShowsKeyVault(t *testing.T) {
 	var rows [][]string
 	for _, op := range vaultOperations {
-		rows = append(rows, []string{code(op.name), outcome(op.typ, ""), fmt.Sprintf("alice@contoso.com %s", op.past), code(op.hint)})
+		rows = append(rows, []string{normtest.Code(op.name), normtest.Outcome(op.typ, ""), fmt.Sprintf("alice@contoso.com %s", op.past), normtest.Code(op.hint)})
 	}
 	normtest.Document(t, page, "vault", normtest.Table([]string{"operation", "type", "summary", "hint"}, rows))
 }
@@ -84,7 +68,7 @@ func TestDocument_ShowsKeyVault(t *testing.T) {
 func TestDocument_ShowsTheDirectory(t *testing.T) {
 	var rows [][]string
 	for _, k := range directoryKinds {
-		rows = append(rows, []string{k.words, outcome(k.typ, ""), code(k.hint)})
+		rows = append(rows, []string{k.words, normtest.Outcome(k.typ, ""), normtest.Code(k.hint)})
 	}
 	normtest.Document(t, page, "directory", normtest.Table([]string{"words", "type", "hint"}, rows))
 }

@@ -19,7 +19,7 @@ func TestDocument_CallsAreTheOnesOfTheTable(t *testing.T) {
 		if op.look != nil {
 			look = op.look.says
 		}
-		rows = append(rows, []string{op.service, strings.ReplaceAll(op.names, " ", ", "), code(string(op.typ)), codes(op.hints), look})
+		rows = append(rows, []string{op.service, strings.ReplaceAll(op.names, " ", ", "), normtest.Code(string(op.typ)), codes(op.hints), look})
 	}
 	normtest.Document(t, page, "calls", normtest.Table([]string{"service", "calls", "type", "risk", "a closer look"}, rows))
 }
@@ -27,22 +27,22 @@ func TestDocument_CallsAreTheOnesOfTheTable(t *testing.T) {
 func TestDocument_Verbs(t *testing.T) {
 	var rows [][]string
 	for _, verb := range verbs {
-		rows = append(rows, []string{codes(verb.words), code(string(verb.typ)), codes(verb.hint)})
+		rows = append(rows, []string{codes(verb.words), normtest.Code(string(verb.typ)), codes(verb.hint)})
 	}
-	rows = append(rows, []string{"anything else", code("other"), ""})
+	rows = append(rows, []string{"anything else", normtest.Code("other"), ""})
 	normtest.Document(t, page, "verbs", normtest.Table([]string{"call", "type", "risk"}, rows))
 }
 
 func TestDocument_Hints(t *testing.T) {
 	rows := [][]string{
-		{code(public), "a security group or network ACL lets in `0.0.0.0/0` or `::/0`; a policy allows `Principal: *` without a condition; an ACL for `AllUsers`; a public access block with holes; a snapshot or image for `all`; `publiclyAccessible`; an EKS endpoint for everybody; a function URL without authentication"},
-		{code(privilege), "`AdministratorAccess`, `PowerUserAccess`, `IAMFullAccess`; a policy that allows `*`, `iam:*` or `NotAction`; into a group called admin; a role that another account may assume"},
-		{code(noProtect), "`deletionProtection`, `disableApiTermination`, `enableTerminationProtection` and the like set to false on something that exists"},
-		{code(noCrypt), "storage, transport or a queue without encryption where the call says so"},
-		{code(destructive), "`skipFinalSnapshot`, `forceDeleteWithoutRecovery`"},
-		{code(noMFA), "a person in the console without a second factor"},
-		{code("root_or_owner_actor"), "the root user"},
-		{code(breakGlass), "a role or user called break-glass, firefighter or emergency"},
+		{normtest.Code(public), "a security group or network ACL lets in `0.0.0.0/0` or `::/0`; a policy allows `Principal: *` without a condition; an ACL for `AllUsers`; a public access block with holes; a snapshot or image for `all`; `publiclyAccessible`; an EKS endpoint for everybody; a function URL without authentication"},
+		{normtest.Code(privilege), "`AdministratorAccess`, `PowerUserAccess`, `IAMFullAccess`; a policy that allows `*`, `iam:*` or `NotAction`; into a group called admin; a role that another account may assume"},
+		{normtest.Code(noProtect), "`deletionProtection`, `disableApiTermination`, `enableTerminationProtection` and the like set to false on something that exists"},
+		{normtest.Code(noCrypt), "storage, transport or a queue without encryption where the call says so"},
+		{normtest.Code(destructive), "`skipFinalSnapshot`, `forceDeleteWithoutRecovery`"},
+		{normtest.Code(noMFA), "a person in the console without a second factor"},
+		{normtest.Code("root_or_owner_actor"), "the root user"},
+		{normtest.Code(breakGlass), "a role or user called break-glass, firefighter or emergency"},
 	}
 	normtest.Document(t, page, "hints", normtest.Table([]string{"risk", "when"}, rows))
 }
@@ -61,7 +61,7 @@ func TestDocument_Phrases(t *testing.T) {
 		if sayings[c] != nil {
 			said = "what its parameters say"
 		}
-		rows = append(rows, []string{code(c.service + ":" + c.name), said})
+		rows = append(rows, []string{normtest.Code(c.service + ":" + c.name), said})
 	}
 	normtest.Document(t, page, "phrases", normtest.Table([]string{"call", "in words"}, rows))
 }
@@ -86,17 +86,10 @@ func TestDocument_IgnoredCalls(t *testing.T) {
 	normtest.Document(t, page, "ignored-calls", normtest.Table([]string{"reason", "what"}, rows))
 }
 
-func code(s string) string {
-	if s == "" {
-		return ""
-	}
-	return "`" + s + "`"
-}
-
 func codes(words string) string {
 	var out []string
 	for word := range strings.FieldsSeq(words) {
-		out = append(out, code(word))
+		out = append(out, normtest.Code(word))
 	}
 	return strings.Join(out, ", ")
 }

@@ -9,21 +9,6 @@ import (
 
 const page = "../../docs/providers/gcp.md"
 
-func code(s string) string {
-	if s == "" {
-		return ""
-	}
-	return "`" + s + "`"
-}
-
-// outcome is the type, or why there is no change.
-func outcome(typ change.Type, ignore string) string {
-	if ignore != "" {
-		return "ignored: " + ignore
-	}
-	return code(string(typ))
-}
-
 func TestDocument_ShowsTheMethods(t *testing.T) {
 	var rows [][]string
 	for _, m := range methods {
@@ -31,19 +16,19 @@ func TestDocument_ShowsTheMethods(t *testing.T) {
 		if m.look != nil {
 			closer = "the request may tell more"
 		}
-		rows = append(rows, []string{code(m.service), m.methods, outcome(m.typ, ""), code(m.hint), closer})
+		rows = append(rows, []string{normtest.Code(m.service), m.methods, normtest.Outcome(m.typ, ""), normtest.Code(m.hint), closer})
 	}
 	for _, v := range verbs {
-		rows = append(rows, []string{"any", "starts with " + v.words, outcome(v.typ, ""), code(v.hint), ""})
+		rows = append(rows, []string{"any", "starts with " + v.words, normtest.Outcome(v.typ, ""), normtest.Code(v.hint), ""})
 	}
-	rows = append(rows, []string{"any", "any other", code(string(change.Other)), "", ""})
+	rows = append(rows, []string{"any", "any other", normtest.Code(string(change.Other)), "", ""})
 	normtest.Document(t, page, "methods", normtest.Table([]string{"service", "method", "type", "hint", ""}, rows))
 }
 
 func TestDocument_ShowsTheSigns(t *testing.T) {
 	var rows [][]string
 	for _, s := range signs {
-		rows = append(rows, []string{s.says, code(s.body), code(s.hint)})
+		rows = append(rows, []string{s.says, normtest.Code(s.body), normtest.Code(s.hint)})
 	}
 	normtest.Document(t, page, "signs", normtest.Table([]string{"what it means", "in the request", "hint"}, rows))
 }
@@ -51,7 +36,7 @@ func TestDocument_ShowsTheSigns(t *testing.T) {
 func TestDocument_ShowsCloudDeploy(t *testing.T) {
 	var rows [][]string
 	for _, d := range deliveries {
-		rows = append(rows, []string{d.kind, d.action, outcome(d.typ, d.ignore), string(d.status)})
+		rows = append(rows, []string{d.kind, d.action, normtest.Outcome(d.typ, d.ignore), string(d.status)})
 	}
 	normtest.Document(t, page, "deploy", normtest.Table([]string{"ResourceType", "Action", "becomes", "status"}, rows))
 }
@@ -63,7 +48,7 @@ func TestDocument_ShowsGKE(t *testing.T) {
 		if n.ignore != "" {
 			says = "ignored: " + n.ignore
 		}
-		rows = append(rows, []string{code(n.kind), says})
+		rows = append(rows, []string{normtest.Code(n.kind), says})
 	}
 	normtest.Document(t, page, "gke", normtest.Table([]string{"event", "becomes"}, rows))
 }

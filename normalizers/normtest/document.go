@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"whatchanged/pkg/change"
 )
 
 // Document checks that the page at path shows content between its lines
@@ -51,4 +53,20 @@ func Table(head []string, rows [][]string) string {
 		row(cells)
 	}
 	return b.String()
+}
+
+// Code writes a word of ours or of a provider in a cell; none stays none.
+func Code(word string) string {
+	if word == "" {
+		return ""
+	}
+	return "`" + word + "`"
+}
+
+// Outcome is the type of a change in a cell, or why there is no change.
+func Outcome(typ change.Type, ignore string) string {
+	if ignore != "" {
+		return "ignored: " + ignore
+	}
+	return Code(string(typ))
 }

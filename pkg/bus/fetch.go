@@ -163,5 +163,5 @@ func (s *settler) settleFetch(ctx context.Context, m jetstream.Msg, f LogFile, e
 // fetchDelay grows from a second to ten minutes, with jitter.
 func fetchDelay(try int) time.Duration {
 	d := min(time.Second<<min(try-1, 16), fetchSlowest)
-	return d/2 + rand.N(d/2+1)
+	return d/2 + rand.N(d/2+1) //nolint:gosec // not to come all at once is no secret
 }

@@ -129,16 +129,25 @@ func (e *embedded) server() *server.Server {
 	return e.srv
 }
 
-// health returns what the server itself thinks is wrong.
-func (e *embedded) health() error {
-	srv := e.server()
-	if srv == nil {
-		return errors.New("the embedded nats-server is not running")
+// healthTries is how often the server must call itself ill to be believed.
+const healthTries = 5
+
+// health returns what the server itself thinks is wrong. It is asked again
+// before it is believed: where the processors are busy it also calls itself not
+// ready, when more than a millisecond passes between two steps of its answer.
+func (e *embedded) health() (err error) {
+	for range healthTries {
+		srv := e.server()
+		if srv == nil {
+			return errors.New("the embedded nats-server is not running")
+		}
+		h := srv.Healthz(&server.HealthzOptions{})
+		if h.Error == "" {
+			return nil
+		}
+		err = errors.New(h.Error)
 	}
-	if h := srv.Healthz(&server.HealthzOptions{}); h.Error != "" {
-		return errors.New(h.Error)
-	}
-	return nil
+	return err
 }
 
 // syncAlways is read from the running server, not from what we asked for.

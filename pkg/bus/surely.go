@@ -57,7 +57,7 @@ func isFull(err error) bool {
 // backoff grows from 0.1 s to 60 s, with jitter.
 func backoff(try int) time.Duration {
 	d := min(100*time.Millisecond<<min(try-1, 16), time.Minute)
-	return d/2 + rand.N(d/2+1)
+	return d/2 + rand.N(d/2+1) //nolint:gosec // not to come all at once is no secret
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -6,6 +6,7 @@ package change
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -175,6 +176,9 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	var read time.Time
 	if err := json.Unmarshal(b, &read); err != nil {
 		return err
+	}
+	if y := read.UTC().Year(); y < 0 || y > 9999 { // its zone leads out of what MarshalJSON can write
+		return fmt.Errorf("%w: a time in the year %d", ErrMalformed, y)
 	}
 	*t = At(read)
 	return nil

@@ -89,7 +89,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 // loginCookie returns the cookie for the time at the provider. The way back
 // starts at another site, where a browser sends no cookie that is Strict.
 func (a *API) loginCookie(value string, age int) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure where we are reached by https; see secure
 		Name: a.cookieName("login"), Value: value, Path: "/", MaxAge: age,
 		HttpOnly: true, Secure: a.secure(), SameSite: http.SameSiteLaxMode,
 	}

@@ -27,8 +27,9 @@ func (timeParam) Schema(huma.Registry) *huma.Schema {
 func (p *timeParam) UnmarshalText(b []byte) error {
 	text := strings.Replace(string(b), " ", "+", 1)
 	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
-		if t, err := time.Parse(layout, text); err == nil {
-			p.Time = t.UTC()
+		t, err := time.Parse(layout, text)
+		if t = t.UTC(); err == nil && t.Year() >= 0 && t.Year() <= 9999 { // a zone can lead out of what we can write
+			p.Time = t
 			return nil
 		}
 	}

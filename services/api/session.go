@@ -115,7 +115,7 @@ func (a *API) signOut(ctx context.Context, _ *struct{}) (*noSessionOutput, error
 		return nil, err
 	}
 	a.log.Info("signed out", "org", p.Org, "id", p.KeyID, "session_id", p.SessionID)
-	gone := a.cookie("")
+	gone := a.cookie("") //nolint:gosec // see cookie
 	gone.MaxAge = -1
 	return &noSessionOutput{Cookie: gone}, nil
 }
@@ -175,7 +175,7 @@ func (a *API) sessionForm(p auth.Principal) client.Session {
 // cookie returns the cookie with what a browser keeps of a session: out of the
 // reach of scripts, and sent by our own pages only.
 func (a *API) cookie(token string) http.Cookie {
-	return http.Cookie{
+	return http.Cookie{ //nolint:gosec // Secure where we are reached by https; see secure
 		Name: a.cookieName("session"), Value: token, Path: "/", MaxAge: int(a.cfg.SessionLife.Seconds()),
 		HttpOnly: true, Secure: a.secure(), SameSite: http.SameSiteStrictMode,
 	}

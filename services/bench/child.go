@@ -39,7 +39,7 @@ func startChild(args []string, out *os.File, env ...string) (*child, error) {
 		return nil, fmt.Errorf("find own executable: %w", err)
 	}
 	c := &child{name: args[0], tail: &tail{max: 8 << 10}, done: make(chan struct{})}
-	c.cmd = exec.Command(exe, args...)
+	c.cmd = exec.Command(exe, args...) //nolint:gosec // itself
 	c.cmd.Env = append(ownEnvironment(os.Environ()), env...)
 	c.cmd.Stdout, c.cmd.Stderr = c.tail, c.tail
 	if out != nil {

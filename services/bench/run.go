@@ -139,7 +139,7 @@ func (r *run) publish(ctx context.Context) error {
 func (r *run) load(addr, path, secret string, d time.Duration) load {
 	return load{
 		Address: addr, Path: path, Secret: secret, Connections: r.connections, Warmup: warmup, Duration: d,
-		Payloads: r.payloads, Seed: rand.Uint64(),
+		Payloads: r.payloads, Seed: rand.Uint64(), //nolint:gosec // load is no secret
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,6 +35,9 @@ func TestMain(m *testing.M) {
 	binary = filepath.Join(dir, "whatchanged")
 	build := exec.Command("go", "build", "-o", binary, "whatchanged/services/whatchanged")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if raced() { // then so is the program that these tests are about
+		build = exec.Command("go", "build", "-race", "-o", binary, "whatchanged/services/whatchanged")
+	}
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build whatchanged: %v\n%s", err, out)
 		os.Exit(1)
@@ -40,6 +45,12 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// raced reports whether the race detector watches these tests.
+func raced() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 func TestScripts(t *testing.T) {
@@ -151,7 +162,12 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 		log.Close()
 		done <- err
 	}(s.done)
-	ts.Defer(func() { cmd.Process.Kill() })
+	ts.Defer(func() {
+		cmd.Process.Kill()
+		if said := ts.ReadFile("server.log"); strings.Contains(said, "DATA RACE") {
+			ts.Fatalf("the server has a race:\n%s", said)
+		}
+	})
 	wait(ts, "the server to be ready", func() error {
 		select {
 		case err := <-s.done:

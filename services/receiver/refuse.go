@@ -23,7 +23,7 @@ func (rc *Receiver) refuse(w http.ResponseWriter, r *http.Request, err error, ch
 	}
 	if e.Kind == problem.RateLimited {
 		// A source's senders may be many, and shall not come back together.
-		e.RetryAfter = max(e.RetryAfter, time.Second) + mathrand.N(4*time.Second)
+		e.RetryAfter = max(e.RetryAfter, time.Second) + mathrand.N(4*time.Second) //nolint:gosec // not to come all at once is no secret
 	}
 	h := w.Header()
 	id := rand.Text()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -94,15 +95,25 @@ give a key a new form, see keys rotate.`,
 }
 
 func newKeysRotate(env *Environment, conn *connection) *cobra.Command {
-	var overlap string
 	cmd := &cobra.Command{
 		Use:   "rotate ID",
 		Short: "Give an API key a new form and print it, once; the old one works for a while",
 		Example: `  whatchanged keys rotate key_abc123
   whatchanged keys rotate key_abc123 --overlap 0s   # the old key has leaked`,
-		Args: args(cobra.ExactArgs(1)),
 	}
-	cmd.Flags().StringVar(&overlap, "overlap", "24h", "how long the old key still works: 1h, 7d; 0s ends it at once")
+	return rotate(cmd, env, conn, "key", (*client.Client).RotateKey, func(made client.KeySecret) (id, secret string, until change.Time) {
+		return made.ID, made.Secret, made.OldKeyUntil
+	})
+}
+
+// rotate makes cmd give a thing a new secret: by does it, and told says what is
+// made and until when the old one works.
+func rotate[T any](cmd *cobra.Command, env *Environment, conn *connection, word string,
+	by func(*client.Client, context.Context, string, time.Duration) (T, error), told func(T) (id, secret string, until change.Time),
+) *cobra.Command {
+	var overlap string
+	cmd.Args = args(cobra.ExactArgs(1))
+	cmd.Flags().StringVar(&overlap, "overlap", "24h", "how long the old "+word+" still works: 1h, 7d; 0s ends it at once")
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
 		span, err := parseSpan(overlap)
 		if err != nil {
@@ -112,15 +123,16 @@ func newKeysRotate(env *Environment, conn *connection) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		made, err := api.RotateKey(cmd.Context(), ids[0], span)
+		made, err := by(api, cmd.Context(), ids[0], span)
 		if err != nil {
 			return err
 		}
-		if err := printSecret(env, conn, made, made.ID, made.Secret); err != nil {
+		id, secret, until := told(made)
+		if err := printSecret(env, conn, made, id, secret); err != nil {
 			return err
 		}
 		if !conn.json && span > 0 {
-			fmt.Fprintf(env.Stderr, "the old key works until %s\n", when(made.OldKeyUntil))
+			fmt.Fprintf(env.Stderr, "the old %s works until %s\n", word, when(until))
 		}
 		return nil
 	}

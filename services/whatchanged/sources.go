@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
 )
 
@@ -174,37 +175,15 @@ func newSourcesList(env *Environment, conn *connection) *cobra.Command {
 }
 
 func newSourcesRotate(env *Environment, conn *connection) *cobra.Command {
-	var overlap string
 	cmd := &cobra.Command{
 		Use:   "rotate ID",
 		Short: "Give a source a new webhook URL; the old one works for a while",
 		Example: `  whatchanged sources rotate src_abc123
   whatchanged sources rotate src_abc123 --overlap 0s   # the old URL has leaked`,
-		Args: args(cobra.ExactArgs(1)),
 	}
-	cmd.Flags().StringVar(&overlap, "overlap", "24h", "how long the old URL still works: 1h, 7d; 0s ends it at once")
-	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
-		span, err := parseSpan(overlap)
-		if err != nil {
-			return err
-		}
-		api, err := conn.client()
-		if err != nil {
-			return err
-		}
-		made, err := api.RotateSourceWithin(cmd.Context(), ids[0], span)
-		if err != nil {
-			return err
-		}
-		if err := printSecret(env, conn, made, made.ID, made.WebhookURL); err != nil {
-			return err
-		}
-		if !conn.json && !made.OldTokenUntil.IsZero() {
-			fmt.Fprintf(env.Stderr, "the old URL works until %s\n", when(made.OldTokenUntil))
-		}
-		return nil
-	}
-	return cmd
+	return rotate(cmd, env, conn, "URL", (*client.Client).RotateSourceWithin, func(made client.SourceSecret) (id, secret string, until change.Time) {
+		return made.ID, made.WebhookURL, made.OldTokenUntil
+	})
 }
 
 // parseSpan reads a length of time as people write it: 30m, 2h, 7d.

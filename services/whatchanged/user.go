@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -159,7 +160,7 @@ func parseWhen(s string, now time.Time) (time.Time, error) {
 	text := s
 	if days, ok := strings.CutSuffix(text, "d"); ok && !strings.ContainsAny(days, "hms") {
 		text = days + "h"
-		if d, err := time.ParseDuration(text); err == nil {
+		if d, err := time.ParseDuration(text); err == nil && d.Abs() <= math.MaxInt64/24 { // some 290 years
 			return now.Add(-24 * d), nil
 		}
 	}

@@ -4,6 +4,7 @@ package chdbtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
+	"go.uber.org/goleak"
 
 	"whatchanged/pkg/chdb"
 )
@@ -27,24 +29,30 @@ var shared struct {
 	err    error
 }
 
-// Main runs the tests and then closes the engine and removes its data, if any
-// test asked for it. TestMain calls it: os.Exit(chdbtest.Main(m)).
-func Main(m *testing.M) int {
+// Main runs the tests, and then closes the engine and removes its data, if any
+// test asked for it. Tests that pass must leave no goroutine behind, but those
+// that ignored lets stay. TestMain calls it: os.Exit(chdbtest.Main(m)).
+func Main(m *testing.M, ignored ...goleak.Option) int {
 	code := m.Run()
+	err := end()
+	if code == 0 && err == nil {
+		err = goleak.Find(ignored...)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chdbtest:", err)
+		return max(code, 1)
+	}
+	return code
+}
+
+// end closes the engine and removes its data.
+func end() error {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.engine == nil {
-		return code
+		return nil
 	}
-	if err := shared.engine.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, "chdbtest:", err)
-		code = max(code, 1)
-	}
-	if err := os.RemoveAll(shared.dir); err != nil {
-		fmt.Fprintln(os.Stderr, "chdbtest:", err)
-		code = max(code, 1)
-	}
-	return code
+	return errors.Join(shared.engine.Close(), os.RemoveAll(shared.dir))
 }
 
 // Engine returns the test binary's engine. The binary needs a TestMain that
