@@ -151,6 +151,15 @@ var kinds = []Kind{
 		Fields: slices.Concat(shown("type", "status", "filters", "format"), omitted("url", "headers", "secrets", "credentials", "config")),
 	},
 	{
+		Name: "replay", Words: "replay", Area: "replay",
+		Operations: []Operation{
+			{Name: OpCreate, Action: Create, Verb: "Started"},
+			{Name: "cancel", Action: Info, Verb: "Cancelled"},
+			{Name: "resume", Action: Info, Verb: "Resumed"},
+		},
+		Fields: slices.Concat(shown("source_id", "provider", "start", "end", "deliveries", "dry_run"), ignored("by")),
+	},
+	{
 		Name: "user", Words: "user", Area: "authentication",
 		Operations: []Operation{
 			createOp, updateOp, deleteOp,

@@ -15,9 +15,3 @@ func NewReplayID(t time.Time) string {
 	rand.Read(id[6:]) // never fails: see crypto/rand.Read
 	return format(replayIDPrefix, id)
 }
-
-// IsReplayID reports whether s has the form of a replay's name.
-func IsReplayID(s string) bool {
-	_, err := parse(replayIDPrefix, s)
-	return err == nil
-}

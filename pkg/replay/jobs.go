@@ -27,9 +27,13 @@ type Jobs struct {
 // NewJobs returns the jobs that are kept in a bucket.
 func NewJobs(kv jetstream.KeyValue) *Jobs { return &Jobs{kv: kv, now: time.Now} }
 
-// Submit asks for a replay. When one that is not over asks for the same, that
-// one is returned, and made is false: asking again goes on with it.
-func (s *Jobs) Submit(ctx context.Context, r Request) (j Job, made bool, err error) {
+// NewID returns a fresh name for a replay that is asked for at t.
+func NewID(t time.Time) string { return change.NewReplayID(t) }
+
+// Submit asks for a replay, under a fresh name. When one that is not over asks
+// for the same, that one is returned, and made is false: asking again goes on
+// with it.
+func (s *Jobs) Submit(ctx context.Context, id string, r Request) (j Job, made bool, err error) {
 	if err := r.Validate(); err != nil {
 		return Job{}, false, err
 	}
@@ -50,8 +54,7 @@ func (s *Jobs) Submit(ctx context.Context, r Request) (j Job, made bool, err err
 			return problem.New(problem.Conflict, "too_many_replays",
 				fmt.Sprintf("%d replays wait already; let them end, or cancel some", active))
 		}
-		now := s.now()
-		j, made = Job{ID: change.NewReplayID(now), Request: r, State: Queued, CreatedAt: change.At(now)}, true
+		j, made = Job{ID: id, Request: r, State: Queued, CreatedAt: change.At(s.now())}, true
 		l.add(j)
 		return nil
 	})

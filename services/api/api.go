@@ -26,6 +26,7 @@ import (
 	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
+	"whatchanged/pkg/replay"
 	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
 )
@@ -138,6 +139,7 @@ type API struct {
 	exports *slots
 	limits  *limits
 	logins  *logins
+	replays *replay.Jobs
 
 	crossOrigin *http.CrossOriginProtection
 }
@@ -162,6 +164,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 		mux:     http.NewServeMux(),
 		recent:  newRecent(),
 		items:   newRecent(),
+		replays: replay.NewJobs(deps.Bus.KV(bus.BucketState)),
 		exports: newSlots(cfg.MaxExports, cfg.MaxKeyExports),
 		limits:  newLimits(cfg, deps.Proxies),
 		logins:  &logins{finished: limit.Generations[string, struct{}]{Max: rememberedLogins}},
@@ -184,6 +187,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerServices()
 	a.registerWhatChanged()
 	a.registerDeliveries()
+	a.registerReplays()
 	a.registerStats()
 	a.registerSources()
 	a.registerKeys()

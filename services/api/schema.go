@@ -54,6 +54,7 @@ func document() huma.Config {
 				{Name: "incidents", Description: "What went wrong, and what changed before"},
 				{Name: "services", Description: "What changes are about"},
 				{Name: "deliveries", Description: "What arrived, and what became of it"},
+				{Name: "replays", Description: "Normalizing again what is stored"},
 				{Name: "stats", Description: "Counts"},
 				{Name: "sources", Description: "Where webhooks enter"},
 				{Name: "keys", Description: "Who may call"},

@@ -64,7 +64,7 @@ func (p *replays) replayer(s normalizer.ReplayStore) *normalizer.Replayer {
 func (p *replays) submit(dryRun bool) replay.Job {
 	p.t.Helper()
 	time.Sleep(2 * time.Millisecond) // a range ends where the replay was asked for
-	j, _, err := p.jobs.Submit(p.t.Context(), replay.Request{Org: "acme", Start: change.At(p.from), DryRun: dryRun})
+	j, _, err := p.jobs.Submit(p.t.Context(), replay.NewID(time.Now()), replay.Request{Org: "acme", Start: change.At(p.from), DryRun: dryRun})
 	if err != nil {
 		p.t.Fatal(err)
 	}
