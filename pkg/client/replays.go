@@ -78,8 +78,8 @@ type ReplayDifference struct {
 // FieldChange is a field with another value.
 type FieldChange struct {
 	Name string `json:"name" example:"environment"`
-	Old  any    `json:"old,omitempty" doc:"Its value; none when it had none, its size when it is large" example:"staging"`
-	New  any    `json:"new,omitempty" doc:"Its value now" example:"production"`
+	Old  any    `json:"old,omitempty" doc:"Its value; none when it had none, its size when it is large" example:"\"staging\""`
+	New  any    `json:"new,omitempty" doc:"Its value now" example:"\"production\""`
 }
 
 // StartReplay asks for a replay. When one that is not over asks for the same,

@@ -24,7 +24,7 @@ type replayInput struct {
 }
 
 type differencesInput struct {
-	replayInput
+	ID     string `path:"id" doc:"Replay" maxLength:"64" example:"rpl_01kjx2v5c0qj3m8z4n6r7t9w1y"`
 	Kind   string `query:"kind" doc:"Only differences of this kind" enum:"added,removed,changed,outcome,failed"`
 	Limit  int    `query:"limit" doc:"The most to return" minimum:"1" maximum:"1000" default:"100"`
 	Cursor string `query:"cursor" doc:"meta.next_cursor of the page before" maxLength:"128"`
