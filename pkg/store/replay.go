@@ -413,3 +413,27 @@ func (s *Store) Differences(ctx context.Context, q DifferenceQuery) (Page[Differ
 	}
 	return out, nil
 }
+
+// Arrived returns which of these identities a source has received a delivery
+// with, whatever became of it.
+func (s *Store) Arrived(ctx context.Context, org, sourceID string, identities []string) (map[string]bool, error) {
+	w, err := forOrg(org)
+	if err != nil {
+		return nil, err
+	}
+	w.add("source_id = {source_id:String}", "source_id", sourceID)
+	out := make(map[string]bool, len(identities))
+	for some := range slices.Chunk(identities, identitiesPerQuery) {
+		var rows []struct {
+			Identity string `ch:"identity"`
+		}
+		if err := s.query(ctx, "arrived", &rows, "SELECT DISTINCT identity FROM deliveries\nWHERE "+w.String()+
+			"\n  AND identity IN {identities:Array(String)}", append(slices.Clip(w.args), clickhouse.Named("identities", some))...); err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			out[r.Identity] = true
+		}
+	}
+	return out, nil
+}

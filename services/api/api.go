@@ -26,6 +26,7 @@ import (
 	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
+	"whatchanged/pkg/repair"
 	"whatchanged/pkg/replay"
 	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
@@ -140,6 +141,7 @@ type API struct {
 	limits  *limits
 	logins  *logins
 	replays *replay.Jobs
+	repairs *repair.Repairer
 
 	crossOrigin *http.CrossOriginProtection
 }
@@ -172,6 +174,11 @@ func New(deps Deps, cfg Config) (*API, error) {
 	if a.crossOrigin, err = newCrossOrigin(cfg.PublicURL); err != nil {
 		return nil, fmt.Errorf("api public url: %w", err)
 	}
+	if a.repairs, err = repair.New(repair.Deps{
+		Registry: deps.Registry, Sealer: deps.Sealer, Store: deps.Store, Bus: deps.Bus, Log: deps.Log,
+	}); err != nil {
+		return nil, err
+	}
 	a.hub = newHub(deps.Bus.Tail, cfg, deps.Log, a.metrics)
 	a.huma = humago.New(a.mux, document())
 	a.huma.UseMiddleware(
@@ -190,6 +197,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerReplays()
 	a.registerStats()
 	a.registerSources()
+	a.registerRepair()
 	a.registerKeys()
 	a.registerSession()
 	a.registerLogin()

@@ -116,6 +116,7 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	f("GET", "/api/v1/account", "", 200)
 	f("GET", "/api/v1/sources", "", 200)
 	f("GET", "/api/v1/sources/"+source.ID, "", 404)
+	f("POST", "/api/v1/sources/"+source.ID+"/repair", "", 404)
 	f("PATCH", "/api/v1/sources/"+source.ID, `{"name": "mine"}`, 404)
 	f("POST", "/api/v1/sources/"+source.ID+"/rotate", "", 404)
 	f("POST", "/api/v1/sources/"+source.ID+"/secrets", `{"secret": "mine-from-now-on"}`, 404)

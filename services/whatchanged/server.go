@@ -23,6 +23,7 @@ import (
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/registry"
+	"whatchanged/pkg/repair"
 	"whatchanged/pkg/replay"
 	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
@@ -217,6 +218,13 @@ func (s *server) addNormalizers() error {
 		return err
 	}
 	s.parts.StartBehind("replayer", r.Run)
+	again, err := repair.New(repair.Deps{
+		Registry: s.registry, Sealer: s.sealer, Store: s.store, Bus: s.bus, Log: s.log.With("part", "repairer"), Metrics: s.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	s.parts.Start("repairer", again.Run)
 	return nil
 }
 
