@@ -36,7 +36,7 @@ const (
 	againAfter = 10 * time.Minute // one that was asked for has so long to come
 	mostTries  = 5                // of one delivery; who refuses it that often will go on to
 	mostAsked  = 200              // in one turn
-	pace       = 250 * time.Millisecond
+	pace       = 100 * time.Millisecond
 	tries      = 3 // of one call
 )
 
@@ -267,6 +267,9 @@ func (r *Repairer) ask(ctx context.Context, h *hook, report *Report) error {
 		}
 		if err := again(ctx, func() error { return h.ask(ctx, m.id) }); err != nil {
 			report.Truncated = true
+			if ctx.Err() != nil {
+				return nil
+			}
 			return fmt.Errorf("ask for delivery %s: %w", m.GUID, err)
 		}
 		m.Asked = true

@@ -18,6 +18,7 @@ import (
 	"whatchanged/pkg/bus/bustest"
 	"whatchanged/pkg/client"
 	"whatchanged/pkg/registry"
+	"whatchanged/pkg/repair/repairtest"
 	"whatchanged/services/api"
 	"whatchanged/services/writer"
 )
@@ -140,6 +141,10 @@ func TestAudit_EveryMutatingOperationLeavesAnEvent(t *testing.T) {
 	f("POST", "/api/v1/sources/{src}/secrets", `{"secret": "second-secret"}`, "update source")
 	f("DELETE", "/api/v1/sources/{src}/secrets/{sec}", "", "update source")
 	f("POST", "/api/v1/sources/{src}/rotate", "", "update source")
+	hub := repairtest.New("/repos/acme/shop/hooks/7", "hook-secret")
+	defer hub.Close()
+	f("PATCH", "/api/v1/sources/{src}", `{"github": {"repository": "acme/shop", "hook_id": 7, "token": "token-of-a-test", "base_url": "`+hub.URL+`"}}`, "update source")
+	f("POST", "/api/v1/sources/{src}/repair", "", "info source")
 	f("DELETE", "/api/v1/sources/{src}", "", "delete source")
 	f("POST", "/api/v1/keys", `{"name": "audited", "scopes": ["changes:read"]}`, "create key")
 	f("PATCH", "/api/v1/keys/{key}", `{"name": "renamed"}`, "update key")

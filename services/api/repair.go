@@ -21,8 +21,9 @@ type repairInput struct {
 	DryRun bool      `query:"dry_run" doc:"Only find out what is missing"`
 }
 
-// repairFor is how long one call may ask GitHub; the rest is for the next.
-const repairFor = 20 * time.Second
+// repairFor is how long one call may ask GitHub, less than an answer may take;
+// the rest is for the next.
+const repairFor = 8 * time.Second
 
 func (a *API) registerRepair() {
 	register(a, huma.Operation{

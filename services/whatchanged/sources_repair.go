@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +42,7 @@ itself every 15 minutes. github.com keeps what it has sent for three days.`,
 		if err != nil {
 			return err
 		}
-		report, err := api.RepairSource(cmd.Context(), id, span, dryRun)
+		report, err := repairAll(cmd.Context(), api, id, span, dryRun)
 		if err != nil {
 			return err
 		}
@@ -50,6 +52,22 @@ itself every 15 minutes. github.com keeps what it has sent for three days.`,
 		return showRepair(env, report)
 	}
 	return cmd
+}
+
+// repairAll repairs until there is nothing more to ask for, or GitHub has had
+// enough: the server does some of it at a time.
+func repairAll(ctx context.Context, api *client.Client, id string, span time.Duration, dryRun bool) (client.RepairReport, error) {
+	all, err := api.RepairSource(ctx, id, span, dryRun)
+	last := all
+	for err == nil && !dryRun && last.Truncated && last.Asked > 0 && last.RetryAt.IsZero() {
+		all.Missing = slices.DeleteFunc(all.Missing, func(m client.MissingDelivery) bool { return !m.Asked })
+		if last, err = api.RepairSource(ctx, id, span, false); err == nil {
+			all.Missing = append(all.Missing, last.Missing...)
+			all.Asked += last.Asked
+			all.Pending, all.GivenUp, all.Truncated, all.RetryAt = last.Pending, last.GivenUp, last.Truncated, last.RetryAt
+		}
+	}
+	return all, err
 }
 
 // sourceNamed returns the id of a source that is given by its id or its name.
