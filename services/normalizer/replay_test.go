@@ -209,24 +209,7 @@ func TestReplay_RemovesWhatIsNotMadeAnyMoreAndBringsItBack(t *testing.T) {
 	}
 }
 
-// failing is a store of which one call fails once, at a point where all before
-// it has been done.
-type failing struct {
-	normalizer.ReplayStore
-	cancel context.CancelFunc
-	calls  int
-	at     int
-}
-
-func (f *failing) InsertDifferences(ctx context.Context, d []store.Difference) error {
-	if f.calls++; f.calls == f.at {
-		f.cancel()
-		return errors.New("the process is gone")
-	}
-	return f.ReplayStore.InsertDifferences(ctx, d)
-}
-
-func TestReplay_GoesOnAfterItWasInterrupted(t *testing.T) {
+func TestReplay_GoesOnWhereverItWasInterrupted(t *testing.T) {
 	p := startReplays(t)
 	const n = 1203 // three steps
 	for i := range n {
@@ -236,27 +219,65 @@ func TestReplay_GoesOnAfterItWasInterrupted(t *testing.T) {
 	p.caughtUp()
 	p.settings = normalizers.Settings{DefaultEnvironment: "staging"}
 	job := p.submit(false)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	f := &failing{ReplayStore: p.store, cancel: cancel, at: 2}
-	if err := p.replayer(f).Run(ctx); !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
+	for i := 0; job.Active(); i++ {
+		if i == 200 {
+			t.Fatalf("it never ends: %+v", job)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(100+37*i)*time.Millisecond)
+		if err := p.replayer(p.store).Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		cancel()
+		var err error
+		if job, err = p.jobs.Get(t.Context(), "acme", job.ID); err != nil {
+			t.Fatal(err)
+		}
 	}
-	half, err := p.jobs.Get(t.Context(), "acme", job.ID)
-	if err != nil || half.State != replay.Running || half.Counts.Deliveries != 500 {
-		t.Fatalf("half done: %+v, %v", half, err)
-	}
-	// As if it had ended after writing its next step, and before saying so.
-	run(t, p.replayer(p.store).Run)
-	done := p.over(job.ID)
-	if done.State != replay.Done || done.Counts.Deliveries != n || done.Counts.Changed != n || done.Run != 1 {
-		t.Errorf("%+v", done)
+	c := job.Counts
+	if job.State != replay.Done || job.Run != 1 || c.Deliveries != n || c.Changed != n || c.Differences != n || c.Same+c.Added+c.Removed != 0 {
+		t.Errorf("%+v", job)
 	}
 	page, err := p.store.FindChanges(t.Context(), store.ChangeQuery{
 		ChangeFilter: store.ChangeFilter{Org: "acme", Environment: "staging"}, Limit: 1, Total: true,
 	})
 	if err != nil || page.Total != n {
 		t.Errorf("%d changes are in staging, want %d (%v)", page.Total, n, err)
+	}
+	account, err := p.store.Account(t.Context(), store.AccountQuery{Org: "acme", Start: p.from, End: time.Now().Add(time.Minute), Bucket: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sum store.AccountRow
+	for _, row := range account {
+		sum.Received += row.Received
+		sum.Stored += row.Stored
+	}
+	if sum.Received != n || sum.Stored != n {
+		t.Errorf("the account: received %d, stored %d, want %d of both", sum.Received, sum.Stored, n)
+	}
+}
+
+func TestReplay_IsCancelledAndResumed(t *testing.T) {
+	p := startReplays(t)
+	id := p.push(1)
+	p.outcome(id)
+	job := p.submit(false)
+	if _, err := p.jobs.Cancel(t.Context(), "acme", job.ID); err != nil {
+		t.Fatal(err)
+	}
+	run(t, p.replayer(p.store).Run)
+	other := p.over(p.submit(true).ID) // the cancelled one is not in its way
+	if got := p.over(job.ID); got.State != replay.Cancelled || got.Counts.Deliveries != 0 || other.State != replay.Done {
+		t.Errorf("%+v, %+v", got, other)
+	}
+	if _, err := p.jobs.Resume(t.Context(), "acme", job.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.over(job.ID); got.State != replay.Done || got.Counts.Deliveries != 1 || got.Run != 1 {
+		t.Errorf("%+v", got)
+	}
+	if _, err := p.jobs.Resume(t.Context(), "acme", job.ID); problem.KindOf(err) != problem.Conflict {
+		t.Errorf("what is done: %v", err)
 	}
 }
 
