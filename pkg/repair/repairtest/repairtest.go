@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -138,14 +139,14 @@ func (g *GitHub) list(w http.ResponseWriter, r *http.Request) {
 	before, _ := strconv.ParseInt(strings.TrimPrefix(r.URL.Query().Get("cursor"), "v1_"), 10, 64)
 	page := []Attempt{}
 	more := false
-	for i := len(g.attempts) - 1; i >= 0; i-- {
-		if before > 0 && g.attempts[i].ID >= before {
+	for _, a := range slices.Backward(g.attempts) {
+		if before > 0 && a.ID >= before {
 			continue
 		}
 		if more = len(page) == size; more {
 			break
 		}
-		page = append(page, g.attempts[i])
+		page = append(page, a)
 	}
 	if more {
 		w.Header().Set("Link", fmt.Sprintf(`<%s%s?per_page=%d&cursor=v1_%d>; rel="next"`, g.URL, r.URL.Path, size, page[size-1].ID))
