@@ -120,12 +120,15 @@ var kinds = []Kind{
 	},
 	{
 		Name: "source", Words: "source", Area: "source",
-		Operations: []Operation{createOp, updateOp, deleteOp, rotateOp},
+		Operations: []Operation{
+			createOp, updateOp, deleteOp, rotateOp,
+			{Name: "repair", Action: Info, Verb: "Asked again for missed deliveries of"},
+		},
 		Fields: slices.Concat(
 			shown("provider", "auth", "secret_header", "signature_header", "signature_algorithm", "oidc", "topics", "networks",
 				"default_environment", "default_service_id", "ignore_events", "ignore_branches", "services", "disabled", "old_token_until"),
 			[]Field{{Name: "token_hash", Label: "token", Show: Omitted}},
-			omitted("secrets", "aws"),
+			omitted("secrets", "aws", "github"),
 			ignored("old_token_hash", "rotated_at"),
 		),
 	},
@@ -149,6 +152,15 @@ var kinds = []Kind{
 			{Name: "test", Action: Info, Verb: "Tested"},
 		},
 		Fields: slices.Concat(shown("type", "status", "filters", "format"), omitted("url", "headers", "secrets", "credentials", "config")),
+	},
+	{
+		Name: "replay", Words: "replay", Area: "replay",
+		Operations: []Operation{
+			{Name: OpCreate, Action: Create, Verb: "Started"},
+			{Name: "cancel", Action: Info, Verb: "Cancelled"},
+			{Name: "resume", Action: Info, Verb: "Resumed"},
+		},
+		Fields: slices.Concat(shown("source_id", "provider", "start", "end", "deliveries", "dry_run"), ignored("by")),
 	},
 	{
 		Name: "user", Words: "user", Area: "authentication",

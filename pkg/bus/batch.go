@@ -58,7 +58,7 @@ func (b *Bus) ConsumeChangeBatches(ctx context.Context, durable string, lim Batc
 func (f *ChangeFrame) records() int {
 	n := len(f.Results)
 	for i := range f.Results {
-		n += len(f.Results[i].Changes) + len(f.Results[i].Incidents)
+		n += len(f.Results[i].Changes) + len(f.Results[i].Incidents) + len(f.Results[i].Removed)
 	}
 	return n
 }

@@ -35,10 +35,13 @@ func appendResult(b []byte, r *change.Result) []byte {
 	for i := range r.Incidents {
 		b = putMessage(b, 18, func(b []byte) []byte { return appendIncident(b, &r.Incidents[i]) })
 	}
+	for _, id := range r.Removed {
+		b = putID(b, 19, id)
+	}
 	return b
 }
 
-// appendResultHead appends all of a result but its changes and incidents.
+// appendResultHead appends all of a result but what it made and removed.
 func appendResultHead(b []byte, r *change.Result) []byte {
 	b = putID(b, 1, r.DeliveryID)
 	b = putString(b, 2, r.Org)
@@ -60,7 +63,7 @@ func appendResultHead(b []byte, r *change.Result) []byte {
 			return putString(putInt(b, 1, d.Index), 2, d.Reason)
 		})
 	}
-	return b
+	return putInt(b, 20, r.Made)
 }
 
 func appendChange(b []byte, c *change.Change) []byte {
@@ -226,7 +229,9 @@ func readResult(s *scan, r *change.Result, left *int) {
 			r.DetectedBy = s.str()
 		case 15:
 			r.Conflict = s.bool()
-		case 16, 17, 18:
+		case 20:
+			r.Made = s.int()
+		case 16, 17, 18, 19:
 			if *left--; *left < 0 {
 				s.fail(fmt.Errorf("more than %d changes", maxChanges))
 				break
@@ -241,6 +246,8 @@ func readResult(s *scan, r *change.Result, left *int) {
 			case 18:
 				r.Incidents = append(r.Incidents, change.IncidentReport{})
 				s.message(func(s *scan) { readIncident(s, &r.Incidents[len(r.Incidents)-1]) })
+			case 19:
+				r.Removed = append(r.Removed, s.id())
 			}
 		}
 	}

@@ -2,6 +2,8 @@ package bus
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -132,6 +134,12 @@ func (b *Bus) publishPack(ctx context.Context, p *pack) error {
 	p.sealed = seal(p.sealed[:0], p.raw)
 	data := p.sealed
 	name := p.first.name() + ".." + p.last.name()
+	if p.first.Run > 0 {
+		// A replay takes the deliveries of a frame as they come, some now and some
+		// later: what differs must not be taken for a repeat.
+		sum := sha256.Sum256(data)
+		name += "/" + hex.EncodeToString(sum[:16])
+	}
 	if len(data) > b.maxFrame {
 		return fmt.Errorf("%w: change frames %s have %d bytes, at most %d", change.ErrMalformed, name, len(data), b.maxFrame)
 	}
@@ -165,12 +173,14 @@ func (b *Bus) split(f *ChangeFrame) ([][]byte, error) {
 	for i := range f.Results {
 		r := &f.Results[i]
 		buf = appendResult(buf[:0], r)
-		if len(buf) <= b.maxFrame-frameSlack && len(buf) <= resultMost && len(r.Changes)+len(r.Incidents) <= maxChanges/2 {
+		if len(buf) <= b.maxFrame-frameSlack && len(buf) <= resultMost && len(r.Changes)+len(r.Incidents)+len(r.Removed) <= maxChanges/2 {
 			add(buf)
 			continue
 		}
 		// What it made alone is too much: it comes again in each part.
-		head := appendResultHead(nil, r)
+		whole := *r
+		whole.Made = r.CountMade() // no part has them all
+		head := appendResultHead(nil, &whole)
 		piece := append([]byte(nil), head...)
 		count := 0
 		for one := range made(r) {
@@ -189,7 +199,7 @@ func (b *Bus) split(f *ChangeFrame) ([][]byte, error) {
 	return parts, nil
 }
 
-// made yields the changes and incidents of a result, each as a field of it.
+// made yields the changes, incidents and removals of a result, each as a field of it.
 func made(r *change.Result) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for i := range r.Changes {
@@ -199,6 +209,11 @@ func made(r *change.Result) iter.Seq[[]byte] {
 		}
 		for i := range r.Incidents {
 			if !yield(putMessage(nil, 18, func(b []byte) []byte { return appendIncident(b, &r.Incidents[i]) })) {
+				return
+			}
+		}
+		for _, id := range r.Removed {
+			if !yield(putID(nil, 19, id)) {
 				return
 			}
 		}

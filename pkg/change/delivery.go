@@ -70,7 +70,15 @@ type Result struct {
 	Changes       []Change
 	Incidents     []IncidentReport
 	Dead          []DeadRecord // records of this delivery that could not be processed
+
+	// What a replay adds: the changes that this delivery does not make any more,
+	// and how many it made where Changes has only those that are to be written.
+	Removed []ID
+	Made    int
 }
+
+// CountMade is how many changes were made of the delivery.
+func (r *Result) CountMade() int { return max(r.Made, len(r.Changes)) }
 
 // DeadRecord is one record of a delivery that could not be processed.
 type DeadRecord struct {

@@ -67,6 +67,18 @@ func (c *Client) RotateSourceWithin(ctx context.Context, id string, overlap time
 	return out.Data, err
 }
 
+// RepairSource asks GitHub to send again what its hook has sent since then and
+// was never received; with dryRun it only finds out.
+func (c *Client) RepairSource(ctx context.Context, id string, since time.Duration, dryRun bool) (RepairReport, error) {
+	q := url.Values{"since": {since.String()}}
+	if dryRun {
+		q.Set("dry_run", "true")
+	}
+	var out data[RepairReport]
+	_, err := c.do(ctx, call{method: http.MethodPost, path: item("sources", id) + "/repair", query: q, out: &out, longer: 30 * time.Second})
+	return out.Data, err
+}
+
 // AddSecret gives the source another secret, beside those that it has. They
 // stay good until they are removed.
 func (c *Client) AddSecret(ctx context.Context, id, secret string) (Source, error) {

@@ -23,6 +23,7 @@ type Source struct {
 	IgnoreBranches     []string         `json:"ignore_branches,omitempty" nullable:"false" example:"[\"renovate/*\"]"`
 	Services           []ServiceMapping `json:"services,omitempty" doc:"Which service a change is about; the first match wins, before the services' own" nullable:"false"`
 	AWS                *AWSState        `json:"aws,omitempty" doc:"With what log files are read that a notice names"`
+	GitHub             *GitHubState     `json:"github,omitempty" doc:"How GitHub is asked for what was never received"`
 
 	Disabled      bool        `json:"disabled"`
 	CreatedAt     change.Time `json:"created_at"`
@@ -65,6 +66,51 @@ type AWSCredentials struct {
 	Endpoint        string `json:"endpoint,omitempty" doc:"URL of another server that speaks S3; default Amazon's" maxLength:"200"`
 }
 
+// GitHubState is what is shown of how GitHub is asked for what was never
+// received.
+type GitHubState struct {
+	Repository   string `json:"repository,omitempty"`
+	Organization string `json:"organization,omitempty" example:"acme"`
+	HookID       int64  `json:"hook_id,omitempty" example:"109948940"`
+	AppID        int64  `json:"app_id,omitempty" example:"29310"`
+	BaseURL      string `json:"base_url,omitempty" example:"https://github.example.com/api/v3"`
+}
+
+// GitHubCredentials ask GitHub for what it has sent and was never received: a
+// token for the hook of a repository or an organisation, or an App's key.
+type GitHubCredentials struct {
+	Repository   string `json:"repository,omitempty" doc:"Whose hook it is, as owner/name" maxLength:"201"`
+	Organization string `json:"organization,omitempty" doc:"Whose hook it is" maxLength:"100" example:"acme"`
+	HookID       int64  `json:"hook_id,omitempty" doc:"The number at the end of the hook's page in GitHub's settings" minimum:"1" example:"109948940"`
+	Token        string `json:"token,omitempty" doc:"That may read and write webhooks; may be left out of a patch that keeps base_url" maxLength:"1024" writeOnly:"true" example:"github_pat_..."`
+	AppID        int64  `json:"app_id,omitempty" doc:"Of a GitHub App, for its own hook" minimum:"1" example:"29310"`
+	PrivateKey   string `json:"private_key,omitempty" doc:"The App's, in PEM form; may be left out of a patch that keeps app_id and base_url" maxLength:"16384" writeOnly:"true" example:"-----BEGIN RSA PRIVATE KEY-----..."`
+	BaseURL      string `json:"base_url,omitempty" doc:"Of the API of a GitHub Enterprise Server; default github.com's" maxLength:"200" example:"https://github.example.com/api/v3"`
+}
+
+// RepairReport is what GitHub has sent by a source's hook and was never received.
+type RepairReport struct {
+	Since     change.Time       `json:"since" doc:"How far back was looked"`
+	DryRun    bool              `json:"dry_run"`
+	Sent      int               `json:"sent" doc:"Deliveries that GitHub has sent"`
+	Pending   int               `json:"pending" doc:"Of them, those that may be on their way"`
+	Asked     int               `json:"asked" doc:"Of the missing, those that GitHub was asked to send again"`
+	GivenUp   int               `json:"given_up" doc:"Of the missing, those that were sent five times already"`
+	Missing   []MissingDelivery `json:"missing" doc:"Those that were never received, oldest first" nullable:"false"`
+	Truncated bool              `json:"truncated" doc:"Whether there was more to do than one repair does: do it again"`
+	RetryAt   change.Time       `json:"retry_at,omitzero" doc:"When GitHub takes calls again, if it wants fewer"`
+}
+
+// MissingDelivery is a delivery that GitHub has sent and was never received.
+type MissingDelivery struct {
+	GUID   string      `json:"guid" example:"72d3162e-cc78-11e3-81ab-4c9367dc0958"`
+	Event  string      `json:"event" example:"push"`
+	SentAt change.Time `json:"sent_at" doc:"The last time"`
+	Status int         `json:"status" doc:"What GitHub got for an answer; 0 for none" example:"502"`
+	Tries  int         `json:"tries" doc:"How often it was sent"`
+	Asked  bool        `json:"asked" doc:"Whether GitHub was asked to send it again now"`
+}
+
 // SourceSecret is a source with its token, shown once: when the token is made.
 type SourceSecret struct {
 	Source
@@ -94,6 +140,8 @@ type NewSource struct {
 	IgnoreBranches     []string         `json:"ignore_branches,omitempty" doc:"Branches whose changes not to record, such as renovate/*" maxItems:"1000" nullable:"false"`
 	Services           []ServiceMapping `json:"services,omitempty" doc:"Which service a change is about; the first match wins, before the services' own" maxItems:"1000" nullable:"false"`
 	AWS                *AWSCredentials  `json:"aws,omitempty" doc:"To read log files that a notice names"`
+
+	GitHub *GitHubCredentials `json:"github,omitempty" doc:"To ask GitHub for what was never received"`
 }
 
 // SourcePatch changes what it names of a source. What is named is replaced,
@@ -117,6 +165,8 @@ type SourcePatch struct {
 	IgnoreBranches     *[]string         `json:"ignore_branches,omitempty" maxItems:"1000"`
 	Services           *[]ServiceMapping `json:"services,omitempty" maxItems:"1000"`
 	AWS                *AWSCredentials   `json:"aws,omitempty" doc:"{} removes the credentials"`
+
+	GitHub *GitHubCredentials `json:"github,omitempty" doc:"{} removes the credentials"`
 
 	Disabled *bool `json:"disabled,omitempty"`
 }

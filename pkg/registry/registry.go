@@ -312,7 +312,7 @@ func (r *Registry) Empty() bool { return len(r.view.Load().orgs.rows) == 0 }
 // that sealed them can open.
 func (r *Registry) HasSecrets() bool {
 	for _, row := range r.view.Load().sources.rows {
-		if len(row.value.Secrets) > 0 || row.value.AWS != nil {
+		if len(row.value.Secrets) > 0 || row.value.AWS != nil || row.value.GitHub != nil {
 			return true
 		}
 	}

@@ -104,6 +104,7 @@ func (s *Source) validate() error {
 		s.checkTopics(),
 		s.checkNetworks(),
 		s.checkAWS(),
+		s.checkGitHub(),
 		line("default_environment", s.DefaultEnvironment, maxName, false),
 		lines("ignore_events", s.IgnoreEvents),
 		lines("ignore_branches", s.IgnoreBranches),

@@ -73,6 +73,7 @@ type Source struct {
 	IgnoreBranches     []string         `json:"ignore_branches,omitempty"` // globs: "renovate/*"
 	Services           []ServiceMapping `json:"services,omitempty"`        // first match wins, before the org's own mapping
 	AWS                *AWS             `json:"aws,omitempty"`             // to fetch log files that a notice names
+	GitHub             *GitHub          `json:"github,omitempty"`          // to ask again for what was never received
 
 	Disabled  bool        `json:"disabled,omitempty"`
 	CreatedAt change.Time `json:"created_at"`

@@ -49,7 +49,7 @@ func (s *Store) InsertChanges(ctx context.Context, batches []Batch) error {
 	count := 0
 	for i := range batches {
 		for j := range batches[i].Results {
-			count += len(batches[i].Results[j].Changes)
+			count += len(batches[i].Results[j].Changes) + len(batches[i].Results[j].Removed)
 		}
 	}
 	rows := make([]changeRow, 0, count)
@@ -59,6 +59,9 @@ func (s *Store) InsertChanges(ctx context.Context, batches []Batch) error {
 			r := &b.Results[j]
 			for k := range r.Changes {
 				rows = append(rows, toChangeRow(&r.Changes[k], r, b))
+			}
+			for _, id := range r.Removed {
+				rows = append(rows, toRemovedRow(id, r, b))
 			}
 		}
 	}

@@ -103,6 +103,16 @@ func toChangeRow(c *change.Change, r *change.Result, b *Batch) changeRow {
 	}
 }
 
+// toRemovedRow makes the row that hides a change. Within its run it is the
+// weakest: whoever makes the change in the same run has the last word.
+func toRemovedRow(id change.ID, r *change.Result, b *Batch) changeRow {
+	return changeRow{
+		Org: r.Org, OccurredAt: id.Time(), ID: string(id[:]), RowVersion: uint64(b.Run) << 48, IsDeleted: 1,
+		CreatedAt: r.ReceivedAt.Time, SourceID: r.SourceID, DeliveryID: string(r.DeliveryID[:]),
+		Run: b.Run, Chain: b.Chain, Frame: b.Frame, Place: uint32(r.Place),
+	}
+}
+
 // change is the inverse of toChangeRow. What is empty stays nil.
 func (r *changeRow) change() change.Change {
 	c := change.Change{
@@ -172,7 +182,7 @@ func toDeliveryRow(r *change.Result, b *Batch, stored time.Time) deliveryRow {
 		FirstReceived: first.Time, NormalizedAt: r.NormalizedAt.Time, StoredAt: stored,
 		SourceID: r.SourceID, Identity: r.Identity, Outcome: string(r.Outcome), Reason: r.Reason,
 		Provider: r.Provider, DetectedBy: r.DetectedBy, Conflict: r.Conflict,
-		Changes: uint32(len(r.Changes)), DeadRecords: uint32(len(r.Dead)),
+		Changes: uint32(r.CountMade()), DeadRecords: uint32(len(r.Dead)),
 		Size: uint64(r.Size), BodyHash: string(r.BodyHash[:]),
 		Run: b.Run, Lane: b.Lane, Chain: b.Chain, Frame: b.Frame, Place: uint32(r.Place),
 	}
@@ -203,6 +213,11 @@ type payloadRow struct {
 	Chain      string    `ch:"chain"`
 	Frame      uint64    `ch:"frame_no"`
 	Place      uint32    `ch:"place"`
+
+	// What was resolved at the door, and is in neither header nor body.
+	Provider    string `ch:"provider"`
+	ServiceID   string `ch:"service_id"`
+	ServiceName string `ch:"service_name"`
 }
 
 func toPayloadRow(d *change.Delivery, b *PayloadBatch, place int) (payloadRow, error) {
@@ -213,6 +228,7 @@ func toPayloadRow(d *change.Delivery, b *PayloadBatch, place int) (payloadRow, e
 	return payloadRow{
 		Org: d.Org, ReceivedAt: d.ID.Time(), ID: string(d.ID[:]), SourceID: d.SourceID, Identity: d.Identity,
 		Header: string(header), Body: d.Body, Lane: b.Lane, Chain: b.Chain, Frame: b.Frame, Place: uint32(place),
+		Provider: d.Provider, ServiceID: d.Service.ID, ServiceName: d.Service.Name,
 	}, nil
 }
 
@@ -220,6 +236,7 @@ func (r *payloadRow) payload() (Payload, error) {
 	p := Payload{
 		ID: change.DeliveryID([]byte(r.ID)), SourceID: r.SourceID, Identity: r.Identity,
 		ReceivedAt: change.At(r.ReceivedAt), Header: http.Header{}, Body: r.Body,
+		Provider: r.Provider, Service: change.Service{ID: r.ServiceID, Name: r.ServiceName},
 	}
 	if err := json.Unmarshal([]byte(r.Header), &p.Header); err != nil {
 		return Payload{}, fmt.Errorf("decode headers of %s: %w", p.ID, err)

@@ -185,7 +185,7 @@ func openInserts(opts clickhouse.Options) (map[string]driver.Conn, error) {
 	opts.MaxOpenConns, opts.MaxIdleConns = 4, 1
 	inserts := map[string]driver.Conn{}
 	for _, table := range []string{
-		changesTable.name, deliveriesTable.name, payloadsTable.name, incidentsTable.name, eventsTable.name, usesTable.name,
+		changesTable.name, deliveriesTable.name, payloadsTable.name, incidentsTable.name, eventsTable.name, usesTable.name, differencesTable.name,
 	} {
 		conn, err := clickhouse.Open(&opts)
 		if err != nil {

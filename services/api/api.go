@@ -28,6 +28,8 @@ import (
 	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
+	"whatchanged/pkg/repair"
+	"whatchanged/pkg/replay"
 	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
 )
@@ -141,6 +143,8 @@ type API struct {
 	limits  *limits
 	logins  *logins
 	faults  rate.Sometimes // what goes to the log of those of ours
+	replays *replay.Jobs
+	repairs *repair.Repairer
 
 	crossOrigin *http.CrossOriginProtection
 }
@@ -165,6 +169,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 		mux:     http.NewServeMux(),
 		recent:  newRecent(),
 		items:   newRecent(),
+		replays: replay.NewJobs(deps.Bus.KV(bus.BucketState)),
 		exports: newSlots(cfg.MaxExports, cfg.MaxKeyExports),
 		limits:  newLimits(cfg, deps.Proxies),
 		logins:  &logins{finished: limit.Generations[string, struct{}]{Max: rememberedLogins}},
@@ -172,6 +177,11 @@ func New(deps Deps, cfg Config) (*API, error) {
 	}
 	if a.crossOrigin, err = newCrossOrigin(cfg.PublicURL); err != nil {
 		return nil, fmt.Errorf("api public url: %w", err)
+	}
+	if a.repairs, err = repair.New(repair.Deps{
+		Registry: deps.Registry, Sealer: deps.Sealer, Store: deps.Store, Bus: deps.Bus, Log: deps.Log,
+	}); err != nil {
+		return nil, err
 	}
 	a.hub = newHub(deps.Bus.Tail, cfg, deps.Log, a.metrics)
 	a.huma = humago.New(a.mux, document(a.cookieName("session")))
@@ -191,8 +201,10 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerServices()
 	a.registerWhatChanged()
 	a.registerDeliveries()
+	a.registerReplays()
 	a.registerStats()
 	a.registerSources()
+	a.registerRepair()
 	a.registerKeys()
 	a.registerSession()
 	a.registerLogin()

@@ -18,6 +18,7 @@ import (
 	"whatchanged/pkg/bus/bustest"
 	"whatchanged/pkg/client"
 	"whatchanged/pkg/registry"
+	"whatchanged/pkg/repair/repairtest"
 	"whatchanged/services/api"
 	"whatchanged/services/writer"
 )
@@ -126,7 +127,7 @@ func TestAudit_EveryMutatingOperationLeavesAnEvent(t *testing.T) {
 		if got.Status/100 != 2 {
 			t.Fatalf("%s %s: %d %s", method, path, got.Status, got.Body)
 		}
-		for _, found := range regexp.MustCompile(`"id":"((src|key|sec|inc)_[0-9a-z]+)"`).FindAllStringSubmatch(got.Body, -1) {
+		for _, found := range regexp.MustCompile(`"id":"((src|key|sec|inc|rpl)_[0-9a-z]+)"`).FindAllStringSubmatch(got.Body, -1) {
 			ids["{"+found[2]+"}"] = found[1]
 		}
 		want = append(want, event)
@@ -140,6 +141,10 @@ func TestAudit_EveryMutatingOperationLeavesAnEvent(t *testing.T) {
 	f("POST", "/api/v1/sources/{src}/secrets", `{"secret": "second-secret"}`, "update source")
 	f("DELETE", "/api/v1/sources/{src}/secrets/{sec}", "", "update source")
 	f("POST", "/api/v1/sources/{src}/rotate", "", "update source")
+	hub := repairtest.New("/repos/acme/shop/hooks/7", "hook-secret")
+	defer hub.Close()
+	f("PATCH", "/api/v1/sources/{src}", `{"github": {"repository": "acme/shop", "hook_id": 7, "token": "token-of-a-test", "base_url": "`+hub.URL+`"}}`, "update source")
+	f("POST", "/api/v1/sources/{src}/repair", "", "info source")
 	f("DELETE", "/api/v1/sources/{src}", "", "delete source")
 	f("POST", "/api/v1/keys", `{"name": "audited", "scopes": ["changes:read"]}`, "create key")
 	f("PATCH", "/api/v1/keys/{key}", `{"name": "renamed"}`, "update key")
@@ -148,6 +153,11 @@ func TestAudit_EveryMutatingOperationLeavesAnEvent(t *testing.T) {
 	f("POST", "/api/v1/incidents", `{"title": "down"}`, "create incident")
 	f("PATCH", "/api/v1/incidents/{inc}", `{"severity": "high"}`, "update incident")
 	f("POST", "/api/v1/incidents/{inc}/resolve", "", "update incident")
+	f("POST", "/api/v1/replays", `{"start_date": "2026-03-30T00:00:00Z", "dry_run": true}`, "create replay")
+	f("DELETE", "/api/v1/replays/{rpl}", "", "info replay")
+	f("POST", "/api/v1/replays/{rpl}/resume", "", "info replay")
+	delivered := s.deliver(orgName, "src_1", `{"title": "audited"}`, http.Header{})
+	f("POST", "/api/v1/deliveries/"+delivered.String()+"/replay", "", "create replay")
 	in := f("POST", "/api/v1/session", "", "info user")
 	cookie, _, _ := strings.Cut(in.Header.Get("Set-Cookie"), ";")
 	f("DELETE", "/api/v1/session", "", "info user", "Authorization", "", "Cookie", cookie)

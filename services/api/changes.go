@@ -41,7 +41,8 @@ type FindParams struct {
 }
 
 type changeInput struct {
-	ID string `path:"id" doc:"Change" maxLength:"64" example:"chg_01kjx2v5c0qj3m8z4n6r7t9w1y"`
+	ID   string    `path:"id" doc:"Change" maxLength:"64" example:"chg_01kjx2v5c0qj3m8z4n6r7t9w1y"`
+	AsOf timeParam `query:"as_of" doc:"As it was known then: a replay may have made it anew since"`
 }
 
 func (a *API) registerChanges() {
@@ -56,7 +57,7 @@ func (a *API) registerChanges() {
 	}, auth.ChangesRead, a.listServiceChanges)
 	register(a, huma.Operation{
 		OperationID: "get-change", Method: http.MethodGet, Path: "/api/v1/changes/{id}", Tags: []string{"changes"},
-		Summary: "Get one change",
+		Summary: "Get one change", Description: "With `as_of`, as it was known at that time; `404` for what was not known then.",
 	}, auth.ChangesRead, a.getChange)
 
 	description := "Records a change; it is on disk before the answer is sent. " +
@@ -131,7 +132,12 @@ func (a *API) getChange(ctx context.Context, in *changeInput) (*one[change.Chang
 	if err != nil {
 		return nil, notFound("change")
 	}
-	c, err := a.Store.Change(ctx, auth.Org(ctx), id)
+	var c change.Change
+	if in.AsOf.IsZero() {
+		c, err = a.Store.Change(ctx, auth.Org(ctx), id)
+	} else {
+		c, err = a.Store.ChangeAsOf(ctx, auth.Org(ctx), id, in.AsOf.Time)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("get change: %w", err)
 	}

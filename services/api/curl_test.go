@@ -103,7 +103,7 @@ func shellWords(s string, vars map[string]string) (words []string, err error) {
 }
 
 // ids are placeholders in documents; a test puts real ones there.
-var placeholder = regexp.MustCompile(`\b(?:(?:chg|dlv|src|key|inc)_[0-9a-z]{26}|sec_[0-9a-f]{16})\b`)
+var placeholder = regexp.MustCompile(`\b(?:(?:chg|dlv|src|key|inc|rpl)_[0-9a-z]{26}|sec_[0-9a-f]{16})\b`)
 
 // S1-8: the authentication page exists. TestDocs_CurlCommandsRun runs every curl command of docs/api.md and
 // docs/authentication.md, in order, against one server.
@@ -145,7 +145,7 @@ func TestDocs_CurlCommandsRun(t *testing.T) {
 					t.Errorf("%s: %s\n%d %s", file, command, got.Status, got.Body)
 					continue
 				}
-				if found := regexp.MustCompile(`"id":"((chg|src|key|inc)_[0-9a-z]+)"`).FindStringSubmatch(got.Body); found != nil && r.Method == http.MethodPost {
+				if found := regexp.MustCompile(`"id":"((chg|src|key|inc|rpl)_[0-9a-z]+)"`).FindStringSubmatch(got.Body); found != nil && r.Method == http.MethodPost {
 					ids[found[2]] = found[1]
 				}
 				if found := regexp.MustCompile(`"id":"(sec_[0-9a-f]+)"`).FindStringSubmatch(got.Body); found != nil {

@@ -147,6 +147,9 @@ func (h *hub) leave(s *subscription) {
 // publish hands a frame's changes to whom they concern. It never waits: who is
 // too far behind is told so and left behind.
 func (h *hub) publish(f *bus.ChangeFrame) error {
+	if f.Run > 0 {
+		return nil // a replay: nothing new has happened
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range f.Results {

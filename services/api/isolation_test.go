@@ -101,11 +101,22 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	f("GET", "/api/v1/deliveries?cursor="+cursor, "", 400) // it is bound to the org
 	f("GET", "/api/v1/deliveries/"+delivery.String(), "", 404)
 	f("GET", "/api/v1/deliveries/"+delivery.String()+"/payload", "", 404)
+	f("POST", "/api/v1/deliveries/"+delivery.String()+"/replay", "", 404)
+	replayed, err := s.admin.StartReplay(t.Context(), client.NewReplay{SourceID: source.ID, Start: new(change.At(time.Now().Add(-time.Hour))), Provider: "zebra"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f("GET", "/api/v1/replays", "", 200)
+	f("GET", "/api/v1/replays/"+replayed.ID, "", 404)
+	f("GET", "/api/v1/replays/"+replayed.ID+"/differences", "", 404)
+	f("POST", "/api/v1/replays/"+replayed.ID+"/resume", "", 404)
+	f("DELETE", "/api/v1/replays/"+replayed.ID, "", 404)
 	f("GET", "/api/v1/dead", "", 200)
 	f("GET", "/api/v1/stats?by=service,source,actor", "", 200)
 	f("GET", "/api/v1/account", "", 200)
 	f("GET", "/api/v1/sources", "", 200)
 	f("GET", "/api/v1/sources/"+source.ID, "", 404)
+	f("POST", "/api/v1/sources/"+source.ID+"/repair", "", 404)
 	f("PATCH", "/api/v1/sources/"+source.ID, `{"name": "mine"}`, 404)
 	f("POST", "/api/v1/sources/"+source.ID+"/rotate", "", 404)
 	f("POST", "/api/v1/sources/"+source.ID+"/secrets", `{"secret": "mine-from-now-on"}`, 404)
@@ -141,7 +152,7 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 
 	for op := range s.operations() {
 		switch {
-		case tried[op], op == "POST /api/v1/services", op == "GET /api/v1/keys", op == "POST /api/v1/keys": // below, or they name nothing
+		case tried[op], op == "POST /api/v1/services", op == "GET /api/v1/keys", op == "POST /api/v1/keys", op == "POST /api/v1/replays": // below, or they name nothing
 		case strings.HasSuffix(op, " /api/v1/session"): // see TestSession_IsOfOneOrg
 		case op == "GET /api/v1/changes/stream": // see TestStream_ShowsOneOrgOnly
 		default:
@@ -174,7 +185,7 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 func operation(method, path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	path = regexp.MustCompile(`/sec_\w+`).ReplaceAllString(path, "/{secret_id}")
-	return method + " " + regexp.MustCompile(`/(svc|chg|dlv|src|key|inc|ses)_\w+`).ReplaceAllString(path, "/{id}")
+	return method + " " + regexp.MustCompile(`/(svc|chg|dlv|src|key|inc|ses|rpl)_\w+`).ReplaceAllString(path, "/{id}")
 }
 
 // operations returns all that the OpenAPI document has.

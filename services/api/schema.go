@@ -56,6 +56,7 @@ func document(cookie string) huma.Config {
 				{Name: "incidents", Description: "What went wrong, and what changed before"},
 				{Name: "services", Description: "What changes are about"},
 				{Name: "deliveries", Description: "What arrived, and what became of it"},
+				{Name: "replays", Description: "Normalizing again what is stored"},
 				{Name: "stats", Description: "Counts"},
 				{Name: "sources", Description: "Where webhooks enter"},
 				{Name: "keys", Description: "Who may call"},
@@ -75,7 +76,7 @@ func document(cookie string) huma.Config {
 // And answers may get more fields than they have today, so a client that was
 // made from the document must not refuse them.
 func finish(schemas huma.Registry) {
-	sent := []string{"Actor", "Resource", "OIDC", "ServiceMapping", "AWSCredentials"} // and what is new or a patch
+	sent := []string{"Actor", "Resource", "OIDC", "ServiceMapping", "AWSCredentials", "GitHubCredentials"} // and what is new or a patch
 	for name, s := range schemas.Map() {
 		exemplify(s)
 		if !strings.HasPrefix(name, "New") && !strings.HasSuffix(name, "Patch") && !slices.Contains(sent, name) {

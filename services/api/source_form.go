@@ -23,6 +23,9 @@ func (a *API) newSource(org string, b *client.NewSource) (registry.Source, error
 	if err := s.SetSecrets(a.Sealer, secretsOf(b.Secrets)...); err != nil {
 		return s, err
 	}
+	if err := a.setGitHub(&s, b.GitHub); err != nil {
+		return s, err
+	}
 	return s, a.setAWS(&s, b.AWS)
 }
 
@@ -57,6 +60,9 @@ func (a *API) patchSource(s *registry.Source, b *client.SourcePatch) error {
 			return err
 		}
 	}
+	if err := a.setGitHub(s, b.GitHub); err != nil {
+		return err
+	}
 	return a.setAWS(s, b.AWS)
 }
 
@@ -79,6 +85,39 @@ func (a *API) setAWS(s *registry.Source, in *client.AWSCredentials) error {
 		return problem.Invalid("aws", "aws.secret_access_key is needed with a new aws.access_key_id")
 	}
 	s.AWS.SecretAccessKey = before.SecretAccessKey
+	return nil
+}
+
+// setGitHub is setAWS for GitHub's. A token is kept only for the server that it
+// was given for.
+func (a *API) setGitHub(s *registry.Source, in *client.GitHubCredentials) error {
+	if in == nil {
+		return nil
+	}
+	before := s.GitHub
+	if *in == (client.GitHubCredentials{}) {
+		s.GitHub = nil
+		return nil
+	}
+	s.GitHub = &registry.GitHub{
+		Repository: in.Repository, Organization: in.Organization, HookID: in.HookID, AppID: in.AppID, BaseURL: in.BaseURL,
+	}
+	secret := in.Token
+	switch {
+	case in.AppID != 0 && in.Token != "":
+		return problem.Invalid("github", "github.token is for the hook of a repository or an organization; an App has a private_key")
+	case in.AppID == 0 && in.PrivateKey != "":
+		return problem.Invalid("github", "github.private_key goes with github.app_id")
+	case in.AppID != 0:
+		secret = in.PrivateKey
+	}
+	if secret != "" {
+		return s.SetGitHubSecret(a.Sealer, auth.Secret(secret))
+	}
+	if before == nil || before.AppID != in.AppID || before.BaseURL != in.BaseURL {
+		return problem.Invalid("github", "github.token, or private_key, is needed with another server or App")
+	}
+	s.GitHub.Secret = before.Secret
 	return nil
 }
 
@@ -126,6 +165,11 @@ func sourceForm(s *registry.Source) client.Source {
 	}
 	for _, m := range s.Services {
 		out.Services = append(out.Services, client.ServiceMapping{Match: m.Match, ServiceID: m.ServiceID})
+	}
+	if g := s.GitHub; g != nil {
+		out.GitHub = &client.GitHubState{
+			Repository: g.Repository, Organization: g.Organization, HookID: g.HookID, AppID: g.AppID, BaseURL: g.BaseURL,
+		}
 	}
 	if s.AWS != nil {
 		out.AWS = &client.AWSState{Region: s.AWS.Region, AccessKeyID: s.AWS.AccessKeyID, Endpoint: s.AWS.Endpoint}

@@ -78,6 +78,7 @@ func TestScripts(t *testing.T) {
 			"answer":     answer,
 			"eventually": eventually,
 			"matches":    matches,
+			"github":     github,
 		},
 	})
 }

@@ -23,6 +23,8 @@ import (
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/registry"
+	"whatchanged/pkg/repair"
+	"whatchanged/pkg/replay"
 	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
 	"whatchanged/pkg/telemetry"
@@ -209,16 +211,34 @@ func (s *server) addNormalizers() error {
 		}
 		s.parts.StartBehind("normalizer-"+lane, n.Run)
 	}
+	r, err := normalizer.NewReplayer(normalizer.ReplayerDeps{
+		Deps: s.normalizerDeps(), Store: s.store, Jobs: replay.NewJobs(s.bus.KV(bus.BucketState)), Pinned: s.settings.pinned,
+	})
+	if err != nil {
+		return err
+	}
+	s.parts.StartBehind("replayer", r.Run)
+	again, err := repair.New(repair.Deps{
+		Registry: s.registry, Sealer: s.sealer, Store: s.store, Bus: s.bus, Log: s.log.With("part", "repairer"), Metrics: s.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	s.parts.Start("repairer", again.Run)
 	return nil
 }
 
 // newNormalizer returns the normalizer of a lane; the reconciler has one that
 // runs on no lane but is handed what to do again.
 func (s *server) newNormalizer(lane string) (*normalizer.Service, error) {
-	return normalizer.New(lane, normalizer.Deps{
+	return normalizer.New(lane, s.normalizerDeps())
+}
+
+func (s *server) normalizerDeps() normalizer.Deps {
+	return normalizer.Deps{
 		Bus: s.bus, Known: s.store, Settings: s.settings.of, Fetches: s.fetches, Normalizers: all.Set(),
 		Log: s.log.With("part", "normalizer"), Metrics: s.metrics,
-	})
+	}
 }
 
 // addHTTP adds the listener, and what answers on it.

@@ -53,6 +53,19 @@ func (s *settings) of(org, sourceID string) normalizers.Settings {
 	return out
 }
 
+// pinned returns the provider that a source pins, empty when it detects; false
+// when there is no such source.
+func (s *settings) pinned(org, sourceID string) (string, bool) {
+	src, ok := s.registry.Source(org, sourceID)
+	if !ok {
+		return "", false
+	}
+	if src.Provider == "auto" {
+		return "", true
+	}
+	return src.Provider, true
+}
+
 func (s *settings) ofOrg(org string) normalizers.Settings {
 	find := func() *normalizers.Settings {
 		return &normalizers.Settings{

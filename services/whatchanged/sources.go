@@ -25,7 +25,7 @@ beside knowing it, and what is made of what comes in.`,
 	}
 	conn := connect(cmd, env)
 	cmd.AddCommand(newSourcesCreate(env, conn), newSourcesUpdate(env, conn), newSourcesList(env, conn), newSourcesShow(env, conn),
-		newSourcesTest(env, conn), newSourcesRotate(env, conn), newSourcesAddSecret(env, conn), newSourcesRemoveSecret(conn),
+		newSourcesTest(env, conn), newSourcesRepair(env, conn), newSourcesRotate(env, conn), newSourcesAddSecret(env, conn), newSourcesRemoveSecret(conn),
 		newSourcesProviders(env), newDelete(conn, "source", (*client.Client).DeleteSource))
 	return cmd
 }
@@ -96,7 +96,7 @@ that shows it; what to do next at the provider is said on standard error.`,
 
 func newSourcesUpdate(env *Environment, conn *connection) *cobra.Command {
 	var name string
-	var disable, enable, noAWS bool
+	var disable, enable, noAWS, noGitHub bool
 	cmd := &cobra.Command{
 		Use:   "update ID",
 		Short: "Change a source's settings",
@@ -114,6 +114,7 @@ delivery, see sources add-secret.`,
 	cmd.Flags().BoolVar(&disable, "disable", false, "refuse everything that is sent to it")
 	cmd.Flags().BoolVar(&enable, "enable", false, "take in again what is sent to it")
 	cmd.Flags().BoolVar(&noAWS, "no-aws", false, "forget the AWS credentials")
+	cmd.Flags().BoolVar(&noGitHub, "no-github", false, "forget GitHub's token or key")
 	cmd.MarkFlagsMutuallyExclusive("disable", "enable")
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
 		api, err := conn.client()
@@ -134,6 +135,9 @@ delivery, see sources add-secret.`,
 		}
 		if noAWS {
 			patch.AWS = &client.AWSCredentials{}
+		}
+		if noGitHub {
+			patch.GitHub = &client.GitHubCredentials{}
 		}
 		after, err := api.UpdateSource(cmd.Context(), ids[0], patch)
 		if err != nil {

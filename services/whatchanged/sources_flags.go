@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -27,6 +28,8 @@ type sourceFlags struct {
 	secretFile string
 	newSecret  string
 	awsSecret  string
+	github     client.GitHubCredentials
+	githubFile string
 	implied    bool // in.Auth follows from other flags
 }
 
@@ -55,6 +58,12 @@ func addSourceFlags(env *Environment, cmd *cobra.Command) *sourceFlags {
 	flags.StringVar(&f.aws.AccessKeyID, "aws-key-id", "", "access key id of a user that may read them")
 	flags.StringVar(&f.awsSecret, "aws-secret-file", "", "file with the secret access key; - is standard input")
 	flags.StringVar(&f.aws.Endpoint, "aws-endpoint", "", "URL of another server that speaks S3 (default Amazon's)")
+	flags.StringVar(&f.github.Repository, "github-repo", "", "to ask GitHub for what was never received: the repository (owner/name) whose hook sends here")
+	flags.StringVar(&f.github.Organization, "github-org", "", "or the organization whose hook sends here")
+	flags.Int64Var(&f.github.HookID, "github-hook", 0, "the hook's id: the number at the end of its page in GitHub's settings")
+	flags.Int64Var(&f.github.AppID, "github-app", 0, "or the id of the App whose hook sends here")
+	flags.StringVar(&f.githubFile, "github-secret-file", "", "file with a token that may read and write webhooks, or with the App's private key; - is standard input")
+	flags.StringVar(&f.github.BaseURL, "github-url", "", "URL of the API of a GitHub Enterprise Server (default github.com's)")
 	return f
 }
 
@@ -88,6 +97,9 @@ func (f *sourceFlags) read(auth string) error {
 		f.in.OIDC = &f.oidc
 	}
 	if err := f.readAWS(); err != nil {
+		return err
+	}
+	if err := f.readGitHub(); err != nil {
 		return err
 	}
 	p, known := findProvider(f.in.Provider)
@@ -126,6 +138,15 @@ func (f *sourceFlags) known(s client.Source) (auth string) {
 		keep(&f.aws.Region, "aws-region", s.AWS.Region)
 		keep(&f.aws.AccessKeyID, "aws-key-id", s.AWS.AccessKeyID)
 		keep(&f.aws.Endpoint, "aws-endpoint", s.AWS.Endpoint)
+	}
+	if g := s.GitHub; g != nil {
+		if !f.has("github-repo", "github-org", "github-app") { // one of them replaces the others
+			f.github.Repository, f.github.Organization, f.github.AppID = g.Repository, g.Organization, g.AppID
+		}
+		if !f.has("github-hook", "github-app") {
+			f.github.HookID = g.HookID
+		}
+		keep(&f.github.BaseURL, "github-url", g.BaseURL)
 	}
 	if s.Auth == "none" {
 		return "" // a secret that is given now is for more than none
@@ -193,10 +214,39 @@ func (f *sourceFlags) readAWS() error {
 	return nil
 }
 
+func (f *sourceFlags) readGitHub() error {
+	if !f.has("github-repo", "github-org", "github-hook", "github-app", "github-secret-file", "github-url") {
+		return nil
+	}
+	if f.githubFile != "" {
+		secret, err := readWhole(f.env, f.githubFile)
+		if err != nil {
+			return err
+		}
+		if f.github.AppID != 0 {
+			f.github.PrivateKey = secret
+		} else {
+			f.github.Token = strings.TrimSpace(secret)
+		}
+	}
+	f.in.GitHub = &f.github
+	return nil
+}
+
+// readWhole reads a file, or standard input.
+func readWhole(env *Environment, path string) (string, error) {
+	if path != "-" {
+		text, err := os.ReadFile(path)
+		return string(text), err
+	}
+	text, err := io.ReadAll(io.LimitReader(env.Stdin, 64<<10))
+	return string(text), err
+}
+
 // patch returns what the flags that were given change.
 func (f *sourceFlags) patch() client.SourcePatch {
 	in := &f.in
-	p := client.SourcePatch{OIDC: in.OIDC, AWS: in.AWS}
+	p := client.SourcePatch{OIDC: in.OIDC, AWS: in.AWS, GitHub: in.GitHub}
 	take(f, &p.Provider, &in.Provider, "provider")
 	take(f, &p.Auth, &in.Auth, "auth")
 	take(f, &p.Secrets, &in.Secrets, "secret-file", "new-secret")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -148,6 +149,14 @@ func printSource(env *Environment, conn *connection, s client.Source) error {
 	if s.AWS != nil {
 		row("aws", s.AWS.AccessKeyID, s.AWS.Region)
 		row("aws endpoint", s.AWS.Endpoint)
+	}
+	if g := s.GitHub; g != nil {
+		if g.AppID != 0 {
+			row("github", "App "+strconv.FormatInt(g.AppID, 10))
+		} else {
+			row("github", g.Repository+g.Organization, "hook "+strconv.FormatInt(g.HookID, 10))
+		}
+		row("github url", g.BaseURL)
 	}
 	row("created", when(s.CreatedAt))
 	if !s.RotatedAt.IsZero() {

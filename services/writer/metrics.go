@@ -37,6 +37,9 @@ func (m *metrics) count(b store.Batch) {
 	now := time.Now()
 	for i := range b.Results {
 		changes += len(b.Results[i].Changes)
+		if b.Run > 0 {
+			continue // received long ago
+		}
 		m.lag.Observe(max(0, now.Sub(b.Results[i].ReceivedAt.Time)).Seconds())
 	}
 	m.rows.WithLabelValues("changes").Add(float64(changes))

@@ -21,6 +21,7 @@ import (
 // Store is where rows go.
 type Store interface {
 	InsertPayloads(context.Context, []store.PayloadBatch) error
+	KeepRevisions(context.Context, []store.Batch) error
 	InsertChanges(context.Context, []store.Batch) error
 	InsertIncidents(context.Context, []store.Batch) error
 	InsertDeliveries(context.Context, []store.Batch) error
@@ -116,7 +117,10 @@ func (w *Writer) HandleChanges(ctx context.Context, frames []*bus.ChangeFrame) e
 // them for what they hold, it halves the work until the bad change is alone;
 // that one goes to the dead letters and its delivery is dead.
 func (w *Writer) insertChanges(ctx context.Context, batches []store.Batch) error {
-	err := w.Store.InsertChanges(ctx, batches)
+	err := w.Store.KeepRevisions(ctx, batches) // of what a replay replaces
+	if err == nil {
+		err = w.Store.InsertChanges(ctx, batches)
+	}
 	if err == nil {
 		err = w.Store.InsertIncidents(ctx, batches)
 	}
