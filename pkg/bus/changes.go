@@ -60,7 +60,7 @@ func appendResultHead(b []byte, r *change.Result) []byte {
 			return putString(putInt(b, 1, d.Index), 2, d.Reason)
 		})
 	}
-	return b
+	return putInt(b, 20, r.Made)
 }
 
 func appendChange(b []byte, c *change.Change) []byte {
@@ -226,6 +226,8 @@ func readResult(s *scan, r *change.Result, left *int) {
 			r.DetectedBy = s.str()
 		case 15:
 			r.Conflict = s.bool()
+		case 20:
+			r.Made = s.int()
 		case 16, 17, 18:
 			if *left--; *left < 0 {
 				s.fail(fmt.Errorf("more than %d changes", maxChanges))

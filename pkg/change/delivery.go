@@ -70,7 +70,14 @@ type Result struct {
 	Changes       []Change
 	Incidents     []IncidentReport
 	Dead          []DeadRecord // records of this delivery that could not be processed
+
+	// Made is how many changes it made, where Changes has only those that are to
+	// be written.
+	Made int
 }
+
+// CountMade is how many changes were made of the delivery.
+func (r *Result) CountMade() int { return max(r.Made, len(r.Changes)) }
 
 // DeadRecord is one record of a delivery that could not be processed.
 type DeadRecord struct {

@@ -172,7 +172,7 @@ func toDeliveryRow(r *change.Result, b *Batch, stored time.Time) deliveryRow {
 		FirstReceived: first.Time, NormalizedAt: r.NormalizedAt.Time, StoredAt: stored,
 		SourceID: r.SourceID, Identity: r.Identity, Outcome: string(r.Outcome), Reason: r.Reason,
 		Provider: r.Provider, DetectedBy: r.DetectedBy, Conflict: r.Conflict,
-		Changes: uint32(len(r.Changes)), DeadRecords: uint32(len(r.Dead)),
+		Changes: uint32(r.CountMade()), DeadRecords: uint32(len(r.Dead)),
 		Size: uint64(r.Size), BodyHash: string(r.BodyHash[:]),
 		Run: b.Run, Lane: b.Lane, Chain: b.Chain, Frame: b.Frame, Place: uint32(r.Place),
 	}

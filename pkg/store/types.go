@@ -152,6 +152,8 @@ type Payload struct {
 	ReceivedAt change.Time
 	Header     http.Header
 	Body       []byte
+	Provider   string         // as it was pinned, or empty
+	Service    change.Service // as the API resolved it, or empty
 }
 
 // StatsQuery counts changes by time and by what they have in common.
