@@ -36,6 +36,8 @@ type Settings struct {
 	// FindService returns the service that a change is about, by what it says of
 	// itself: its service's name, repository, resource, tags and account.
 	FindService func(c *change.Change) (change.Service, bool)
+	// Held are records, by their index, that stay dead whatever they say now, and why.
+	Held map[int]string
 }
 
 // Process turns one delivery into its result: it opens the envelopes,
@@ -72,6 +74,10 @@ func (s Set) Process(d *change.Delivery, src Settings, first, now time.Time) cha
 	ignored := ""
 	for i := range records {
 		r := &records[i]
+		if why, held := src.Held[r.Index]; held {
+			res.Dead = append(res.Dead, change.DeadRecord{Index: r.Index, Reason: why})
+			continue
+		}
 		made, err := s.read(d, r)
 		switch {
 		case err != nil:

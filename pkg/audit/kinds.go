@@ -140,6 +140,13 @@ var kinds = []Kind{
 		),
 	},
 	{
+		Name: "dead_letter", Words: "dead letter", Area: "dead_letter",
+		Operations: []Operation{
+			{Name: "redrive", Action: Info, Verb: "Re-drove"},
+			{Name: "discard", Action: Delete, Verb: "Discarded"},
+		},
+	},
+	{
 		Name: "alert_rule", Words: "alert rule", Area: "alert_rule", Operations: created,
 		Fields: slices.Concat(shown("condition", "enabled", "severity", "channels"), omitted("config")),
 	},

@@ -81,7 +81,8 @@ func TestAudit_AnUnreadableFrameIsADeadLetter(t *testing.T) {
 	}
 	publishAudit(t, b, "good", `{"n": 1}`)
 	consumeAudit(t, b, func([]*bus.AuditFrame) (bool, error) { return true, nil })
-	letters, _, err := b.DeadLetters(t.Context(), "", 10, 0)
+	page, err := b.DeadLetters(t.Context(), bus.DeadQuery{Org: bus.NoOrg})
+	letters := page.Letters
 	if err != nil || len(letters) != 1 || string(letters[0].Bytes) != "not a frame" {
 		t.Errorf("dead letters: %+v, %v", letters, err)
 	}
@@ -96,7 +97,8 @@ func TestAudit_APoisonousFrameKeepsItsBytes(t *testing.T) {
 		tries++
 		return tries == 5, change.ErrMalformed
 	})
-	letters, _, err := b.DeadLetters(t.Context(), "", 10, 0)
+	page, err := b.DeadLetters(t.Context(), bus.DeadQuery{Org: bus.NoOrg})
+	letters := page.Letters
 	if err != nil || len(letters) != 1 || len(letters[0].Bytes) == 0 || letters[0].Stage != bus.StageInsert {
 		t.Errorf("dead letters: %+v, %v", letters, err)
 	}

@@ -60,6 +60,7 @@ type Bus struct {
 	refusal    atomic.Pointer[problem.Error] // why nothing is accepted now
 	mu         sync.Mutex
 	committers []*Committer
+	turns      map[string]*turn // of Exclusively
 
 	stop    context.CancelFunc
 	watcher sync.WaitGroup

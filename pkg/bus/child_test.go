@@ -288,9 +288,9 @@ func TestBus_RecoversFromAFullDisk(t *testing.T) {
 
 func deadLetters(t testing.TB, b *bus.Bus) []bus.DeadLetter {
 	t.Helper()
-	list, _, err := b.DeadLetters(t.Context(), "", 100, 0)
+	page, err := b.DeadLetters(t.Context(), bus.DeadQuery{Org: bus.AllOrgs, Limit: 100})
 	if err != nil {
 		t.Fatalf("list dead letters: %v", err)
 	}
-	return list
+	return page.Letters
 }

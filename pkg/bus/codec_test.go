@@ -111,6 +111,7 @@ func genResult() *rapid.Generator[change.Result] {
 			Place: rapid.IntRange(0, 999).Draw(t, "place"), Size: rapid.Int().Draw(t, "size"),
 			Outcome: change.Outcome(str()), Reason: str(), Provider: str(), DetectedBy: str(),
 			Conflict: rapid.Bool().Draw(t, "conflict"),
+			Made:     rapid.IntRange(0, 1<<30).Draw(t, "made"),
 			Changes:  list(t, genChange(), 3), Dead: list(t, dead, 3), Incidents: list(t, genIncident(), 3),
 		}
 		fill(t, r.DeliveryID[:])

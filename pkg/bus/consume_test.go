@@ -194,7 +194,7 @@ func TestConsumeDeliveries_BuriesTheMalformedAfterFiveTries(t *testing.T) {
 		Stage: bus.StageNormalize, Chain: pos.Chain, Frame: pos.Frame, Attempts: 5,
 		Reason: "malformed: try 5", FirstError: "malformed: try 1", LastError: "malformed: try 5",
 	}}
-	if diff := cmp.Diff(want, deadLetters(t, b), cmpopts.IgnoreFields(bus.DeadLetter{}, "ID", "At")); diff != "" {
+	if diff := cmp.Diff(want, deadLetters(t, b), cmpopts.IgnoreFields(bus.DeadLetter{}, "ID", "FirstAt", "At", "Seq", "Order")); diff != "" {
 		t.Fatalf("(-want +got)\n%s", diff)
 	}
 }
@@ -461,7 +461,7 @@ func TestDeadLetters_AreListedNewestFirstByOrg(t *testing.T) {
 		d := bus.DeadLetter{
 			ID: fmt.Sprint("ded_", n), Stage: bus.StageNormalize, Org: []string{"a", "b"}[n%2], SourceID: "src_1",
 			DeliveryID: change.DeliveryID{byte(n + 1)}, Index: n, Chain: "c", Frame: 3, Place: n, Reason: "no such thing",
-			Attempts: 5, FirstError: "first", LastError: "last", At: change.AtMilli(int64(n)), Bytes: []byte("line\nline"),
+			Attempts: 5, FirstError: "first", LastError: "last", FirstAt: change.AtMilli(int64(n)), At: change.AtMilli(int64(n)), Bytes: []byte("line\nline"),
 		}
 		if err := b.PublishDead(t.Context(), d); err != nil {
 			t.Fatal(err)
@@ -470,22 +470,23 @@ func TestDeadLetters_AreListedNewestFirstByOrg(t *testing.T) {
 			want = append([]bus.DeadLetter{d}, want...)
 		}
 	}
-	first, cursor, err := b.DeadLetters(t.Context(), "a", 2, 0)
+	unplaced := cmpopts.IgnoreFields(bus.DeadLetter{}, "Seq", "Order")
+	first, err := b.DeadLetters(t.Context(), bus.DeadQuery{Org: "a", Limit: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want[:2], first); diff != "" {
+	if diff := cmp.Diff(want[:2], first.Letters, unplaced); diff != "" {
 		t.Fatalf("(-want +got)\n%s", diff)
 	}
-	second, cursor, err := b.DeadLetters(t.Context(), "a", 2, cursor)
+	second, err := b.DeadLetters(t.Context(), bus.DeadQuery{Org: "a", Limit: 2, Cursor: first.Next})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want[2:], second); diff != "" || cursor != 0 {
-		t.Fatalf("cursor %d (-want +got)\n%s", cursor, diff)
+	if diff := cmp.Diff(want[2:], second.Letters, unplaced); diff != "" || second.Next != "" {
+		t.Fatalf("cursor %q (-want +got)\n%s", second.Next, diff)
 	}
-	if all, _, _ := b.DeadLetters(t.Context(), "", 10, 0); len(all) != 5 {
-		t.Fatalf("%d in all, want 5", len(all))
+	if all := deadLetters(t, b); len(all) != 5 || first.Total != 3 {
+		t.Fatalf("%d in all, want 5; %d of a, want 3", len(all), first.Total)
 	}
 }
 
@@ -506,10 +507,11 @@ func TestPublishDead_ShedsWhatCanBeHadAgainBeforeItRefuses(t *testing.T) {
 	for n := range 300 { // 1.2 MB
 		letter(n+1, nil)
 	}
-	all, _, err := b.DeadLetters(ctx, "", 1000, 0)
+	page, err := b.DeadLetters(ctx, bus.DeadQuery{Org: bus.NoOrg, Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
+	all := page.Letters
 	if len(all) < 150 || len(all) > 290 {
 		t.Errorf("%d dead letters are left", len(all))
 	}

@@ -3,17 +3,16 @@ package bus
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"whatchanged/pkg/change"
 )
@@ -39,16 +38,30 @@ type DeadLetter struct {
 	Frame      uint64            `json:"frame,omitempty"`
 	Place      int               `json:"place"`
 	Reason     string            `json:"reason"`
+	Provider   string            `json:"provider,omitempty"`
+	Whole      bool              `json:"whole,omitempty"` // the delivery as a whole, and not the record at Index
 	Attempts   int               `json:"attempts"`
 	FirstError string            `json:"first_error,omitempty"`
 	LastError  string            `json:"last_error,omitempty"`
-	At         change.Time       `json:"at"`
-	Bytes      []byte            `json:"-"` // only where they never got to payloads
+	FirstAt    change.Time       `json:"first_at,omitzero"` // when it first failed
+	At         change.Time       `json:"at"`                // when it last failed
+	Kind       string            `json:"kind,omitempty"`    // of the audit record that Bytes are
+	Task       json.RawMessage   `json:"task,omitempty"`    // what is to be done again where no delivery says it: a LogFile
+	Discarded  *Discard          `json:"discarded,omitempty"`
+	Order      int64             `json:"order,omitempty"` // nanoseconds: its place in the list, from when it was first stored on
+	Bytes      []byte            `json:"-"`               // only where they never got to payloads
+	Seq        uint64            `json:"-"`               // where on the stream it was read
+}
+
+// Discard says who gave a dead letter up, when and why.
+type Discard struct {
+	By     string      `json:"by"`
+	At     change.Time `json:"at"`
+	Reason string      `json:"reason"`
 }
 
 const (
 	headerDeadBytes = "Wc-Bytes" // how many bytes follow the JSON, when any do
-	headerDeadOrg   = "Wc-Org"
 
 	shedAbove = 80 // percent of DEAD's max_bytes
 	shedTo    = 70
@@ -58,6 +71,9 @@ const (
 // PublishDead stores a dead letter and returns when it is on disk. It tries
 // until ctx ends: what is dead must not be forgotten on top. The message is
 // one line of JSON, followed by Bytes as they are.
+//
+// There is one letter about one thing: what failed before keeps its first error
+// and its place in the list, and its attempts add up. What was discarded stays so.
 func (b *Bus) PublishDead(ctx context.Context, d DeadLetter) error {
 	if d.ID == "" {
 		d.ID = d.name()
@@ -65,6 +81,43 @@ func (b *Bus) PublishDead(ctx context.Context, d DeadLetter) error {
 	if d.At.IsZero() {
 		d.At = change.At(time.Now())
 	}
+	before, err := b.deadBefore(ctx, d.Org, d.ID)
+	if err != nil {
+		return fmt.Errorf("store dead letter %s: %w", d.ID, err)
+	}
+	if before != nil && before.Discarded != nil {
+		return nil
+	}
+	d.follow(before)
+	if err := b.putDead(ctx, &d); err != nil {
+		return err
+	}
+	b.metrics.deadLetters.WithLabelValues(d.Stage).Inc()
+	b.dropDead(ctx, before)
+	return nil
+}
+
+// follow takes over what is known of the same thing from before.
+func (d *DeadLetter) follow(before *DeadLetter) {
+	if d.FirstAt.IsZero() {
+		d.FirstAt = d.At
+	}
+	if before == nil {
+		d.Order = time.Now().UnixNano()
+		return
+	}
+	d.Order, d.FirstAt, d.Attempts = before.Order, before.FirstAt, d.Attempts+before.Attempts
+	if before.FirstError != "" {
+		d.FirstError = before.FirstError
+	}
+	if d.Provider == "" {
+		d.Provider = before.Provider
+	}
+}
+
+// putDead publishes d under a name of its own: what is said of a letter again
+// within a minute is no duplicate.
+func (b *Bus) putDead(ctx context.Context, d *DeadLetter) error {
 	for _, s := range []*string{&d.Reason, &d.FirstError, &d.LastError} {
 		*s = cut(*s, maxReason)
 	}
@@ -72,11 +125,9 @@ func (b *Bus) PublishDead(ctx context.Context, d DeadLetter) error {
 	if err != nil {
 		return fmt.Errorf("encode dead letter: %w", err)
 	}
-	msg := nats.NewMsg("dead." + d.Stage)
-	msg.Header.Set(nats.MsgIdHdr, d.ID)
-	if d.Org != "" {
-		msg.Header.Set(headerDeadOrg, d.Org)
-	}
+	msg := nats.NewMsg(deadSubject(d.Stage, d.Org, d.ID))
+	msg.Header.Set(nats.MsgIdHdr, d.ID+"/"+rand.Text())
+	d.head().write(msg.Header)
 	msg.Data = append(line, '\n')
 	if len(d.Bytes) > 0 {
 		msg.Header.Set(headerDeadBytes, strconv.Itoa(len(d.Bytes)))
@@ -85,7 +136,6 @@ func (b *Bus) PublishDead(ctx context.Context, d DeadLetter) error {
 	if err := b.publishSurely(ctx, msg); err != nil {
 		return fmt.Errorf("store dead letter %s: %w", d.ID, err)
 	}
-	b.metrics.deadLetters.WithLabelValues(d.Stage).Inc()
 	return nil
 }
 
@@ -106,67 +156,6 @@ func cut(s string, n int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:n], "") + "..."
-}
-
-// DeadLetters returns the dead letters of an org, newest first, at most limit
-// of them and older than the cursor before (0: from the newest). The second
-// result is the cursor for more, 0 when there are none. An empty org asks for
-// all, those without one too.
-func (b *Bus) DeadLetters(ctx context.Context, org string, limit int, before uint64) ([]DeadLetter, uint64, error) {
-	seqs, more, err := b.deadSequences(ctx, org, limit, before)
-	if err != nil {
-		return nil, 0, err
-	}
-	stream, err := b.js.Stream(ctx, Dead)
-	if err != nil {
-		return nil, 0, fmt.Errorf("open stream %s: %w", Dead, err)
-	}
-	letters := make([]DeadLetter, 0, len(seqs))
-	for _, seq := range seqs {
-		msg, err := stream.GetMsg(ctx, seq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue // expired meanwhile
-		}
-		if err != nil {
-			return nil, 0, fmt.Errorf("read dead letter %d: %w", seq, err)
-		}
-		d, err := readDead(msg.Data)
-		if err != nil {
-			d = DeadLetter{ID: strconv.FormatUint(seq, 10), Reason: err.Error(), At: change.At(msg.Time), Bytes: msg.Data}
-		}
-		letters = append(letters, d)
-	}
-	if !more || len(seqs) == 0 {
-		return letters, 0, nil
-	}
-	return letters, seqs[len(seqs)-1], nil
-}
-
-// deadSequences finds the newest limit entries before a sequence, newest first.
-// It reads headers from the oldest on: there are few dead letters, or it is
-// not the list that is the trouble.
-func (b *Bus) deadSequences(ctx context.Context, org string, limit int, before uint64) (seqs []uint64, more bool, err error) {
-	err = b.read(ctx, reading{stream: Dead, headers: true}, func(s stored) error {
-		if before > 0 && s.seq >= before || org != "" && s.header.Get(headerDeadOrg) != org {
-			return nil
-		}
-		seqs = append(seqs, s.seq)
-		if len(seqs) > 2*limit+1024 { // keep the newest, in bounded memory
-			seqs, more = append(seqs[:0], seqs[len(seqs)-limit:]...), true
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, false, fmt.Errorf("list dead letters: %w", err)
-	}
-	if len(seqs) > limit {
-		seqs, more = seqs[len(seqs)-limit:], true
-	}
-	newest := make([]uint64, len(seqs))
-	for i, seq := range seqs {
-		newest[len(seqs)-1-i] = seq
-	}
-	return newest, more, nil
 }
 
 func readDead(b []byte) (d DeadLetter, err error) {
@@ -206,7 +195,7 @@ func (b *Bus) shedDead(ctx context.Context) error {
 		return fmt.Errorf("look for dead letters to shed: %w", err)
 	}
 	for _, seq := range shed {
-		if err := stream.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		if err := deleteMessage(ctx, stream, seq); err != nil {
 			return fmt.Errorf("shed dead letter %d: %w", seq, err)
 		}
 		b.metrics.deadShed.Inc()

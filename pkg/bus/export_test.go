@@ -89,3 +89,6 @@ func value(c prometheus.Counter) int {
 	}
 	return int(m.GetCounter().GetValue())
 }
+
+// FullAlarms returns how often a stream was found full.
+func (b *Bus) FullAlarms() int { return value(b.metrics.alarms.WithLabelValues(alarmFull)) }

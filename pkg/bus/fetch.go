@@ -46,7 +46,12 @@ type LogFile struct {
 	Bucket     string            `json:"bucket"`
 	Key        string            `json:"key"`
 	Region     string            `json:"region,omitempty"`
-	NoticedAt  change.Time       `json:"noticed_at"` // when the notice was received
+	NoticedAt  change.Time       `json:"noticed_at"` // when the notice was received, or the file asked for again
+	// Of a file that is asked for again: what tells that from the first time, how
+	// often it was tried before, and when it first failed.
+	Again   string      `json:"again,omitempty"`
+	Tries   int         `json:"tries,omitempty"`
+	FirstAt change.Time `json:"first_at,omitzero"`
 }
 
 // fetchStream is a queue of work: unlike the others it holds nothing that is
@@ -74,7 +79,7 @@ func (b *Bus) PublishFetch(ctx context.Context, lane string, f LogFile) error {
 		return fmt.Errorf("encode log file: %w", err)
 	}
 	msg := nats.NewMsg("fetch." + lane)
-	msg.Header.Set(nats.MsgIdHdr, f.name())
+	msg.Header.Set(nats.MsgIdHdr, f.name()+f.Again)
 	msg.Data = data
 	for try := 1; ; try++ {
 		err := b.publishOnce(ctx, msg)
@@ -108,7 +113,9 @@ func (f *LogFile) String() string { return "s3://" + f.Bucket + "/" + f.Key }
 // Letter is the dead letter of a log file. A notice can name many.
 func (f *LogFile) Letter(reason string) DeadLetter {
 	reason = "fetch " + f.String() + ": " + reason
+	task, _ := json.Marshal(f) // texts and a time
 	return DeadLetter{
+		Task: task, FirstAt: f.FirstAt,
 		ID: "ded_" + f.name()[:26], Stage: StageFetch, Org: f.Org, SourceID: f.SourceID, DeliveryID: f.DeliveryID,
 		Reason: reason, FirstError: reason, LastError: reason, Attempts: 1,
 	}
@@ -151,7 +158,7 @@ func (s *settler) settleFetch(ctx context.Context, m jetstream.Msg, f LogFile, e
 	case ctx.Err() != nil:
 		_ = m.Nak() // interrupted, not failed; without a connection the ack wait does the same
 	case errors.Is(err, change.ErrMalformed) || time.Since(f.NoticedAt.Time) > fetchGiveUp:
-		s.bury(ctx, m, f.Letter(""), fmt.Errorf("fetch %s: %w", &f, err), delivered)
+		s.bury(ctx, m, f.Letter(""), fmt.Errorf("fetch %s: %w", &f, err), f.Tries+delivered)
 	default:
 		s.bus.metrics.redeliveries.WithLabelValues(s.durable).Inc()
 		s.log.warn(s.bus.log, "log file is fetched again later", "source_id", f.SourceID, "delivery_id", f.DeliveryID,

@@ -82,7 +82,8 @@ func TestFetch_WhatCannotWorkAndWhatTakesADayAreDeadLetters(t *testing.T) {
 		})
 	})
 	eventually(t, "two of three are buried", func() bool { return queued(t, b) == 1 })
-	letters, _, err := b.DeadLetters(t.Context(), "acme", 10, 0)
+	page, err := b.DeadLetters(t.Context(), bus.DeadQuery{Org: "acme"})
+	letters := page.Letters
 	if err != nil || len(letters) != 2 {
 		t.Fatalf("dead letters %+v, %v", letters, err)
 	}

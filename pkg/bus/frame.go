@@ -51,6 +51,10 @@ type ChangeFrame struct {
 	Parts   int
 	Lane    string
 	Results []change.Result
+
+	// Again names a frame whose results are published anew, so that it is not
+	// taken for a repeat. It is not on the stream.
+	Again string
 }
 
 // errUnreadable marks a message on a stream that is not what we published.

@@ -18,6 +18,9 @@ type metrics struct {
 	redeliveries *prometheus.CounterVec
 	deadLetters  *prometheus.CounterVec
 	deadShed     prometheus.Counter
+	deadDepth    *prometheus.GaugeVec
+	deadOldest   *prometheus.GaugeVec
+	deadBytes    prometheus.Gauge
 	alarms       *prometheus.CounterVec
 	trimmed      *prometheus.CounterVec
 	restarts     prometheus.Counter
@@ -60,6 +63,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		redeliveries: counters("redeliveries_total", "Frames put back for later.", "consumer"),
 		deadLetters:  counters("dead_letters_total", "Dead letters stored, by stage.", "stage"),
 		deadShed:     counters("dead_shed_total", "Dead letters removed for room; their bytes are in payloads.").WithLabelValues(),
+		deadDepth:    gauges("dead_depth", "Dead letters that wait for somebody, by stage; counted every minute.", "stage"),
+		deadOldest:   gauges("dead_oldest_seconds", "How long ago the oldest of them first failed, by stage; 0 when there are none.", "stage"),
+		deadBytes:    gauges("dead_used_ratio", "How much of the room for dead letters is taken: above 0.8, those whose bytes are in payloads are removed.").WithLabelValues(),
 		alarms:       counters("alarms_total", "Signs of lost or changed frames, and full streams, by kind.", "kind"),
 		trimmed:      counters("trimmed_frames_total", "Stored frames purged.", "stream"),
 		restarts:     counters("server_restarts_total", "Restarts of the embedded server to free a wedged stream.").WithLabelValues(),

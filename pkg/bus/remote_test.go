@@ -168,7 +168,7 @@ func TestBus_OutlivesAServerOfACluster(t *testing.T) {
 	eventually(t, "they still do", func() bool { return try(200) })
 	eventually(t, "every stream has a leader again", func() bool {
 		_, err := b.Status(t.Context())
-		_, _, listed := b.DeadLetters(t.Context(), "", 1, 0)
+		_, listed := b.DeadLetters(t.Context(), bus.DeadQuery{Org: bus.AllOrgs, Limit: 1})
 		return err == nil && listed == nil
 	})
 	stored := map[change.DeliveryID]int{}
@@ -189,8 +189,8 @@ func TestBus_OutlivesAServerOfACluster(t *testing.T) {
 	auditor := b.NewAuditor()
 	eventually(t, "the chains are audited to their ends", func() bool { return auditor.Audit(t.Context()) == nil })
 	eventually(t, "there are no alarms", func() bool {
-		letters, _, err := b.DeadLetters(t.Context(), "", 10, 0)
-		return err == nil && len(letters) == 0
+		page, err := b.DeadLetters(t.Context(), bus.DeadQuery{Org: bus.AllOrgs})
+		return err == nil && page.Total == 0
 	})
 }
 

@@ -43,7 +43,7 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 			AllowDirect: true,
 		}
 	}
-	dead := kept(Dead, "dead.*", whole/60*5)
+	dead := kept(Dead, "dead.>", whole/60*5)
 	dead.MaxAge = deadAge
 	advisory := jetstream.StreamConfig{
 		Name:      Advisory,

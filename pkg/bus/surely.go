@@ -155,7 +155,11 @@ func (b *Bus) publishPack(ctx context.Context, p *pack) error {
 
 // name names a part of a frame's changes.
 func (f *ChangeFrame) name() string {
-	return fmt.Sprintf("%s/%d/%d/%d", f.Chain, f.Number, f.Run, f.Part)
+	name := fmt.Sprintf("%s/%d/%d/%d", f.Chain, f.Number, f.Run, f.Part)
+	if f.Again != "" {
+		name += "/" + f.Again
+	}
+	return name
 }
 
 // split encodes the results of f into parts.

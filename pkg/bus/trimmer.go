@@ -63,6 +63,7 @@ func (t *Trimmer) Trim(ctx context.Context) error {
 		t.trim(ctx, Changes, Writer),
 		t.trim(ctx, Audit, AuditWriter),
 		t.bus.shedDead(ctx),
+		t.bus.measureDead(ctx),
 	)
 }
 

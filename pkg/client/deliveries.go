@@ -60,16 +60,6 @@ func (c *Client) Payload(ctx context.Context, id change.DeliveryID) (Payload, er
 	return out, err
 }
 
-// Dead lists dead letters, newest first. Its total is -1: they are not counted.
-func (c *Client) Dead(ctx context.Context, limit int, cursor string) (Page[DeadLetter], error) {
-	q := query{}
-	q.number("limit", limit)
-	q.text("cursor", cursor)
-	var out Page[DeadLetter]
-	_, err := c.do(ctx, call{method: http.MethodGet, path: "/api/v1/dead", query: url.Values(q), out: &out})
-	return out, err
-}
-
 // StatsFilter says what to count.
 type StatsFilter struct {
 	ChangeFilter               // without its paging

@@ -175,20 +175,6 @@ type Payload struct {
 	Body        []byte
 }
 
-// DeadLetter is something that could not be processed.
-type DeadLetter struct {
-	ID         string            `json:"id"`
-	Stage      string            `json:"stage" doc:"Where it failed" enum:"frame,normalize,insert,alert,forward"`
-	SourceID   string            `json:"source_id,omitempty"`
-	DeliveryID change.DeliveryID `json:"delivery_id,omitzero"`
-	Index      int               `json:"index" doc:"Place of the record in its delivery"`
-	Reason     string            `json:"reason"`
-	Attempts   int               `json:"attempts"`
-	FirstError string            `json:"first_error,omitempty"`
-	LastError  string            `json:"last_error,omitempty"`
-	At         change.Time       `json:"at"`
-}
-
 // StatsRow is one group of changes in one bucket of time.
 type StatsRow struct {
 	Start change.Time       `json:"start,omitzero" doc:"Of the bucket"`

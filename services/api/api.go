@@ -24,6 +24,7 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/dead"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
@@ -121,7 +122,8 @@ type Deps struct {
 	Normalizers normalizers.Set
 	Sealer      *auth.Sealer
 	SignIn      *signin.Provider
-	Audit       *audit.Recorder     // the registry's too
+	Audit       *audit.Recorder // the registry's too
+	Dead        *dead.Desk
 	Proxies     httpserver.Networks // in front, whose word about who called is believed
 	Gatherer    prometheus.Gatherer
 	Metrics     prometheus.Registerer
@@ -153,7 +155,7 @@ type API struct {
 func New(deps Deps, cfg Config) (*API, error) {
 	err := cfg.Validate()
 	if deps.Store == nil || deps.Registry == nil || deps.Bus == nil || deps.Committer == nil ||
-		deps.Normalizers == nil || deps.Sealer == nil || deps.Audit == nil || deps.Log == nil {
+		deps.Normalizers == nil || deps.Sealer == nil || deps.Audit == nil || deps.Dead == nil || deps.Log == nil {
 		err = errors.Join(err, errors.New("api: a dependency is missing"))
 	} else if !deps.Registry.Audited() {
 		err = errors.Join(err, errors.New("api: the registry does not record what is done to its objects"))
@@ -202,6 +204,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerWhatChanged()
 	a.registerDeliveries()
 	a.registerReplays()
+	a.registerDead()
 	a.registerStats()
 	a.registerSources()
 	a.registerRepair()

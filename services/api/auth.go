@@ -127,7 +127,22 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 		problem.Write(w, tooLarge(op))
 		return
 	}
-	next(huma.WithContext(ctx, auth.WithPrincipal(ctx.Context(), p)))
+	within := auth.WithPrincipal(ctx.Context(), p)
+	if fromHere(r) {
+		within = context.WithValue(within, hereKey{}, true)
+	}
+	next(huma.WithContext(ctx, within))
+}
+
+// hereKey marks the context of a call from this machine.
+type hereKey struct{}
+
+// operator reports whether the caller looks after the installation, and not
+// only after an org of it: an admin who is on its machine, as for /metrics.
+func operator(ctx context.Context) bool {
+	p, ok := auth.PrincipalFrom(ctx)
+	here, _ := ctx.Value(hereKey{}).(bool)
+	return ok && here && p.Allows(auth.Admin) && p.HasRole(auth.SiteAdmin)
 }
 
 // enter returns who is calling, if they may call now.

@@ -103,7 +103,7 @@ func shellWords(s string, vars map[string]string) (words []string, err error) {
 }
 
 // ids are placeholders in documents; a test puts real ones there.
-var placeholder = regexp.MustCompile(`\b(?:(?:chg|dlv|src|key|inc|rpl)_[0-9a-z]{26}|sec_[0-9a-f]{16})\b`)
+var placeholder = regexp.MustCompile(`\b(?:(?:chg|dlv|src|key|inc|rpl|ded)_[0-9a-z]{26}|sec_[0-9a-f]{16})\b`)
 
 // S1-8: the authentication page exists. TestDocs_CurlCommandsRun runs every curl command of docs/api.md and
 // docs/authentication.md, in order, against one server.
@@ -111,6 +111,9 @@ func TestDocs_CurlCommandsRun(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	ids := map[string]string{"dlv": s.deliver(orgName, "src_doc", `{"title": "Raise pool size"}`, nil).String()}
+	s.run(s.writer)
+	_, ids["ded"] = s.buried("dead")
+	ids["src"] = "src_1"
 	vars := map[string]string{"URL": s.URL, "KEY": adminKey}
 	for _, file := range []string{"../../docs/api.md", "../../docs/authentication.md"} {
 		text, err := os.ReadFile(file)

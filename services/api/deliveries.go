@@ -5,15 +5,12 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"whatchanged/pkg/auth"
-	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
-	"whatchanged/pkg/problem"
 	"whatchanged/pkg/store"
 )
 
@@ -26,11 +23,6 @@ type deliveriesInput struct {
 	Range
 	Paging
 	Order
-}
-
-type deadInput struct {
-	Limit  int    `query:"limit" doc:"The most to return" minimum:"1" maximum:"100" default:"25"`
-	Cursor string `query:"cursor" doc:"meta.next_cursor of the page before" maxLength:"20"`
 }
 
 type payloadOutput struct {
@@ -57,10 +49,6 @@ func (a *API) registerDeliveries() {
 			Description: "The body", Content: map[string]*huma.MediaType{"*/*": {}},
 		}},
 	}, auth.ChangesRead, a.getPayload)
-	register(a, huma.Operation{
-		OperationID: "list-dead", Method: http.MethodGet, Path: "/api/v1/dead", Tags: tags,
-		Summary: "List dead letters", Description: "What could not be processed and why, newest first, of the last 30 days. `meta.total` is -1.",
-	}, auth.ChangesRead, a.listDead)
 }
 
 // listDeliveries serves GET /api/v1/deliveries.
@@ -116,36 +104,19 @@ func (a *API) getPayload(ctx context.Context, in *idInput) (*payloadOutput, erro
 	if err != nil {
 		return nil, fmt.Errorf("get payload: %w", err)
 	}
+	return payloadOf(id.String(), p), nil
+}
+
+func payloadOf(name string, p store.Payload) *payloadOutput {
 	contentType := "application/octet-stream"
 	if media, params, err := mime.ParseMediaType(p.Header.Get("Content-Type")); err == nil {
 		contentType = mime.FormatMediaType(media, params)
 	}
 	return &payloadOutput{
 		ContentType: contentType,
-		Disposition: `attachment; filename="` + id.String() + `"`,
+		Disposition: `attachment; filename="` + name + `"`,
 		Body:        p.Body,
-	}, nil
-}
-
-// listDead serves GET /api/v1/dead. The letters' bytes are not shown: those
-// without a payload of their own never came as a delivery of this org.
-func (a *API) listDead(ctx context.Context, in *deadInput) (*many[client.DeadLetter], error) {
-	var before uint64
-	if in.Cursor != "" {
-		var err error
-		if before, err = strconv.ParseUint(in.Cursor, 10, 64); err != nil || before == 0 {
-			return nil, problem.Invalid("cursor", "cursor must be meta.next_cursor of the page before")
-		}
 	}
-	letters, next, err := a.Bus.DeadLetters(ctx, auth.Org(ctx), in.Limit, before)
-	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", err)
-	}
-	page := store.Page[bus.DeadLetter]{Data: letters, Total: -1, Limit: in.Limit, HasMore: next > 0}
-	if next > 0 {
-		page.NextCursor = strconv.FormatUint(next, 10)
-	}
-	return pageOf(page, deadForm), nil
 }
 
 func deliveryForm(d store.Delivery) client.Delivery {
@@ -154,12 +125,5 @@ func deliveryForm(d store.Delivery) client.Delivery {
 		Provider: d.Provider, DetectedBy: d.DetectedBy, Conflict: d.Conflict, Changes: d.Changes, DeadRecords: d.DeadRecords,
 		Size: d.Size, BodySHA256: d.BodySHA256, ReceivedAt: d.ReceivedAt, FirstReceived: d.FirstReceived,
 		NormalizedAt: d.NormalizedAt, StoredAt: d.StoredAt, Run: d.Run, Lane: d.Lane, Chain: d.Chain, Frame: d.Frame, Place: d.Place,
-	}
-}
-
-func deadForm(d bus.DeadLetter) client.DeadLetter {
-	return client.DeadLetter{
-		ID: d.ID, Stage: d.Stage, SourceID: d.SourceID, DeliveryID: d.DeliveryID, Index: d.Index, Reason: d.Reason,
-		Attempts: d.Attempts, FirstError: d.FirstError, LastError: d.LastError, At: d.At,
 	}
 }

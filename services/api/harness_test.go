@@ -28,6 +28,7 @@ import (
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/chdb/chdbtest"
 	"whatchanged/pkg/client"
+	"whatchanged/pkg/dead"
 	"whatchanged/pkg/registry"
 	"whatchanged/pkg/store"
 	"whatchanged/pkg/store/storetest"
@@ -83,8 +84,21 @@ func start(t *testing.T, edit ...func(*api.Deps, *api.Config)) *system {
 	if err != nil {
 		t.Fatal(err)
 	}
+	desk, err := dead.New(dead.Deps{
+		Bus: s.bus, Store: s.store, Normalize: s.again, Log: log, Metrics: s.metrics,
+		Provider: func(org, id string) string {
+			source, ok := s.registry.Source(org, id)
+			if !ok {
+				return ""
+			}
+			return source.Provider
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	deps := api.Deps{
-		Store: s.store, Registry: s.registry, Bus: s.bus, Committer: s.committer, Normalizers: all.Set(),
+		Dead: desk, Store: s.store, Registry: s.registry, Bus: s.bus, Committer: s.committer, Normalizers: all.Set(),
 		Sealer: sealer, Audit: s.audit, Gatherer: s.metrics, Metrics: s.metrics, Log: log,
 	}
 	cfg := api.DefaultConfig()
@@ -172,6 +186,30 @@ func (s *system) normalize(ctx context.Context, f *bus.DeliveryFrame, place int)
 		r.Outcome, r.Changes, r.Incidents = change.Duplicate, nil, nil
 	}
 	return r
+}
+
+// again is what the normalizer does with deliveries that are re-driven.
+func (s *system) again(ctx context.Context, jobs []dead.Job) ([]change.Result, error) {
+	var results []change.Result
+	for i := range jobs {
+		results = append(results, s.normalize(ctx, &bus.DeliveryFrame{Deliveries: []change.Delivery{jobs[i].Delivery}}, 0))
+	}
+	return results, nil
+}
+
+// writer stores what is published again.
+func (s *system) writer(ctx context.Context) error {
+	limit := bus.BatchLimit{Records: 1000, Bytes: 1 << 20, Wait: 10 * time.Millisecond}
+	return s.bus.ConsumeChangeBatches(ctx, bus.Writer, limit, func(ctx context.Context, frames []*bus.ChangeFrame) error {
+		var batches []store.Batch
+		for _, f := range frames {
+			batches = append(batches, store.Batch{Chain: f.Chain, Frame: f.Number, Run: f.Run, Lane: f.Lane, Results: f.Results})
+		}
+		if err := s.store.InsertChanges(ctx, batches); err != nil {
+			return err
+		}
+		return s.store.InsertDeliveries(ctx, batches)
+	})
 }
 
 func (s *system) org(id string) {

@@ -11,8 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"whatchanged/pkg/auth"
-	"whatchanged/pkg/bus"
-	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
 	"whatchanged/pkg/registry"
 )
@@ -225,38 +223,6 @@ func TestDeliveries_ShowWhatArrived(t *testing.T) {
 	page, err := s.admin.Changes(t.Context(), client.ChangeFilter{DeliveryID: id.String()})
 	if err != nil || len(page.Data) != 1 {
 		t.Errorf("what it made: %+v %v", page, err)
-	}
-}
-
-func TestDead_PagesNewestFirst(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	for _, reason := range []string{"one", "two", "three"} {
-		err := s.bus.PublishDead(t.Context(), bus.DeadLetter{
-			Stage: "normalize", Org: orgName, SourceID: "src_1", DeliveryID: change.NewDeliveryID(time.Now()),
-			Reason: reason, Attempts: 5, At: change.At(time.Now()), Bytes: []byte("{}"),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	var got []string
-	cursor := ""
-	for {
-		page, err := s.admin.Dead(t.Context(), 2, cursor)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range page.Data {
-			got = append(got, d.Reason)
-		}
-		if !page.Meta.HasMore {
-			break
-		}
-		cursor = page.Meta.NextCursor
-	}
-	if diff := cmp.Diff([]string{"three", "two", "one"}, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

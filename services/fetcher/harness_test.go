@@ -181,8 +181,9 @@ func (p *product) changes() (summaries []string) {
 func (p *product) letter() bus.DeadLetter {
 	p.t.Helper()
 	var letters []bus.DeadLetter
-	p.eventually(func() (err error) {
-		letters, _, err = p.bus.DeadLetters(p.t.Context(), "acme", 10, 0)
+	p.eventually(func() error {
+		page, err := p.bus.DeadLetters(p.t.Context(), bus.DeadQuery{Org: "acme"})
+		letters = page.Letters
 		if err == nil && len(letters) != 1 {
 			err = fmt.Errorf("%d dead letters, want 1: %+v", len(letters), letters)
 		}

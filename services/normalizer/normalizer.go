@@ -132,23 +132,31 @@ func (s *Service) normalize(f *bus.DeliveryFrame, known map[store.Identity]store
 	results = make([]change.Result, len(f.Deliveries))
 	for i := range f.Deliveries {
 		d := &f.Deliveries[i]
-		first, seen := s.first(d, known)
-		res := s.Normalizers.Process(d, s.Settings(d.Org, d.SourceID), first.received, time.Now())
-		res.Place = i
-		if seen && res.Outcome != change.Dead {
-			res.Outcome = change.Duplicate
-			res.Reason = "the same request as " + first.delivery.String()
-			res.Conflict = first.hash != hashOf(res.BodyHash)
-			res.Changes, res.Incidents = nil, nil // they are the first one's, and stay so
-		}
-		files = append(files, s.logFiles(d, &res)...)
-		if !seen && d.Identity != "" && res.Outcome != change.Dead {
-			s.memory.put(identity(d), sighting{delivery: d.ID, received: d.ReceivedAt.Time, hash: hashOf(res.BodyHash)})
-		}
-		s.metrics.count(&res)
-		results[i] = res
+		var fetch []bus.LogFile
+		results[i], fetch = s.normalizeOne(d, s.Settings(d.Org, d.SourceID), known)
+		results[i].Place = i
+		files = append(files, fetch...)
 	}
 	return results, files
+}
+
+// normalizeOne returns the result of one delivery, and the log files that it
+// asks to fetch.
+func (s *Service) normalizeOne(d *change.Delivery, settings normalizers.Settings, known map[store.Identity]store.Known) (change.Result, []bus.LogFile) {
+	first, seen := s.first(d, known)
+	res := s.Normalizers.Process(d, settings, first.received, time.Now())
+	if seen && res.Outcome != change.Dead {
+		res.Outcome = change.Duplicate
+		res.Reason = "the same request as " + first.delivery.String()
+		res.Conflict = first.hash != hashOf(res.BodyHash)
+		res.Changes, res.Incidents = nil, nil // they are the first one's, and stay so
+	}
+	files := s.logFiles(d, &res)
+	if !seen && d.Identity != "" && res.Outcome != change.Dead {
+		s.memory.put(identity(d), sighting{delivery: d.ID, received: d.ReceivedAt.Time, hash: hashOf(res.BodyHash)})
+	}
+	s.metrics.count(&res)
+	return res, files
 }
 
 // first returns the first delivery with d's identity, and whether that is
@@ -173,12 +181,13 @@ func (s *Service) bury(ctx context.Context, f *bus.DeliveryFrame, results []chan
 	for i := range results {
 		res := &results[i]
 		letter := bus.DeadLetter{
-			Stage: "normalize", Org: res.Org, SourceID: res.SourceID, DeliveryID: res.DeliveryID,
+			Stage: "normalize", Org: res.Org, SourceID: res.SourceID, DeliveryID: res.DeliveryID, Provider: res.Provider,
 			Chain: f.Chain, Frame: f.Number, Place: res.Place, Attempts: 1, At: res.NormalizedAt,
 		}
 		records := res.Dead
 		if res.Outcome == change.Dead && len(records) == 0 {
 			records = []change.DeadRecord{{Reason: res.Reason}} // the delivery as a whole
+			letter.Whole = true
 		}
 		for _, dead := range records {
 			letter.Index, letter.Reason = dead.Index, dead.Reason

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strconv"
 	"time"
 
@@ -64,7 +63,7 @@ func newDeliveries(env *Environment) *cobra.Command {
 		}
 		return t.flush()
 	}
-	cmd.AddCommand(newPayload(env, conn), newDead(env, conn))
+	cmd.AddCommand(newPayload(env, conn), newDeadList(env, conn, "dead"))
 	return cmd
 }
 
@@ -90,39 +89,6 @@ func newPayload(env *Environment, conn *connection) *cobra.Command {
 			return err
 		},
 	}
-}
-
-func newDead(env *Environment, conn *connection) *cobra.Command {
-	var limit int
-	cmd := &cobra.Command{
-		Use:   "dead",
-		Short: "List what could not be processed, and why",
-		Args:  args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			api, err := conn.client()
-			if err != nil {
-				return err
-			}
-			page, err := api.Dead(cmd.Context(), limit, "")
-			if err != nil {
-				return err
-			}
-			if conn.json {
-				return printJSON(env.Stdout, page)
-			}
-			if len(page.Data) == 0 {
-				fmt.Fprintln(env.Stderr, "nothing: everything could be processed")
-				return nil
-			}
-			t := newTable(env.Stdout, "AT", "STAGE", "DELIVERY", "RECORD", "REASON")
-			for _, d := range page.Data {
-				t.row(when(d.At), d.Stage, d.DeliveryID.String(), strconv.Itoa(d.Index), d.Reason)
-			}
-			return t.flush()
-		},
-	}
-	cmd.Flags().IntVarP(&limit, "limit", "n", 25, "how many at most, up to 100")
-	return cmd
 }
 
 func parseDeliveryID(text string) (change.DeliveryID, error) {

@@ -234,6 +234,7 @@ func (d *doctor) checkMetrics(ctx context.Context, base string, conn *connection
 		d.say("version", warns, "not shown", "ask on the server's own machine, or with an admin key")
 		return
 	}
+	d.checkDead(families)
 	version := build.Metric[0].Label[0].GetValue()
 	if ours := telemetry.Version(); version != ours {
 		d.say("version", warns, fmt.Sprintf("the server is %s, this program %s", version, ours), "use the same version for both")
@@ -257,7 +258,7 @@ func (d *doctor) checkAccount(ctx context.Context, api *client.Client) {
 	}
 	detail := fmt.Sprintf("last hour: %d received, %d dead, %d in flight", received, dead, inFlight)
 	if dead > 0 {
-		d.say("account", warns, detail, "see why with `whatchanged deliveries dead`")
+		d.say("account", warns, detail, "see why with `whatchanged dead list`, and re-drive or discard them")
 		return
 	}
 	d.say("account", fine, detail, "")

@@ -21,6 +21,7 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/dead"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/registry"
 	"whatchanged/pkg/repair"
@@ -241,6 +242,25 @@ func (s *server) normalizerDeps() normalizer.Deps {
 	}
 }
 
+// newDesk returns what re-drives and discards dead letters, with a normalizer
+// of its own.
+func (s *server) newDesk() (*dead.Desk, error) {
+	again, err := s.newNormalizer("redrive")
+	if err != nil {
+		return nil, err
+	}
+	return dead.New(dead.Deps{
+		Bus: s.bus, Store: s.store, Normalize: again.Again, Log: s.log.With("part", "dead"), Metrics: s.metrics,
+		Provider: func(org, sourceID string) string {
+			source, ok := s.registry.Source(org, sourceID)
+			if !ok {
+				return ""
+			}
+			return source.Provider
+		},
+	})
+}
+
 // addHTTP adds the listener, and what answers on it.
 func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error {
 	var webhooks, rest http.Handler
@@ -264,14 +284,19 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 		if err != nil {
 			return err
 		}
+		desk, err := s.newDesk()
+		if err != nil {
+			return err
+		}
 		a, err := api.New(api.Deps{
-			Store: s.store, Registry: s.registry, Committer: s.fresh, Bus: s.bus, Normalizers: all.Set(), Sealer: s.sealer, Audit: s.audit,
+			Store: s.store, Registry: s.registry, Committer: s.fresh, Bus: s.bus, Normalizers: all.Set(), Sealer: s.sealer, Audit: s.audit, Dead: desk,
 			SignIn: accounts, Proxies: proxies, Gatherer: s.metrics, Metrics: s.metrics, Log: s.log.With("part", "api"),
 		}, s.cfg.API)
 		if err != nil {
 			return err
 		}
 		s.parts.Start("api", a.Run)
+		s.parts.StartBehind("dead", desk.Run)
 		rest = httpserver.Observe(a.Handler(), s.log.With("part", "http"), s.metrics)
 	}
 	h, err := httpserver.New(s.cfg.HTTP, route(webhooks, rest), s.log.With("part", "http"), s.metrics)

@@ -41,27 +41,27 @@ func (w *Writer) HandleAudit(ctx context.Context, frames []*bus.AuditFrame) erro
 			uses = append(uses, f.Records...)
 		default:
 			for _, raw := range f.Records {
-				if err := w.buryRecord(ctx, raw, fmt.Errorf("there is no kind %q of records", f.Kind)); err != nil {
+				if err := w.buryRecord(ctx, f.Kind, raw, fmt.Errorf("there is no kind %q of records", f.Kind)); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	if err := insertRecords(ctx, w, "audit_events", events, w.Audit.InsertAuditEvents); err != nil {
+	if err := insertRecords(ctx, w, audit.Events, "audit_events", events, w.Audit.InsertAuditEvents); err != nil {
 		return err
 	}
-	return insertRecords(ctx, w, "token_uses", uses, w.Audit.InsertUses)
+	return insertRecords(ctx, w, audit.Uses, "token_uses", uses, w.Audit.InsertUses)
 }
 
 // insertRecords reads and inserts records; when ClickHouse refuses them for
 // what they hold, it halves the work until the bad one is alone.
-func insertRecords[T any](ctx context.Context, w *Writer, table string, raw []json.RawMessage, insert func(context.Context, []T) error) error {
+func insertRecords[T any](ctx context.Context, w *Writer, kind, table string, raw []json.RawMessage, insert func(context.Context, []T) error) error {
 	records := make([]T, 0, len(raw))
 	good := make([]json.RawMessage, 0, len(raw))
 	for _, r := range raw {
 		var record T
 		if err := json.Unmarshal(r, &record); err != nil {
-			if err := w.buryRecord(ctx, r, err); err != nil {
+			if err := w.buryRecord(ctx, kind, r, err); err != nil {
 				return err
 			}
 			continue
@@ -79,22 +79,22 @@ func insertRecords[T any](ctx context.Context, w *Writer, table string, raw []js
 	case !store.IsData(err):
 		return fmt.Errorf("insert %d rows into %s: %w", len(records), table, err)
 	case len(good) == 1:
-		return w.buryRecord(ctx, good[0], err)
+		return w.buryRecord(ctx, kind, good[0], err)
 	}
 	half := len(good) / 2
-	if err := insertRecords(ctx, w, table, good[:half], insert); err != nil {
+	if err := insertRecords(ctx, w, kind, table, good[:half], insert); err != nil {
 		return err
 	}
-	return insertRecords(ctx, w, table, good[half:], insert)
+	return insertRecords(ctx, w, kind, table, good[half:], insert)
 }
 
-func (w *Writer) buryRecord(ctx context.Context, raw json.RawMessage, cause error) error {
+func (w *Writer) buryRecord(ctx context.Context, kind string, raw json.RawMessage, cause error) error {
 	var of struct {
 		Org string `json:"org"`
 	}
 	_ = json.Unmarshal(raw, &of) // as far as it can be read
 	letter := bus.DeadLetter{
-		Stage: bus.StageInsert, Org: of.Org, Attempts: 1, At: change.At(time.Now()), Bytes: raw,
+		Stage: bus.StageInsert, Org: of.Org, Attempts: 1, At: change.At(time.Now()), Kind: kind, Bytes: raw,
 		Reason: "an audit record cannot be stored", FirstError: cause.Error(), LastError: cause.Error(),
 	}
 	if err := w.Bus.PublishDead(ctx, letter); err != nil {

@@ -121,7 +121,8 @@ func TestAudit_ABadRecordIsADeadLetterAndTheOthersAreStored(t *testing.T) {
 	if events, _ := stored(t, s); events != 3 {
 		t.Errorf("%d events are stored, want the three good ones", events)
 	}
-	letters, _, err := b.DeadLetters(t.Context(), "acme", 10, 0)
+	page, err := b.DeadLetters(t.Context(), bus.DeadQuery{Org: "acme"})
+	letters := page.Letters
 	if err != nil || len(letters) != 3 {
 		t.Fatalf("dead letters: %+v, %v", letters, err)
 	}

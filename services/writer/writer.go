@@ -162,7 +162,7 @@ func (w *Writer) bury(ctx context.Context, b store.Batch, cause error) error {
 		res := &b.Results[i]
 		reason := "ClickHouse refused its changes: " + cause.Error()
 		letter := bus.DeadLetter{
-			Stage: "insert", Org: res.Org, SourceID: res.SourceID, DeliveryID: res.DeliveryID,
+			Stage: "insert", Org: res.Org, SourceID: res.SourceID, DeliveryID: res.DeliveryID, Provider: res.Provider, Whole: true,
 			Chain: b.Chain, Frame: b.Frame, Place: res.Place, Attempts: 1, At: change.At(time.Now()),
 			Reason: "ClickHouse refused its changes", FirstError: cause.Error(), LastError: cause.Error(),
 		}

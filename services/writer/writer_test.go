@@ -114,7 +114,8 @@ func TestWriter_ABadChangeIsADeadLetterAndTheOthersAreStored(t *testing.T) {
 	if err != nil || d.Outcome != change.Dead {
 		t.Errorf("the bad delivery is %+v, %v, want it dead", d, err)
 	}
-	letters, _, err := b.DeadLetters(t.Context(), "acme", 10, 0)
+	page, err := b.DeadLetters(t.Context(), bus.DeadQuery{Org: "acme"})
+	letters := page.Letters
 	if err != nil || len(letters) != 1 || letters[0].DeliveryID != bad.DeliveryID || letters[0].Stage != "insert" {
 		t.Errorf("dead letters = %+v, %v", letters, err)
 	}
