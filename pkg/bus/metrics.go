@@ -19,6 +19,7 @@ type metrics struct {
 	deadLetters  *prometheus.CounterVec
 	deadShed     prometheus.Counter
 	alarms       *prometheus.CounterVec
+	uncounted    prometheus.Counter
 	trimmed      *prometheus.CounterVec
 	restarts     prometheus.Counter
 	asyncErrors  prometheus.Counter
@@ -61,6 +62,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		deadLetters:  counters("dead_letters_total", "Dead letters stored, by stage.", "stage"),
 		deadShed:     counters("dead_shed_total", "Dead letters removed for room; their bytes are in payloads.").WithLabelValues(),
 		alarms:       counters("alarms_total", "Signs of lost or changed frames, and full streams, by kind.", "kind"),
+		uncounted:    counters("uncounted_frames_total", "Unreadable frames: how many deliveries of which source they had is not known.").WithLabelValues(),
 		trimmed:      counters("trimmed_frames_total", "Stored frames purged.", "stream"),
 		restarts:     counters("server_restarts_total", "Restarts of the embedded server to free a wedged stream.").WithLabelValues(),
 		asyncErrors:  counters("connection_errors_total", "Errors the connection reported by itself.").WithLabelValues(),

@@ -39,23 +39,28 @@ func eventually(t *testing.T, what string, f func() error) {
 	}
 }
 
-// normalize makes the results of frames and publishes them, as the service does.
-func normalize(b *bus.Bus) func(context.Context, []*bus.DeliveryFrame) error {
+// results makes the results of frames, as the service does.
+func results(_ context.Context, frames []*bus.DeliveryFrame) ([]*bus.ChangeFrame, error) {
 	set := all.Set()
-	return func(ctx context.Context, frames []*bus.DeliveryFrame) error {
-		for _, f := range frames {
-			out := &bus.ChangeFrame{Chain: f.Chain, Number: f.Number, Lane: f.Lane}
-			for i := range f.Deliveries {
-				d := &f.Deliveries[i]
-				res := set.Process(d, normalizers.Settings{}, d.ReceivedAt.Time, time.Now())
-				res.Place = i
-				out.Results = append(out.Results, res)
-			}
-			if err := b.PublishChanges(ctx, out); err != nil {
-				return err
-			}
+	var made []*bus.ChangeFrame
+	for _, f := range frames {
+		out := &bus.ChangeFrame{Chain: f.Chain, Number: f.Number, Lane: f.Lane}
+		for i := range f.Deliveries {
+			d := &f.Deliveries[i]
+			res := set.Process(d, normalizers.Settings{}, d.ReceivedAt.Time, time.Now())
+			res.Place = i
+			out.Results = append(out.Results, res)
 		}
-		return nil
+		made = append(made, out)
+	}
+	return made, nil
+}
+
+// normalize makes the results of frames and publishes them.
+func normalize(b *bus.Bus) func(context.Context, []*bus.DeliveryFrame) error {
+	return func(ctx context.Context, frames []*bus.DeliveryFrame) error {
+		made, _ := results(ctx, frames)
+		return b.PublishChanges(ctx, made...)
 	}
 }
 
@@ -150,7 +155,7 @@ func forgetDuplicatesSoon(t *testing.T, b *bus.Bus) {
 func newReconciler(t *testing.T, b *bus.Bus, s *store.Store) *writer.Reconciler {
 	t.Helper()
 	r, err := writer.NewReconciler(writer.ReconcilerDeps{
-		Bus: b, Store: s, Normalize: normalize(b), Log: bustest.Log(t), Metrics: prometheus.NewRegistry(),
+		Bus: b, Store: s, Normalize: normalize(b), Results: results, Log: bustest.Log(t), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		t.Fatal(err)
