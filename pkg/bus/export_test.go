@@ -2,6 +2,7 @@ package bus
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -88,4 +89,26 @@ func value(c prometheus.Counter) int {
 		return -1
 	}
 	return int(m.GetCounter().GetValue())
+}
+
+// MaxTallies is how many sources and minutes a frame's header can tell.
+const MaxTallies = maxTallies
+
+// TallyHeader returns the header of a frame of these deliveries.
+func TallyHeader(deliveries []*change.Delivery) string {
+	var all tallies
+	for _, d := range deliveries {
+		all = all.add(d.Org, d.SourceID, minuteOf(d.ID))
+	}
+	return all.header()
+}
+
+// ReadTally reads such a header.
+func ReadTally(header string, deliveries int) (map[string]int, error) {
+	all, err := readTallies(header, deliveries)
+	sums := map[string]int{}
+	for _, t := range all {
+		sums[fmt.Sprintf("%q %q %d", t.org, t.source, t.minute)] += t.count
+	}
+	return sums, err
 }
