@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,6 +75,7 @@ type pipeline struct {
 	store     *store.Store
 	db        driver.Conn
 	committer *bus.Committer
+	hold      atomic.Pointer[chan struct{}] // closed, when the normalizer may go on
 }
 
 func newPipeline(t *testing.T) *pipeline {
@@ -106,7 +108,7 @@ func newPipeline(t *testing.T) *pipeline {
 	for _, run := range []func(context.Context) error{
 		p.committer.Run, w.RunRaw, w.RunChanges,
 		func(ctx context.Context) error {
-			return p.bus.ConsumeDeliveryBatches(ctx, bus.NormalizerFresh, change.Fresh, bus.BatchLimit{Records: 100}, normalize(p.bus))
+			return p.bus.ConsumeDeliveryBatches(ctx, bus.NormalizerFresh, change.Fresh, bus.BatchLimit{Records: 100}, p.normalize)
 		},
 		func(ctx context.Context) error {
 			return p.bus.ConsumeDeliveryBatches(ctx, bus.NormalizerBulk, change.Bulk, bus.BatchLimit{Records: 100}, normalize(p.bus))
@@ -115,6 +117,17 @@ func newPipeline(t *testing.T) *pipeline {
 		wg.Go(func() { _ = run(ctx) })
 	}
 	return p
+}
+
+func (p *pipeline) normalize(ctx context.Context, frames []*bus.DeliveryFrame) error {
+	if hold := p.hold.Load(); hold != nil {
+		select {
+		case <-*hold:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return normalize(p.bus)(ctx, frames)
 }
 
 func (p *pipeline) deliver(body string) change.Delivery {
