@@ -161,7 +161,9 @@ func TestStanding_TellsWhatIsSettledAndWhatIsNotCountedYet(t *testing.T) {
 	counter := b.NewCounter(l.enter)
 	standing := func(most int) bus.Standing {
 		t.Helper()
-		st, err := b.Standing(t.Context(), most)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // who asks does not wait for long
+		defer cancel()
+		st, err := b.Standing(ctx, most)
 		if err != nil {
 			t.Fatal(err)
 		}
