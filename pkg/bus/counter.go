@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	countEvery = 3 * time.Second
+	countEvery = 5 * time.Second
 	counterKey = "counter." + Deliveries
 	// receiptsAtOnce bounds what is handed on together, and what is read again
 	// when it could not be.
@@ -66,6 +66,9 @@ func (c *Counter) Run(ctx context.Context) error {
 }
 
 func (c *Counter) turn(ctx context.Context) error {
+	if c.bus.embedded != nil { // nobody else is there, and a lease of before a crash would hold us up
+		return c.Count(ctx)
+	}
 	held, err := c.lease.hold(ctx)
 	if err != nil || !held {
 		return err

@@ -22,7 +22,7 @@ const (
 	settledAfter = 2 * time.Minute
 	// accountAnew is what every turn looks at: a delivery can be committed some
 	// time after it was received.
-	accountAnew = 6 * time.Minute
+	accountAnew = 4 * time.Minute
 	// accountBack is how far back minutes are looked at, an hour a turn.
 	accountBack  = 24 * time.Hour
 	rangesAtOnce = 24
@@ -238,7 +238,7 @@ func (a *Accountant) tell(now time.Time) {
 	if missing == 0 {
 		a.closed.Set(1)
 		if a.told {
-			a.Log.Info("the account closes again")
+			a.Log.Info("the account of the last day closes again")
 		}
 		a.bad, a.told = 0, false
 		return

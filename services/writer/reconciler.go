@@ -24,6 +24,11 @@ const (
 	sweepEvery  = time.Hour
 	sweepAtOnce = 4 * headsAtOnce // a turn
 
+	// Between two checks for the sake of an account that does not close: there may
+	// be nothing that could mend it.
+	recheckFirst = 5 * time.Minute
+	recheckMost  = 6 * time.Hour
+
 	driveFrames = 50 // at once
 	driveBytes  = 4 << 20
 	// maxDrives is how often a frame is driven again for want of changes: the
@@ -63,7 +68,10 @@ type Reconciler struct {
 	swept  time.Time
 	drives map[store.FrameID]int // of frames that lack changes
 
-	again    chan time.Time // from when on to check again; holds one
+	again   chan time.Time // from when on to check again; holds one
+	stepped time.Time      // when it was done
+	pause   time.Duration  // before it is done again
+
 	driven   *prometheus.CounterVec
 	unhealed prometheus.Counter
 	checked,
@@ -171,17 +179,26 @@ func (r *Reconciler) Recheck(since time.Time) {
 	}
 }
 
-// stepBack moves to where Recheck wants to begin.
+// stepBack moves to where Recheck wants to begin. For the same loss it does so
+// more and more seldom.
 func (r *Reconciler) stepBack(ctx context.Context) error {
+	var since time.Time
 	select {
-	case since := <-r.again:
-		from, err := r.Bus.Since(ctx, since)
-		if err != nil {
-			return err
-		}
-		r.from = min(r.from, from)
+	case since = <-r.again:
 	default:
+		return nil
 	}
+	switch {
+	case since.After(r.stepped):
+		r.pause = 0
+	case time.Since(r.stepped) < r.pause:
+		return nil
+	}
+	from, err := r.Bus.Since(ctx, since)
+	if err != nil {
+		return err
+	}
+	r.from, r.stepped, r.pause = min(r.from, from), time.Now(), min(max(2*r.pause, recheckFirst), recheckMost)
 	return nil
 }
 
