@@ -56,20 +56,24 @@ type Committer struct {
 	last    atomic.Pointer[storedFrame] // the newest acknowledged frame
 
 	// The rest belongs to Run.
-	chain  string
-	number uint64    // of the newest frame in the chain
-	began  time.Time // when the newest frame was begun
-	prev   [32]byte
-	old    FrameRef
-	raw    []byte
-	sealed []byte
-	inbox  string
-	acks   chan *nats.Msg
+	chain   string
+	number  uint64    // of the newest frame in the chain
+	began   time.Time // when the newest frame was begun
+	prev    [32]byte
+	old     FrameRef
+	raw     []byte
+	sealed  []byte
+	tallies tallies
+	inbox   string
+	acks    chan *nats.Msg
 }
 
 // entry is one delivery that waits. Its buffer and channel are used again.
 type entry struct {
 	encoded []byte
+	org     string // and the rest of its tally
+	source  string
+	minute  int64
 	since   time.Time
 	state   atomic.Int32
 	done    chan answer // room for one, so that answering never blocks
@@ -121,6 +125,7 @@ func (c *Committer) Commit(ctx context.Context, d *change.Delivery) (Position, e
 		return Position{}, problem.New(problem.TooLarge, "delivery_too_large",
 			fmt.Sprintf("the request is too large to be stored: %d bytes, at most %d", size, c.bus.MaxRecord()))
 	}
+	e.org, e.source, e.minute = d.Org, d.SourceID, minuteOf(d.ID)
 	e.since = time.Now()
 	e.state.Store(waiting)
 	if err := c.enqueue(e); err != nil {
@@ -253,8 +258,12 @@ func (c *Committer) commit(ctx context.Context, batch []*entry) error {
 		frame.Old = c.old
 	}
 	c.raw = appendFrameHead(c.raw[:0], &frame)
+	c.tallies = c.tallies[:0]
 	for _, e := range batch {
 		c.raw = appendFrameDelivery(c.raw, e.encoded)
+		if len(c.tallies) <= maxTallies { // more are not written
+			c.tallies = c.tallies.add(e.org, e.source, e.minute)
+		}
 	}
 	c.sealed = seal(c.sealed[:0], c.raw)
 	frame.Hash = sha256.Sum256(c.sealed)
@@ -263,6 +272,9 @@ func (c *Committer) commit(ctx context.Context, batch []*entry) error {
 		Reply:   fmt.Sprintf("%s.%d", c.inbox, frame.Number),
 		Header:  chainLink{frame.ref(), frame.Prev, frame.Old, len(batch)}.header(),
 		Data:    c.sealed,
+	}
+	if tally := c.tallies.header(); tally != "" {
+		msg.Header[headerTally] = []string{tally}
 	}
 	seq, err := c.publish(ctx, msg, batch)
 	if errors.Is(err, errRefused) {

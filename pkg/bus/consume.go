@@ -107,6 +107,9 @@ func (b *Bus) pull(ctx context.Context, cons jetstream.Consumer, h func(jetstrea
 // fetch returns what is there, at most n messages of together maxBytes (0: no
 // limit), and waits at most wait for them. No messages is no error.
 func (b *Bus) fetch(ctx context.Context, cons jetstream.Consumer, n, maxBytes int, wait time.Duration) ([]jetstream.Msg, error) {
+	if end, ok := ctx.Deadline(); ok { // heartbeats are a part of what there is
+		wait = min(wait, time.Until(end))
+	}
 	// The server ends the pull a tenth before the context does.
 	within, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -92,3 +93,25 @@ func value(c prometheus.Counter) int {
 
 // FullAlarms returns how often a stream was found full.
 func (b *Bus) FullAlarms() int { return value(b.metrics.alarms.WithLabelValues(alarmFull)) }
+
+// MaxTallies is how many sources and minutes a frame's header can tell.
+const MaxTallies = maxTallies
+
+// TallyHeader returns the header of a frame of these deliveries.
+func TallyHeader(deliveries []*change.Delivery) string {
+	var all tallies
+	for _, d := range deliveries {
+		all = all.add(d.Org, d.SourceID, minuteOf(d.ID))
+	}
+	return all.header()
+}
+
+// ReadTally reads such a header.
+func ReadTally(header string, deliveries int) (map[string]int, error) {
+	all, err := readTallies(header, deliveries)
+	sums := map[string]int{}
+	for _, t := range all {
+		sums[fmt.Sprintf("%q %q %d", t.org, t.source, t.minute)] += t.count
+	}
+	return sums, err
+}

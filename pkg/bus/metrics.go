@@ -22,6 +22,7 @@ type metrics struct {
 	deadOldest   *prometheus.GaugeVec
 	deadBytes    prometheus.Gauge
 	alarms       *prometheus.CounterVec
+	uncounted    prometheus.Counter
 	trimmed      *prometheus.CounterVec
 	restarts     prometheus.Counter
 	asyncErrors  prometheus.Counter
@@ -67,6 +68,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		deadOldest:   gauges("dead_oldest_seconds", "How long ago the oldest of them first failed, by stage; 0 when there are none.", "stage"),
 		deadBytes:    gauges("dead_used_ratio", "How much of the room for dead letters is taken: above 0.8, those whose bytes are in payloads are removed.").WithLabelValues(),
 		alarms:       counters("alarms_total", "Signs of lost or changed frames, and full streams, by kind.", "kind"),
+		uncounted:    counters("uncounted_frames_total", "Unreadable frames: how many deliveries of which source they had is not known.").WithLabelValues(),
 		trimmed:      counters("trimmed_frames_total", "Stored frames purged.", "stream"),
 		restarts:     counters("server_restarts_total", "Restarts of the embedded server to free a wedged stream.").WithLabelValues(),
 		asyncErrors:  counters("connection_errors_total", "Errors the connection reported by itself.").WithLabelValues(),

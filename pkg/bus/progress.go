@@ -19,6 +19,7 @@ type Head struct {
 	Number     uint64
 	Deliveries int
 	Stored     time.Time // on the stream
+	header     nats.Header
 }
 
 // Heads hands the heads of the frames that are stored now to h in order, from
@@ -29,7 +30,7 @@ func (b *Bus) Heads(ctx context.Context, from uint64, h func(Head) error) error 
 		if err != nil {
 			return nil //nolint:nilerr // a dead letter by the auditor
 		}
-		return h(Head{Seq: s.seq, Chain: link.Chain, Number: link.Number, Deliveries: link.deliveries, Stored: s.time})
+		return h(Head{Seq: s.seq, Chain: link.Chain, Number: link.Number, Deliveries: link.deliveries, Stored: s.time, header: s.header})
 	})
 }
 

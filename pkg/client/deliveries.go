@@ -96,8 +96,15 @@ type AccountFilter struct {
 	Bucket     time.Duration
 }
 
-// Account says what became of everything that was received.
+// Account says what became of everything that was received, by source and
+// bucket.
 func (c *Client) Account(ctx context.Context, f AccountFilter) ([]AccountRow, error) {
+	out, err := c.WholeAccount(ctx, f)
+	return out.Data, err
+}
+
+// WholeAccount is Account with the totals.
+func (c *Client) WholeAccount(ctx context.Context, f AccountFilter) (Account, error) {
 	q := query{}
 	q.text("source_id", f.SourceID)
 	q.time("start_date", f.Start)
@@ -105,7 +112,7 @@ func (c *Client) Account(ctx context.Context, f AccountFilter) ([]AccountRow, er
 	if f.Bucket > 0 {
 		q.text("bucket", f.Bucket.String())
 	}
-	var out data[[]AccountRow]
+	var out Account
 	_, err := c.do(ctx, call{method: http.MethodGet, path: "/api/v1/account", query: url.Values(q), out: &out})
-	return out.Data, err
+	return out, err
 }

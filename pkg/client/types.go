@@ -187,14 +187,35 @@ type StatsRow struct {
 }
 
 // AccountRow is the account of one source in one bucket of time: received is
-// the sum of all that follows.
+// the sum of all that follows, to missing.
 type AccountRow struct {
-	Start     change.Time `json:"start"`
-	SourceID  string      `json:"source_id"`
-	Received  int64       `json:"received"`
-	Stored    int64       `json:"stored"`
-	Duplicate int64       `json:"duplicate"`
-	Ignored   int64       `json:"ignored"`
-	Dead      int64       `json:"dead"`
-	InFlight  int64       `json:"in_flight" doc:"Received, and the outcome is not known yet"`
+	Start    change.Time `json:"start"`
+	SourceID string      `json:"source_id"`
+	AccountCounts
+}
+
+// AccountCounts are the counts of an account.
+type AccountCounts struct {
+	Received  int64 `json:"received" doc:"Deliveries, counted on the bus before anything became of them"`
+	Stored    int64 `json:"stored"`
+	Duplicate int64 `json:"duplicate"`
+	Ignored   int64 `json:"ignored"`
+	Dead      int64 `json:"dead" doc:"Could not be processed; those of unreadable frames too"`
+	InFlight  int64 `json:"in_flight" doc:"On the bus, and not through the pipeline yet"`
+	Missing   int64 `json:"missing" doc:"Through the pipeline, and nothing says what became of them: lost in the store, or anywhere"`
+	Uncounted int64 `json:"uncounted" doc:"Of received: those of which only their outcome says that they came, such as all from before there was a count"`
+	Closed    bool  `json:"closed" doc:"Nothing is missing"`
+}
+
+// AccountTotals is the account of a whole range.
+type AccountTotals struct {
+	AccountCounts
+	InFlightSince  change.Time `json:"in_flight_since,omitzero" doc:"Minute in which the oldest was received that is in flight"`
+	NotCountedFrom change.Time `json:"not_counted_from,omitzero" doc:"What came after is on the bus and not counted yet: nothing is closed for sure"`
+}
+
+// Account is what became of everything that was received.
+type Account struct {
+	Data   []AccountRow  `json:"data" nullable:"false"`
+	Totals AccountTotals `json:"totals"`
 }

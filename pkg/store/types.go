@@ -183,25 +183,52 @@ type StatsRow struct {
 	Delta    *int64 `json:"delta,omitempty"`
 }
 
+// Receipt says that a frame brought so many deliveries of a source that were
+// received in a minute.
+type Receipt struct {
+	Org      string
+	SourceID string
+	Minute   time.Time
+	Chain    string
+	Frame    uint64
+	Seq      uint64 // on the bus
+	Count    int
+	Dead     bool // the frame can never be processed
+}
+
+// BusState is what only the bus knows: how far the consumers have come, and
+// what was received and is not stored yet.
+type BusState struct {
+	Settled uint64    // all frames up to here are normalized and written
+	End     uint64    // of the stream: what is said to be after it is lost
+	Began   time.Time // the stream: what is older and not settled is lost
+	Late    []Receipt // of all orgs; they may be stored meanwhile
+}
+
 // AccountQuery asks what became of everything that was received.
 type AccountQuery struct {
 	Org        string
 	SourceID   string        // empty for all
 	Start, End time.Time     // of received_at, half-open; both required
 	Bucket     time.Duration // 0 is a minute
+	Bus        BusState
 }
 
 // AccountRow is the account of one source in one bucket: Received is the sum
-// of all that follows.
+// of all that follows, to Missing.
 type AccountRow struct {
-	Start     change.Time `json:"start"`
-	SourceID  string      `json:"source_id"`
-	Received  int64       `json:"received"`
-	Stored    int64       `json:"stored"`
-	Duplicate int64       `json:"duplicate"`
-	Ignored   int64       `json:"ignored"`
-	Dead      int64       `json:"dead"`
-	InFlight  int64       `json:"in_flight"` // the payload is stored and the outcome is not yet
+	Start     change.Time
+	SourceID  string
+	Received  int64
+	Stored    int64
+	Duplicate int64
+	Ignored   int64
+	Dead      int64 // and those of frames that can never be processed
+	InFlight  int64 // on the bus, and the consumers are not past it
+	Missing   int64 // the consumers are past it, and no row says what became of it
+	Uncounted int64 // of Received: nothing but its outcome says that it was received
+
+	Oldest change.Time // minute of those in flight; zero when there are none
 }
 
 // FrameRange is frames From to To, both included, of one chain.
@@ -220,4 +247,6 @@ type FrameID struct {
 type StoredFrame struct {
 	Deliveries []int // those with a row in deliveries
 	Payloads   []int // those with a row in payloads
+	Short      []int // those with fewer changes than their row in deliveries says they made
+	Received   int   // how many deliveries its receipts say it brought
 }

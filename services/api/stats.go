@@ -43,8 +43,9 @@ func (a *API) registerStats() {
 	}, auth.ChangesRead, a.stats)
 	register(a, huma.Operation{
 		OperationID: "get-account", Method: http.MethodGet, Path: "/api/v1/account", Tags: []string{"stats"},
-		Summary:     "Account for what was received",
-		Description: "By source and bucket of time, `received = stored + duplicate + ignored + dead + in_flight`. Without times: the last hour.",
+		Summary: "Account for what was received",
+		Description: "By source and bucket of time, `received = stored + duplicate + ignored + dead + in_flight + missing`: what was received is counted on the bus, " +
+			"what became of it in the store, and an account is `closed` when nothing is missing. Whole minutes are counted. Without times: the last hour.",
 	}, auth.ChangesRead, a.account)
 }
 
@@ -73,30 +74,6 @@ func (a *API) stats(ctx context.Context, in *statsInput) (*one[[]client.StatsRow
 	out := make([]client.StatsRow, len(rows))
 	for i, r := range rows {
 		out[i] = client.StatsRow(r)
-	}
-	return answer(out), nil
-}
-
-// account serves GET /api/v1/account.
-func (a *API) account(ctx context.Context, in *accountInput) (*one[[]client.AccountRow], error) {
-	if err := in.Range.check(); err != nil {
-		return nil, err
-	}
-	q := store.AccountQuery{Org: auth.Org(ctx), SourceID: in.SourceID, Bucket: time.Minute}
-	q.Start, q.End = in.Range.or(time.Hour, time.Now())
-	if in.Bucket.set {
-		q.Bucket = in.Bucket.d
-	}
-	if err := checkBuckets(q.Bucket, q.Start, q.End); err != nil {
-		return nil, err
-	}
-	rows, err := a.Store.Account(ctx, q)
-	if err != nil {
-		return nil, fmt.Errorf("account: %w", err)
-	}
-	out := make([]client.AccountRow, len(rows))
-	for i, r := range rows {
-		out[i] = client.AccountRow(r)
 	}
 	return answer(out), nil
 }

@@ -104,6 +104,20 @@ func (s *Service) Handle(ctx context.Context, frames []*bus.DeliveryFrame) error
 	return s.Bus.PublishChanges(ctx, out...)
 }
 
+// Results makes the results of frames again and does nothing with them.
+func (s *Service) Results(ctx context.Context, frames []*bus.DeliveryFrame) ([]*bus.ChangeFrame, error) {
+	known, err := s.lookUp(ctx, frames)
+	if err != nil {
+		return nil, fmt.Errorf("look up known identities: %w", err)
+	}
+	out := make([]*bus.ChangeFrame, len(frames))
+	for i, f := range frames {
+		results, _ := s.normalize(f, known)
+		out[i] = &bus.ChangeFrame{Chain: f.Chain, Number: f.Number, Lane: f.Lane, Results: results}
+	}
+	return out, nil
+}
+
 // lookUp asks the store once for all identities of the frames that this
 // process has not seen lately.
 func (s *Service) lookUp(ctx context.Context, frames []*bus.DeliveryFrame) (map[store.Identity]store.Known, error) {

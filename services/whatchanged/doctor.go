@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +46,7 @@ func newDoctor(env *Environment) *cobra.Command {
 		Short: "Check this machine and the server, and say what to do",
 		Long: `Checks the engine's library, the disk and the data directory on this machine, and
 asks the server whether it is up, which version it is, whether bus, ClickHouse
-and registry are well, how far its clock is from this one's, and what is stuck.
+and registry are well, how far its clock is from this one's, and whether the account of the last day closes.
 Exits with 1 when something failed.`,
 		Example: `  whatchanged doctor
   whatchanged doctor --url https://changes.example.com --json`,
@@ -243,23 +245,46 @@ func (d *doctor) checkMetrics(ctx context.Context, base string, conn *connection
 	d.say("version", fine, version, "")
 }
 
-// checkAccount says what of the last hour is not where it should be.
+// checkAccount says whether the account of the last day closes: whether it is
+// known what became of everything that was received.
 func (d *doctor) checkAccount(ctx context.Context, api *client.Client) {
-	rows, err := api.Account(ctx, client.AccountFilter{})
+	const check = "account"
+	account, err := api.WholeAccount(ctx, client.AccountFilter{Start: time.Now().Add(-24 * time.Hour), Bucket: 24 * time.Hour})
 	if err != nil {
-		d.say("account", fails, err.Error(), "give a key that may read changes")
+		d.say(check, fails, err.Error(), "give a key that may read changes")
 		return
 	}
-	var received, dead, inFlight int64
+	sum := account.Totals
+	detail := fmt.Sprintf("last day: %d received = %d stored + %d duplicate + %d ignored + %d dead + %d in flight",
+		sum.Received, sum.Stored, sum.Duplicate, sum.Ignored, sum.Dead, sum.InFlight)
+	switch stuck := time.Since(sum.InFlightSince.Time); {
+	case sum.Missing > 0:
+		d.say(check, fails, fmt.Sprintf("%s + %d missing (%s): it does not close", detail, sum.Missing, strings.Join(sourcesMissing(account.Data), ", ")),
+			"wait for five minutes: what is on the bus still is stored again by itself; then see docs/account.md")
+	case !sum.Closed:
+		d.say(check, warns, fmt.Sprintf("%s; not counted from %s on", detail, sum.NotCountedFrom.Format(time.RFC3339)),
+			"see the server's log for \"counting what was received has to be tried again\"")
+	case sum.InFlight > 0 && stuck > 5*time.Minute:
+		d.say(check, warns, fmt.Sprintf("%s, for %s", detail, stuck.Round(time.Minute)),
+			"see the server's log for part=normalizer and part=writer; is ClickHouse up?")
+	case sum.Dead > 0:
+		d.say(check, warns, detail+": it closes", "see why with `whatchanged dead list`, and re-drive or discard them")
+	default:
+		d.say(check, fine, detail+": it closes", "")
+	}
+}
+
+// sourcesMissing names those whose accounts do not close, each once.
+func sourcesMissing(rows []client.AccountRow) []string {
+	missing := map[string]bool{}
 	for _, r := range rows {
-		received += r.Received
-		dead += r.Dead
-		inFlight += r.InFlight
+		if !r.Closed {
+			missing[r.SourceID] = true
+		}
 	}
-	detail := fmt.Sprintf("last hour: %d received, %d dead, %d in flight", received, dead, inFlight)
-	if dead > 0 {
-		d.say("account", warns, detail, "see why with `whatchanged dead list`, and re-drive or discard them")
-		return
+	names := slices.Sorted(maps.Keys(missing))
+	if len(names) > 5 {
+		names = append(names[:5], "...")
 	}
-	d.say("account", fine, detail, "")
+	return names
 }

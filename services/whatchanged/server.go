@@ -190,8 +190,12 @@ func (s *server) addWriter() error {
 		return err
 	}
 	r, err := writer.NewReconciler(writer.ReconcilerDeps{
-		Bus: s.bus, Store: s.store, Normalize: again.Handle, Log: log, Metrics: s.metrics,
+		Bus: s.bus, Store: s.store, Normalize: again.Handle, Results: again.Results, Log: log, Metrics: s.metrics,
 	})
+	if err != nil {
+		return err
+	}
+	a, err := writer.NewAccountant(writer.AccountantDeps{Bus: s.bus, Books: s.store, Missing: r.Recheck, Log: log, Metrics: s.metrics})
 	if err != nil {
 		return err
 	}
@@ -199,6 +203,8 @@ func (s *server) addWriter() error {
 	s.parts.StartBehind("raw-writer", w.RunRaw)
 	s.parts.StartBehind("audit-writer", w.RunAudit)
 	s.parts.StartBehind("reconciler", r.Run)
+	s.parts.StartBehind("accountant", a.Run)
+	s.parts.Start("counter", s.bus.NewCounter(a.Enter).Run)
 	s.parts.Start("auditor", s.bus.NewAuditor().Run)
 	s.parts.Start("trimmer", s.bus.NewTrimmer(bus.KeepStored).Run)
 	return nil

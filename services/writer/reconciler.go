@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"whatchanged/pkg/bus"
+	"whatchanged/pkg/change"
 	"whatchanged/pkg/store"
 )
 
@@ -17,12 +18,30 @@ const (
 	reconcileEvery = time.Minute
 	lookBack       = 24 * time.Hour // at start: heals what a power cut took from ClickHouse
 	headsAtOnce    = 5_000
+
+	// Everything that the bus has is looked at again from time to time: what was
+	// stored can be lost later, with a part of a table.
+	sweepEvery  = time.Hour
+	sweepAtOnce = 4 * headsAtOnce // a turn
+
+	// Between two checks for the sake of an account that does not close: there may
+	// be nothing that could mend it.
+	recheckFirst = 5 * time.Minute
+	recheckMost  = 6 * time.Hour
+
+	driveFrames = 50 // at once
+	driveBytes  = 4 << 20
+	// maxDrives is how often a frame is driven again for want of changes: the
+	// normalizers may not make any more what they made then.
+	maxDrives = 5
 )
 
-// Frames says which frames are stored, and stores payloads again.
+// Frames says which frames are stored, and stores again what comes from the bus.
 type Frames interface {
 	StoredFrames(context.Context, ...store.FrameRange) (map[store.FrameID]store.StoredFrame, error)
+	LacksChanges(ctx context.Context, org string, ids []change.ID) ([]change.ID, error)
 	InsertPayloads(context.Context, []store.PayloadBatch) error
+	InsertReceipts(context.Context, []store.Receipt) error
 }
 
 // ReconcilerDeps is what the reconciler needs; all of it is required.
@@ -31,8 +50,10 @@ type ReconcilerDeps struct {
 	Store Frames
 	// Normalize makes the results of frames again and puts them on the bus.
 	Normalize func(context.Context, []*bus.DeliveryFrame) error
-	Log       *slog.Logger
-	Metrics   prometheus.Registerer
+	// Results makes them and leaves it at that.
+	Results func(context.Context, []*bus.DeliveryFrame) ([]*bus.ChangeFrame, error)
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
 }
 
 // Reconciler compares the frames on the bus with the rows that prove that they
@@ -42,7 +63,17 @@ type Reconciler struct {
 	ReconcilerDeps
 	from   uint64 // the next sequence to check
 	mark   *mark  // what to check next, once the writer is past it
-	driven *prometheus.CounterVec
+	sweep  uint64 // the next sequence to look at again; 0 between two sweeps
+	torn   uint64 // where this sweep found the first that is not whole
+	swept  time.Time
+	drives map[store.FrameID]int // of frames that lack changes
+
+	again   chan time.Time // from when on to check again; holds one
+	stepped time.Time      // when it was done
+	pause   time.Duration  // before it is done again
+
+	driven   *prometheus.CounterVec
+	unhealed prometheus.Counter
 	checked,
 	position prometheus.Gauge
 }
@@ -53,11 +84,17 @@ type mark struct{ deliveries, changes uint64 }
 
 // NewReconciler returns the reconciler.
 func NewReconciler(deps ReconcilerDeps) (*Reconciler, error) {
-	if deps.Bus == nil || deps.Store == nil || deps.Normalize == nil || deps.Log == nil || deps.Metrics == nil {
+	if deps.Bus == nil || deps.Store == nil || deps.Normalize == nil || deps.Results == nil || deps.Log == nil || deps.Metrics == nil {
 		return nil, errors.New("reconciler: a dependency is missing")
 	}
 	r := &Reconciler{
 		ReconcilerDeps: deps,
+		drives:         map[store.FrameID]int{},
+		again:          make(chan time.Time, 1),
+		unhealed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "whatchanged_reconciler_unhealed_total",
+			Help: "Frames that lack changes however often they are driven again: an alarm.",
+		}),
 		driven: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "whatchanged_reconciler_driven_total",
 			Help: "Frames that were not stored though every consumer was past them, and were driven again: an alarm.",
@@ -71,8 +108,8 @@ func NewReconciler(deps ReconcilerDeps) (*Reconciler, error) {
 			Help: "Sequence of DELIVERIES up to which everything was found stored.",
 		}),
 	}
-	deps.Metrics.MustRegister(r.driven, r.checked, r.position)
-	for _, missing := range []string{"payloads", "deliveries"} {
+	deps.Metrics.MustRegister(r.driven, r.unhealed, r.checked, r.position)
+	for _, missing := range []string{"payloads", "deliveries", "changes", "receipts"} {
 		r.driven.WithLabelValues(missing)
 	}
 	return r, nil
@@ -103,6 +140,12 @@ func (r *Reconciler) Turn(ctx context.Context) error {
 		}
 		r.from = from
 	}
+	if err := r.stepBack(ctx); err != nil {
+		return err
+	}
+	if err := r.sweepOn(ctx); err != nil {
+		return err
+	}
 	now, err := r.Bus.Progress(ctx)
 	if err != nil {
 		return err
@@ -128,22 +171,101 @@ func (r *Reconciler) Turn(ctx context.Context) error {
 	return r.Bus.Reconciled(ctx, bus.Deliveries, r.from-1)
 }
 
+// Recheck lets the next turn check everything that was received since then.
+func (r *Reconciler) Recheck(since time.Time) {
+	select {
+	case r.again <- since:
+	default: // one is waiting, and it is told again
+	}
+}
+
+// stepBack moves to where Recheck wants to begin. For the same loss it does so
+// more and more seldom.
+func (r *Reconciler) stepBack(ctx context.Context) error {
+	var since time.Time
+	select {
+	case since = <-r.again:
+	default:
+		return nil
+	}
+	switch {
+	case since.After(r.stepped):
+		r.pause = 0
+	case time.Since(r.stepped) < r.pause:
+		return nil
+	}
+	from, err := r.Bus.Since(ctx, since)
+	if err != nil {
+		return err
+	}
+	r.from, r.stepped, r.pause = min(r.from, from), time.Now(), min(max(2*r.pause, recheckFirst), recheckMost)
+	return nil
+}
+
+// sweepOn looks at the next frames that were found stored once. It begins anew
+// where some are not any more, to see that they are again.
+func (r *Reconciler) sweepOn(ctx context.Context) error {
+	if r.sweep == 0 {
+		if time.Since(r.swept) < sweepEvery {
+			return nil
+		}
+		r.sweep, r.torn = 1, 0
+	}
+	left, next := sweepAtOnce, r.from
+	err := r.each(ctx, r.sweep, func(h bus.Head) bool {
+		if h.Seq >= r.from {
+			return false
+		}
+		if left == 0 {
+			next = h.Seq
+			return false
+		}
+		left--
+		return true
+	}, func(heads []bus.Head, whole bool) {
+		if !whole && r.torn == 0 {
+			r.torn = heads[0].Seq
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if r.sweep = next; next >= r.from {
+		r.sweep, r.torn, r.swept = r.torn, 0, time.Now()
+	}
+	return nil
+}
+
 // check compares all frames up to a sequence and drives again what is missing.
 // It moves r.from behind the frames that are whole, and reports whether all were.
 func (r *Reconciler) check(ctx context.Context, to uint64) (whole bool, err error) {
-	var heads []bus.Head
 	whole = true
-	flush := func() error {
-		ok, err := r.compare(ctx, heads)
-		if ok && whole && len(heads) > 0 {
+	err = r.each(ctx, r.from, func(h bus.Head) bool { return h.Seq <= to }, func(heads []bus.Head, ok bool) {
+		if whole = whole && ok; whole {
 			r.from = heads[len(heads)-1].Seq + 1
 		}
-		whole = whole && ok
+	})
+	return whole && err == nil, err
+}
+
+// each compares the frames from a sequence on, as long as they are wanted, and
+// tells for some at a time whether they were whole.
+func (r *Reconciler) each(ctx context.Context, from uint64, wanted func(bus.Head) bool, tell func(heads []bus.Head, whole bool)) error {
+	var heads []bus.Head
+	flush := func() error {
+		if len(heads) == 0 {
+			return nil
+		}
+		whole, err := r.compare(ctx, heads)
+		if err != nil {
+			return err
+		}
+		tell(heads, whole)
 		heads = heads[:0]
-		return err
+		return nil
 	}
-	err = r.Bus.Heads(ctx, r.from, func(h bus.Head) error {
-		if h.Seq > to {
+	err := r.Bus.Heads(ctx, from, func(h bus.Head) error {
+		if !wanted(h) {
 			return errPast
 		}
 		heads = append(heads, h)
@@ -153,12 +275,19 @@ func (r *Reconciler) check(ctx context.Context, to uint64) (whole bool, err erro
 		return nil
 	})
 	if err != nil && !errors.Is(err, errPast) {
-		return false, err
+		return err
 	}
-	return whole, flush()
+	return flush()
 }
 
-var errPast = errors.New("past what is settled")
+var errPast = errors.New("past what is wanted")
+
+// gap is what is not stored of a frame.
+type gap struct {
+	bus.Head
+	payloads, deliveries bool
+	short                []int // places that lack changes, it seems
+}
 
 // compare reports whether all of the frames are stored, after driving again
 // those that are not.
@@ -167,45 +296,62 @@ func (r *Reconciler) compare(ctx context.Context, heads []bus.Head) (whole bool,
 	if err != nil {
 		return false, fmt.Errorf("look up stored frames: %w", err)
 	}
-	var missing []bus.Head
+	var gaps []gap
+	var uncounted []bus.Head
 	for _, h := range heads {
 		has := stored[store.FrameID{Chain: h.Chain, Frame: h.Number}]
-		payloads, deliveries := len(has.Payloads) < h.Deliveries, len(has.Deliveries) < h.Deliveries
-		if !payloads && !deliveries {
-			continue
+		g := gap{h, len(has.Payloads) < h.Deliveries, len(has.Deliveries) < h.Deliveries, has.Short}
+		if g.payloads || g.deliveries || len(g.short) > 0 {
+			gaps = append(gaps, g)
 		}
-		missing = append(missing, h)
-		if err := r.drive(ctx, h, payloads, deliveries); err != nil {
-			return false, fmt.Errorf("drive frame %s/%d again: %w", h.Chain, h.Number, err)
+		if has.Received < h.Deliveries {
+			uncounted = append(uncounted, h)
 		}
 	}
-	if len(missing) > 0 {
+	if err := r.enter(ctx, uncounted); err != nil {
+		return false, err
+	}
+	m := mending{Reconciler: r}
+	for _, g := range gaps {
+		if err := m.add(ctx, g); err != nil {
+			return false, fmt.Errorf("drive frame %s/%d again: %w", g.Chain, g.Number, err)
+		}
+	}
+	if err := m.flush(ctx); err != nil {
+		return false, fmt.Errorf("drive frames again: %w", err)
+	}
+	if m.driven > 0 {
 		r.Log.Error("frames were not wholly stored and are driven again",
-			"frames", len(missing), "of", len(heads), "first_chain", missing[0].Chain, "first_frame", missing[0].Number)
+			"frames", m.driven, "of", len(heads), "first_chain", m.first.Chain, "first_frame", m.first.Number)
 	}
-	return len(missing) == 0, nil
+	return m.driven == 0, nil
 }
 
-// drive stores a frame's payloads again, and makes its results again. Both
-// replace what is there with the same.
-func (r *Reconciler) drive(ctx context.Context, h bus.Head, payloads, deliveries bool) error {
-	r.Log.Debug("driving a frame again", "chain", h.Chain, "frame", h.Number,
-		"payloads_missing", payloads, "outcomes_missing", deliveries)
-	f, err := r.Bus.Frame(ctx, h.Seq)
+// enter stores the receipts of frames that have none. It is no alarm where the
+// counter has not been yet.
+func (r *Reconciler) enter(ctx context.Context, heads []bus.Head) error {
+	if len(heads) == 0 {
+		return nil
+	}
+	counted, err := r.Bus.Counted(ctx)
 	if err != nil {
 		return err
 	}
-	if payloads {
-		r.driven.WithLabelValues("payloads").Inc()
-		if err := r.Store.InsertPayloads(ctx, payloadsOf([]*bus.DeliveryFrame{f})); err != nil {
-			return err
+	var all []store.Receipt
+	for _, h := range heads {
+		receipts, err := r.Bus.Receipts(ctx, h)
+		if bus.IsDead(err) || bus.IsGone(err) {
+			continue
 		}
+		if err != nil {
+			return fmt.Errorf("count frame %s/%d: %w", h.Chain, h.Number, err)
+		}
+		if h.Seq <= counted.Seq {
+			r.driven.WithLabelValues("receipts").Inc()
+		}
+		all = append(all, storedReceipts(receipts, false)...)
 	}
-	if deliveries {
-		r.driven.WithLabelValues("deliveries").Inc()
-		return r.Normalize(ctx, []*bus.DeliveryFrame{f})
-	}
-	return nil
+	return r.Store.InsertReceipts(ctx, all)
 }
 
 // ranges covers the frames with as few ranges as there are chains.

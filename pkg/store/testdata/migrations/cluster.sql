@@ -268,8 +268,42 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
 CREATE TABLE IF NOT EXISTS token_uses ON CLUSTER prod AS token_uses_local
 ENGINE = Distributed('prod', currentDatabase(), 'token_uses_local', sipHash64(org));
 
--- 0009_replay
--- 0009: what replays need. A replay makes changes again under their old ids, and
+-- 0007_receipts
+-- 0007: what each frame brought, counted from its header before anything became
+-- of it: so many deliveries of a source that were received in a minute. With
+-- deliveries, which says what became of them, it is the account. A frame that is
+-- counted again makes the same row; one that says that the frame can never be
+-- processed (is_dead) counts more than one that does not.
+CREATE TABLE IF NOT EXISTS receipts_local ON CLUSTER prod
+(
+    org       LowCardinality(String),
+    minute    DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    source_id LowCardinality(String),
+    chain     LowCardinality(String),
+    frame_no  UInt64 CODEC(Delta, ZSTD(1)),
+    seq       UInt64 CODEC(Delta, ZSTD(1)), -- on the bus
+    received  UInt32 CODEC(ZSTD(1)),
+    is_dead   UInt8,
+    INDEX by_chain chain TYPE set(64),
+    INDEX by_frame frame_no TYPE minmax
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/receipts_local', '{replica}', is_dead)
+PARTITION BY toYYYYMM(minute)
+ORDER BY (org, minute, source_id, chain, frame_no)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480, min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = '', index_granularity = 1024,
+    min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
+
+CREATE TABLE IF NOT EXISTS receipts ON CLUSTER prod AS receipts_local
+ENGINE = Distributed('prod', currentDatabase(), 'receipts_local', sipHash64(org));
+
+-- The changes of a frame are compared with what its deliveries say they made.
+-- Old parts gain the indexes as they merge.
+ALTER TABLE changes_local ON CLUSTER prod
+    ADD INDEX IF NOT EXISTS by_chain chain TYPE set(64),
+    ADD INDEX IF NOT EXISTS by_frame frame_no TYPE minmax;
+
+-- 0008_replay
+-- 0008: what replays need. A replay makes changes again under their old ids, and
 -- what it replaces or removes is kept in change_revisions, so that a change can
 -- be shown as it was known at an earlier time. The run is that of the replay
 -- that replaced the row: copying twice in one run is copying once.

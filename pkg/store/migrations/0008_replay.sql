@@ -1,4 +1,4 @@
--- 0009: what replays need. A replay makes changes again under their old ids, and
+-- 0008: what replays need. A replay makes changes again under their old ids, and
 -- what it replaces or removes is kept in change_revisions, so that a change can
 -- be shown as it was known at an earlier time. The run is that of the replay
 -- that replaced the row: copying twice in one run is copying once.

@@ -1,0 +1,9 @@
+package writer
+
+import "time"
+
+// SweepNow lets the next turn look at everything again.
+func SweepNow(r *Reconciler) { r.sweep, r.swept = 0, time.Time{} }
+
+// SetClock lets an accountant believe that it is another time.
+func SetClock(a *Accountant, now func() time.Time) { a.now = now }
