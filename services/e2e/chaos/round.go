@@ -34,6 +34,7 @@ type result struct {
 	RecoveryP50 int64              `json:"recovery_p50_ms"`
 	RecoveryMax int64              `json:"recovery_max_ms"`
 	ReadyMax    int64              `json:"ready_after_kill_max_ms"`
+	ReadyCPUMax int64              `json:"ready_cpu_max_ms,omitempty"` // processor time of the slowest: what it takes where nobody else wants the machine
 	Notes       map[string]float64 `json:"notes,omitempty"`
 	Error       string             `json:"error,omitempty"` // what went wrong beside the account
 }
@@ -166,6 +167,9 @@ func (r *Round) strikes(ctx context.Context, f Fault, res *result) error {
 			return fmt.Errorf("start after strike %d: %w", n+1, err)
 		}
 		recoveries = append(recoveries, time.Since(begin))
+		if used, err := processorTime(r.Target.Pid()); err == nil { // not with a wrapper, nor where there is no /proc
+			res.ReadyCPUMax = max(res.ReadyCPUMax, used.Milliseconds())
+		}
 	}
 	res.RecoveryP50, res.RecoveryMax = spread(recoveries)
 	res.ReadyMax = res.RecoveryMax
