@@ -19,7 +19,7 @@ import (
 
 const (
 	webhooks    = "/api/webhooks/incoming/changes/"
-	settleLimit = 2 * time.Minute
+	settleLimit = 2 * time.Minute // without anything moving
 )
 
 // result is one line of rounds.jsonl.
@@ -207,8 +207,8 @@ func (r *Round) settle(ctx context.Context, requests []*request) error {
 	}
 	const calm = 1500 * time.Millisecond // longer than any consumer waits for a fuller batch
 	var last, now client.AccountRow
-	since, deadline := time.Now(), time.Now().Add(settleLimit)
-	for time.Now().Before(deadline) {
+	since, moved := time.Now(), time.Now()
+	for time.Since(moved) < settleLimit {
 		rows, err := api.Account(ctx, client.AccountFilter{
 			Start: time.Now().Add(-48 * time.Hour), End: time.Now().Add(48 * time.Hour), Bucket: time.Hour,
 		})
@@ -219,6 +219,9 @@ func (r *Round) settle(ctx context.Context, requests []*request) error {
 		for _, row := range rows {
 			now.Received += row.Received
 			now.InFlight += row.InFlight
+		}
+		if err == nil && (now.Received != last.Received || now.InFlight != last.InFlight) {
+			moved = time.Now()
 		}
 		if err != nil || now.Received != last.Received || now.InFlight > 0 || now.Received < int64(acknowledged) {
 			last, since = now, time.Now()
