@@ -69,6 +69,7 @@ func runRound(ctx context.Context, set settings, f Fault, seed uint64) (res resu
 			Journal: filepath.Join(dir, "journal.jsonl"), Began: monotonic(),
 		},
 	}
+	r.Want.Began = time.Now().UnixMilli()
 	err = r.run(ctx, set, f, &res)
 	if f.Finish != nil {
 		if e := f.Finish(context.WithoutCancel(ctx), r); e != nil {
