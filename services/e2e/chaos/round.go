@@ -44,6 +44,7 @@ func (r *result) failed() bool { return r.Error != "" || r.bad() > 0 }
 // settings of a run of rounds.
 type settings struct {
 	binary  string
+	commit  string // of the code under test
 	out     string // for rounds.jsonl and evidence
 	scratch string
 	rate    float64
@@ -54,7 +55,7 @@ type settings struct {
 // runRound runs one round from an empty directory to the verdict.
 func runRound(ctx context.Context, set settings, f Fault, seed uint64) (res result) {
 	began := time.Now()
-	res = result{Date: began.UTC().Truncate(time.Second), Commit: commit(), Seed: seed, Fault: f.Name}
+	res = result{Date: began.UTC().Truncate(time.Second), Commit: set.commit, Seed: seed, Fault: f.Name}
 	defer func() { res.Seconds = float64(time.Since(began).Milliseconds()) / 1000 }()
 	dir, err := os.MkdirTemp(set.scratch, "round-")
 	if err != nil {
