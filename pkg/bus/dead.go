@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/failpoint"
 )
 
 // The stages where a delivery can end.
@@ -79,7 +80,7 @@ func (b *Bus) PublishDead(ctx context.Context, d DeadLetter) error {
 		d.ID = d.name()
 	}
 	if d.At.IsZero() {
-		d.At = change.At(time.Now())
+		d.At = change.At(failpoint.Wall(time.Now()))
 	}
 	before, err := b.deadBefore(ctx, d.Org, d.ID)
 	if err != nil {
