@@ -194,6 +194,28 @@ func TestBus_OutlivesAServerOfACluster(t *testing.T) {
 	})
 }
 
+func TestConnect_WaitsForServersThatStartLater(t *testing.T) {
+	server := bustest.Server(t, "")
+	server.Kill()
+	connected := make(chan error, 1)
+	go func() {
+		b, err := bus.Connect(t.Context(), remoteConfig(server), bustest.Log(t), prometheus.NewRegistry())
+		if err == nil {
+			err = b.Close()
+		}
+		connected <- err
+	}()
+	select {
+	case err := <-connected:
+		t.Fatalf("connected without a server: %v", err)
+	case <-time.After(300 * time.Millisecond): // long enough to be refused once
+	}
+	server.Start()
+	if err := <-connected; err != nil {
+		t.Errorf("connect: %v", err)
+	}
+}
+
 func TestConnect_RefusesServersThatAreNotSafe(t *testing.T) {
 	connect := func(server *bustest.Process) error {
 		b, err := bus.Connect(t.Context(), remoteConfig(server), bustest.Log(t), prometheus.NewRegistry())
