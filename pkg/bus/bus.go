@@ -143,8 +143,8 @@ func (b *Bus) dial() (*nats.Conn, error) {
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 500*time.Millisecond),
 		nats.ReconnectBufSize(-1), // what cannot be sent now is an error now; all who send try again
-		nats.PingInterval(10 * time.Second),
-		nats.MaxPingsOutstanding(3),
+		nats.PingInterval(5 * time.Second), // a connection that swallows everything is left after three
+		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("bus disconnected", "error", err)

@@ -179,11 +179,17 @@ func open(ctx context.Context, cfg Config, opts *clickhouse.Options, engine *chd
 	}, nil
 }
 
+// insertTimeout is how long an insert may take to be answered. A server that
+// says nothing would otherwise hold the writer for minutes; the rows are
+// inserted again, which is harmless.
+const insertTimeout = time.Minute
+
 // openInserts opens what each table's rows are inserted by. A connection keeps
 // a buffer as large as its largest insert, so they are few, and the same one is
 // taken again; those of queries are many, and taken in turn.
 func openInserts(opts clickhouse.Options) (map[string]driver.Conn, error) {
 	opts.MaxOpenConns, opts.MaxIdleConns = 4, 1
+	opts.ReadTimeout = insertTimeout
 	inserts := map[string]driver.Conn{}
 	for _, table := range []string{
 		changesTable.name, deliveriesTable.name, payloadsTable.name, incidentsTable.name, eventsTable.name, usesTable.name,
