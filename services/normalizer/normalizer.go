@@ -15,6 +15,7 @@ import (
 	"whatchanged/normalizers"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/store"
 )
 
@@ -101,7 +102,12 @@ func (s *Service) Handle(ctx context.Context, frames []*bus.DeliveryFrame) error
 	if err := s.findRollbacks(ctx, out); err != nil {
 		return err
 	}
-	return s.Bus.PublishChanges(ctx, out...)
+	failpoint.Hit("after-normalize")
+	if err := s.Bus.PublishChanges(ctx, out...); err != nil {
+		return err
+	}
+	failpoint.Hit("after-changes")
+	return nil
 }
 
 // lookUp asks the store once for all identities of the frames that this
@@ -133,7 +139,7 @@ func (s *Service) normalize(f *bus.DeliveryFrame, known map[store.Identity]store
 	for i := range f.Deliveries {
 		d := &f.Deliveries[i]
 		first, seen := s.first(d, known)
-		res := s.Normalizers.Process(d, s.Settings(d.Org, d.SourceID), first.received, time.Now())
+		res := s.Normalizers.Process(d, s.Settings(d.Org, d.SourceID), first.received, failpoint.Wall(time.Now()))
 		res.Place = i
 		if seen && res.Outcome != change.Dead {
 			res.Outcome = change.Duplicate
