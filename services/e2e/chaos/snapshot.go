@@ -70,8 +70,8 @@ const (
 
 // takeSnapshot opens the directories of a target that does not run. A process
 // can do that once, as it can load ClickHouse's engine once.
-func takeSnapshot(ctx context.Context, dataDir string, log *slog.Logger) (s snapshot, err error) {
-	if s.Bus, err = readBus(ctx, filepath.Join(dataDir, "bus"), log); err != nil {
+func takeSnapshot(ctx context.Context, dataDir, busURL string, log *slog.Logger) (s snapshot, err error) {
+	if s.Bus, err = readBus(ctx, filepath.Join(dataDir, "bus"), busURL, log); err != nil {
 		return s, err
 	}
 	engine, err := chdb.Open(chdb.Config{Path: filepath.Join(dataDir, "clickhouse")}, log)
@@ -111,10 +111,14 @@ func readTables(ctx context.Context, conn driver.Conn, s *snapshot) error {
 
 func deliveryName(raw string) string { return change.DeliveryID([]byte(raw)).String() }
 
-// readBus reads the streams with a server of our own on their directory.
-func readBus(ctx context.Context, dir string, log *slog.Logger) (s busState, err error) {
+// readBus reads the streams with a server of our own on their directory, or
+// from servers that run.
+func readBus(ctx context.Context, dir, url string, log *slog.Logger) (s busState, err error) {
 	cfg := bus.DefaultConfig()
-	cfg.Dir = dir
+	cfg.Dir, cfg.URL = dir, url
+	if url != "" {
+		cfg.MaxBytes = clusterMaxBytes
+	}
 	b, err := bus.Connect(ctx, cfg, log, prometheus.NewRegistry())
 	if err != nil {
 		return s, err
