@@ -177,6 +177,7 @@ func (g *generator) send(id int64, f fact) error {
 		return err
 	}
 	req.Header = header
+	req.GetBody = nil // else net/http may send it again by itself, and report of the second try only
 	sent := entry{
 		State: stateSent, ID: id, At: g.now(), Fact: f.number, Kind: f.kind, Identity: identity, Hash: hex.EncodeToString(hash[:]),
 	}
