@@ -13,6 +13,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"whatchanged/pkg/bus"
 )
 
 const clusterSize = 3
@@ -216,7 +218,7 @@ func ask(ctx context.Context, urls string, f func(context.Context, jetstream.Jet
 // leader returns the server that leads the stream of deliveries.
 func (c *cluster) leader(ctx context.Context, urls string) (lead *node, err error) {
 	err = ask(ctx, urls, func(ctx context.Context, js jetstream.JetStream) error {
-		s, err := js.Stream(ctx, "DELIVERIES")
+		s, err := js.Stream(ctx, bus.Deliveries)
 		if err != nil {
 			return err
 		}

@@ -133,6 +133,9 @@ func (r *Round) run(ctx context.Context, set settings, f Fault, res *result) (er
 	if err := r.settle(ctx, requests); err != nil {
 		return err
 	}
+	if err := r.drained(ctx); err != nil {
+		return err
+	}
 	if err := r.Target.Stop(ctx); err != nil {
 		return err
 	}

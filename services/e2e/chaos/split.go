@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -15,6 +16,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	"whatchanged/pkg/bus"
 	"whatchanged/pkg/bus/bustest"
 )
 
@@ -24,7 +28,8 @@ import (
 //	receiver, normalizer, writer, api -> nats (a line) -> nats-server
 //	normalizer, writer, api -> store (a line) -> gate -> whatchanged clickhouse
 type split struct {
-	nats  *line // nil with a cluster
+	bus   string // address of the nats-server; empty with a cluster
+	nats  *line  // nil with a cluster
 	store *line
 	gate  *gate
 }
@@ -60,7 +65,7 @@ func (r *Round) splitUp(urls string) error {
 		if err != nil {
 			return err
 		}
-		parts = append(parts, p)
+		parts, s.bus = append(parts, p), addr
 		if s.nats, err = newLine(addr); err != nil {
 			return err
 		}
@@ -122,6 +127,47 @@ func (r *Round) unsplit(context.Context, *Round) error {
 	}
 	return nil
 }
+
+// drained waits until no consumer has anything in hand. What was on its way to a
+// consumer, or its acknowledgement, when a connection was cut comes again half a
+// minute later, and changes nothing then: the account does not know of it.
+func (r *Round) drained(ctx context.Context) error {
+	if r.split == nil {
+		return nil
+	}
+	const limit = 45 * time.Second
+	begin := time.Now()
+	for time.Since(begin) < limit { // then the oracle says what is in hand
+		idle := true
+		err := ask(ctx, r.busURL(), func(ctx context.Context, js jetstream.JetStream) error {
+			for _, name := range []string{bus.Deliveries, bus.Changes} {
+				stream, err := js.Stream(ctx, name)
+				if err != nil {
+					return err
+				}
+				list := stream.ListConsumers(ctx)
+				for info := range list.Info() {
+					idle = idle && (info.Config.Durable == "" || info.NumPending == 0 && info.NumAckPending == 0)
+				}
+				if err := list.Err(); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err == nil && idle {
+			r.longest("drained_after_ms", time.Since(begin))
+			return nil
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// busURL is where the bus of a split target is, past the proxies.
+func (r *Round) busURL() string { return cmp.Or(r.BusURL, "nats://"+r.split.bus) }
 
 // migrated is ready when the engine answers and has the tables.
 func (r *Round) migrated(engine string) func(context.Context) error {
