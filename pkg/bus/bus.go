@@ -142,7 +142,7 @@ func (b *Bus) dial() (*nats.Conn, error) {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 500*time.Millisecond),
-		nats.ReconnectBufSize(-1), // what cannot be sent now is an error now; all who send try again
+		nats.ReconnectBufSize(-1),          // what cannot be sent now is an error now; all who send try again
 		nats.PingInterval(5 * time.Second), // a connection that swallows everything is left after three
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
