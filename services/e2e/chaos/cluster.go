@@ -58,8 +58,9 @@ func clusterFaults() []Fault {
 				}
 				return strike(ctx, r, n)
 			},
+			After: drained,
 			Finish: func(ctx context.Context, r *Round) error {
-				return errors.Join(r.unsplit(ctx, r), r.endCluster(ctx))
+				return errors.Join(unsplit(ctx, r), r.endCluster())
 			},
 		}
 	}
@@ -185,7 +186,7 @@ func (r *Round) startCluster(ctx context.Context) error {
 }
 
 // endCluster ends the servers and takes the cables away.
-func (r *Round) endCluster(context.Context) error {
+func (r *Round) endCluster() error {
 	if r.cluster == nil {
 		return nil
 	}

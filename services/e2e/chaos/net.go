@@ -57,7 +57,8 @@ func netFaults() []Fault {
 // splitFault is a fault of a split target.
 func splitFault(f Fault) Fault {
 	f.Prepare = func(_ context.Context, r *Round) error { return r.splitUp("") }
-	f.Finish = func(ctx context.Context, r *Round) error { return r.unsplit(ctx, r) }
+	f.After = drained
+	f.Finish = unsplit
 	return f
 }
 

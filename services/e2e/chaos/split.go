@@ -110,7 +110,7 @@ func (r *Round) splitUp(urls string) error {
 }
 
 // unsplit ends the proxies.
-func (r *Round) unsplit(context.Context, *Round) error {
+func unsplit(_ context.Context, r *Round) error {
 	if s := r.split; s != nil {
 		if s.nats != nil {
 			s.nats.Close()
@@ -131,10 +131,7 @@ func (r *Round) unsplit(context.Context, *Round) error {
 // drained waits until no consumer has anything in hand. What was on its way to a
 // consumer, or its acknowledgement, when a connection was cut comes again half a
 // minute later, and changes nothing then: the account does not know of it.
-func (r *Round) drained(ctx context.Context) error {
-	if r.split == nil {
-		return nil
-	}
+func drained(ctx context.Context, r *Round) error {
 	const limit = 45 * time.Second
 	begin := time.Now()
 	for time.Since(begin) < limit { // then the oracle says what is in hand
