@@ -40,6 +40,7 @@ func clusterFaults() []Fault {
 		return Fault{
 			Name: "cluster/" + name, About: about, Short: short, Check: checkNamespaces,
 			Prepare: func(ctx context.Context, r *Round) error {
+				r.Strikes = max(1, r.Strikes/2) // each takes an election or two, and the way back
 				if err := r.startCluster(ctx); err != nil {
 					return err
 				}

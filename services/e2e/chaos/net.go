@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -16,7 +17,7 @@ import (
 func netFaults() []Fault {
 	faults := []Fault{
 		splitFault(Fault{
-			Name: "split/restart", About: "each process in turn ends with SIGTERM and comes again, under load", Short: true,
+			Name: "split/restart", About: "each process in turn ends with SIGTERM and comes again, under load",
 			Strike: func(ctx context.Context, r *Round) error { return r.restartNext(ctx, r.Target.StopPart) },
 		}),
 		splitFault(Fault{
@@ -29,15 +30,9 @@ func netFaults() []Fault {
 	for _, name := range append([]string{partNATS}, splitParts...) {
 		faults = append(faults, splitFault(Fault{
 			Name: "freeze/" + name, About: name + " stands still for up to 8 s (SIGSTOP, SIGCONT)",
-			Strike: func(ctx context.Context, r *Round) error { return r.freeze(ctx, name) },
+			Strike: func(ctx context.Context, r *Round) error { return r.freeze(ctx, name, 8*time.Second) },
 		}))
 	}
-	faults = append(faults, splitFault(Fault{
-		Name: "freeze/any", About: "a random process stands still for up to 8 s", Short: true,
-		Strike: func(ctx context.Context, r *Round) error {
-			return r.freeze(ctx, r.Target.Parts[r.Rand.IntN(len(r.Target.Parts))].Name)
-		},
-	}))
 	faults = append(faults, storeFaults()...)
 	for _, end := range []string{partNATS, partClickHouse} {
 		faults = append(faults, splitFault(Fault{
@@ -51,7 +46,23 @@ func netFaults() []Fault {
 			},
 		}))
 	}
-	return append(append(faults, clusterFaults()...), clockFaults()...)
+	faults = append(faults, splitFault(Fault{
+		Name: "split/any", About: "a process ends and comes again, another stands still, and ClickHouse has a trouble", Short: true,
+		Strike: func(ctx context.Context, r *Round) error {
+			frozen := r.Target.Parts[r.Rand.IntN(len(r.Target.Parts))].Name
+			for _, strike := range []func() error{
+				func() error { return r.restartNext(ctx, r.Target.StopPart) },
+				func() error { return r.freeze(ctx, frozen, 3*time.Second) },
+				func() error { return r.storeTrouble(ctx, r.Rand.IntN(len(troubles)+1)) },
+			} {
+				if err := strike(); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}))
+	return slices.Concat(faults, clusterFaults(), clockFaults())
 }
 
 // splitFault is a fault of a split target.
@@ -88,9 +99,9 @@ func (r *Round) restartNext(ctx context.Context, end func(context.Context, *Part
 }
 
 // freeze stops a part where it is for a while.
-func (r *Round) freeze(ctx context.Context, name string) error {
+func (r *Round) freeze(ctx context.Context, name string, most time.Duration) error {
 	p := r.Target.Part(name)
-	return r.during(ctx, 500*time.Millisecond, 8*time.Second,
+	return r.during(ctx, 500*time.Millisecond, most,
 		func() error { p.Signal(syscall.SIGSTOP); return nil },
 		func() error { p.Signal(syscall.SIGCONT); return nil })
 }
@@ -150,50 +161,40 @@ func (r *Round) awaitAccepted(ctx context.Context, count int, limit time.Duratio
 	return fmt.Errorf("%d requests were acknowledged within %s, want %d", seen, limit, count)
 }
 
+// troubles are ClickHouse's, beside that it is away.
+var troubles = []struct {
+	name, about string
+	trouble     trouble
+}{
+	{"too-many-parts", "ClickHouse refuses inserts: too many parts", tooManyParts},
+	{"memory", "ClickHouse refuses statements for want of memory", memoryLimit},
+	{"timeout", "ClickHouse ends statements after their time", timeoutExceeded},
+	{"readonly", "ClickHouse's tables are read-only", readonly},
+	{"readonly-user", "ClickHouse's user may only read", readonlyUser},
+	{"lost-reply", "inserts are done, and their answers get lost", lostReply},
+	{"slow", "every answer of ClickHouse is 1.5 s late", lateReply},
+}
+
+// storeTrouble lets ClickHouse have one of its troubles, or be away.
+func (r *Round) storeTrouble(ctx context.Context, n int) error {
+	begin, end := func() error { r.split.store.Refuse(); return nil }, r.split.store.Heal
+	if n < len(troubles) {
+		begin = func() error { r.split.gate.Trouble(&troubles[n].trouble); return nil }
+		end = func() error { r.split.gate.Trouble(nil); return nil }
+	}
+	return r.during(ctx, 500*time.Millisecond, 5*time.Second, begin, end)
+}
+
 // storeFaults are ClickHouse's.
 func storeFaults() []Fault {
-	troubles := []struct {
-		name, about string
-		trouble     trouble
-	}{
-		{"too-many-parts", "ClickHouse refuses inserts: too many parts", tooManyParts},
-		{"memory", "ClickHouse refuses statements for want of memory", memoryLimit},
-		{"timeout", "ClickHouse ends statements after their time", timeoutExceeded},
-		{"readonly", "ClickHouse's tables are read-only", readonly},
-		{"readonly-user", "ClickHouse's user may only read", readonlyUser},
-		{"lost-reply", "inserts are done, and their answers get lost", lostReply},
-		{"slow", "every answer of ClickHouse is 1.5 s late", lateReply},
-	}
-	refuse := func(ctx context.Context, r *Round) error {
-		return r.during(ctx, 500*time.Millisecond, 5*time.Second,
-			func() error { r.split.store.Refuse(); return nil }, r.split.store.Heal)
-	}
-	suffer := func(ctx context.Context, r *Round, t trouble) error {
-		return r.during(ctx, 500*time.Millisecond, 5*time.Second,
-			func() error { r.split.gate.Trouble(&t); return nil },
-			func() error { r.split.gate.Trouble(nil); return nil })
-	}
-	faults := []Fault{
-		splitFault(Fault{Name: "clickhouse/refused", About: "connections to ClickHouse are reset and refused", Strike: refuse}),
-		splitFault(Fault{
-			Name: "clickhouse/any", About: "one after the other of ClickHouse's troubles", Short: true,
-			Strike: func(ctx context.Context, r *Round) error {
-				if len(r.turn) == 0 {
-					r.turn = r.Rand.Perm(len(troubles) + 1)
-				}
-				n := r.turn[0]
-				r.turn = r.turn[1:]
-				if n == len(troubles) {
-					return refuse(ctx, r)
-				}
-				return suffer(ctx, r, troubles[n].trouble)
-			},
-		}),
-	}
-	for _, t := range troubles {
+	faults := []Fault{splitFault(Fault{
+		Name: "clickhouse/refused", About: "connections to ClickHouse are reset and refused",
+		Strike: func(ctx context.Context, r *Round) error { return r.storeTrouble(ctx, len(troubles)) },
+	})}
+	for n, t := range troubles {
 		faults = append(faults, splitFault(Fault{
 			Name: "clickhouse/" + t.name, About: t.about,
-			Strike: func(ctx context.Context, r *Round) error { return suffer(ctx, r, t.trouble) },
+			Strike: func(ctx context.Context, r *Round) error { return r.storeTrouble(ctx, n) },
 		}))
 	}
 	return faults
