@@ -30,6 +30,7 @@ type verdict struct {
 	Stored     int      `json:"stored"`  // deliveries with any outcome
 	Changes    int      `json:"changes"` // that a reader sees
 	Poisoned   int      `json:"poisoned,omitempty"`
+	Repeated   int      `json:"frames_repeated,omitempty"` // on the bus
 	BusBytes   uint64   `json:"bus_bytes"`
 	Violations []string `json:"violations,omitempty"` // the first of each kind, in words
 }
@@ -125,6 +126,11 @@ func (o *oracle) matchDeliveries(rows []deliveryRow) {
 		o.of[d.ID] = q
 		if d.Hash != q.Hash {
 			o.count(&o.Altered, "delivery %s has body %s, and %s was sent in request %d", d.ID, d.Hash, q.Hash, q.ID)
+		}
+		const slack = 1000 // ms, for a wall clock that is set a little
+		if at := d.Received - o.want.Began; o.want.Began > 0 && !o.want.Wall && (at < q.At/1000-slack || at > q.answer/1000+slack) {
+			o.count(&o.Altered, "delivery %s was received %d ms after the beginning, and request %d was sent at %d us and answered at %d us",
+				d.ID, at, q.ID, q.At, q.answer)
 		}
 		if d.Identity != q.Identity {
 			o.count(&o.Altered, "delivery %s has identity %q, and %q was sent in request %d", d.ID, d.Identity, q.Identity, q.ID)
@@ -290,8 +296,11 @@ func (o *oracle) checkChains(rows []deliveryRow, heads []bus.Head) {
 	}
 	before := map[string]uint64{}
 	for _, h := range heads {
-		if had := before[h.Chain]; had != 0 && h.Number != had+1 {
+		if had := before[h.Chain]; had != 0 && h.Number != had && h.Number != had+1 { // the same again is a repeat
 			o.count(&o.Broken, "on the bus, frame %s/%d is followed by %d", h.Chain, had, h.Number)
+		}
+		if before[h.Chain] == h.Number {
+			o.Repeated++
 		}
 		before[h.Chain] = h.Number
 		if got := len(places[frame{h.Chain, h.Number}]); got != h.Deliveries {

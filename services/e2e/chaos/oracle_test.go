@@ -12,7 +12,10 @@ import (
 	"whatchanged/pkg/change"
 )
 
-const testSeed = 7
+const (
+	testSeed = 7
+	began    = 1_770_000_000_000 // of the round
+)
 
 // whole is a journal, and an installation that holds just what it says: two
 // chains, repeats, a request without an answer that is there and one that is
@@ -37,7 +40,7 @@ func whole() ([]*request, snapshot) {
 			return
 		}
 		frames[chain] = max(frames[chain], frame)
-		s.Deliveries = append(s.Deliveries, deliveryRow{ID: id, Identity: identity, Outcome: string(outcome), Hash: body, Chain: chain, Frame: frame, Place: place})
+		s.Deliveries = append(s.Deliveries, deliveryRow{ID: id, Received: began + q.At/1000, Identity: identity, Outcome: string(outcome), Hash: body, Chain: chain, Frame: frame, Place: place})
 		s.Payloads = append(s.Payloads, payloadRow{ID: id, Hash: body})
 		if outcome == change.Stored {
 			row := changeRow{ID: "chg_" + id, Delivery: id}
@@ -67,7 +70,7 @@ func whole() ([]*request, snapshot) {
 
 func TestOracle_AcceptsWhatIsWhole(t *testing.T) {
 	requests, s := whole()
-	got := judge(requests, s, testSeed, Expected{})
+	got := judge(requests, s, testSeed, Expected{Began: began})
 	want := verdict{Sent: 8, Acknowledged: 5, Refused: 1, Unknown: 2, Stored: 6, Changes: 5}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("verdict (-want +got):\n%s", diff)
@@ -80,7 +83,7 @@ func TestOracle_SeesEachHarm(t *testing.T) {
 		t.Helper()
 		requests, s := whole()
 		harm(&s, requests)
-		got := judge(requests, s, testSeed, Expected{Answered: strings.HasPrefix(name, "term")})
+		got := judge(requests, s, testSeed, Expected{Answered: strings.HasPrefix(name, "term"), Began: began})
 		if count(got) == 0 || got.bad() == 0 || len(got.Violations) == 0 {
 			t.Errorf("%s: not seen: %+v", name, got)
 		}
@@ -123,6 +126,7 @@ func TestOracle_SeesEachHarm(t *testing.T) {
 	}, duplicated)
 	f("a payload's body is altered", func(s *snapshot, _ []*request) { s.Payloads[2].Hash = "00" }, altered)
 	f("a delivery's body is altered", func(s *snapshot, _ []*request) { s.Deliveries[0].Hash = "00" }, altered)
+	f("a time is altered", func(s *snapshot, _ []*request) { s.Deliveries[0].Received -= 60_000 }, altered)
 	f("an identity is altered", func(s *snapshot, _ []*request) { s.Deliveries[1].Identity = "key:3" }, altered)
 	f("a commit is altered", func(s *snapshot, _ []*request) { s.Changes[0].Commit = "00" }, altered)
 	f("a summary is altered", func(s *snapshot, _ []*request) { s.Changes[1].Summary = "Deploy" }, altered)
@@ -153,6 +157,14 @@ func TestOracle_SeesEachHarm(t *testing.T) {
 		s.Bus.Dead = append(s.Bus.Dead, bus.DeadLetter{ID: "ded_1", Stage: bus.StageFrame, Reason: "hole"})
 	}, func(v verdict) int { return v.Dead })
 	f("term: a request is there and was not answered", func(*snapshot, []*request) {}, func(v verdict) int { return v.Unanswered })
+}
+
+func TestOracle_TakesARepeatedFrame(t *testing.T) {
+	requests, s := whole()
+	s.Bus.Heads = slices.Insert(s.Bus.Heads, 2, s.Bus.Heads[1])
+	if v := judge(requests, s, testSeed, Expected{}); v.bad() > 0 || v.Repeated != 1 {
+		t.Errorf("a frame that is on the bus twice is no violation: %+v", v)
+	}
 }
 
 func TestOracle_TakesDeadLettersOfWhatWasPoisonedOnly(t *testing.T) {

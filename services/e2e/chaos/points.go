@@ -101,6 +101,12 @@ func killAt(ctx context.Context, r *Round, point string, passes int) error {
 	}
 	r.Target.Kill() // the other parts, if there are any
 	r.Target.Arm("")
+	if r.Rand.IntN(3) == 0 { // and once more while it recovers
+		if err := r.startAndKill(ctx, 20*time.Millisecond, 900*time.Millisecond); err != nil {
+			return err
+		}
+		r.Notes["killed_again"]++
+	}
 	if r.Struck+1 < r.Strikes {
 		arm()
 	}

@@ -69,6 +69,7 @@ type sum struct {
 	verdict
 	recoveries []int64 // medians of rounds
 	slowest    int64
+	processor  int64
 	bus        uint64
 }
 
@@ -102,6 +103,7 @@ func (s *sum) add(r *result) {
 		s.recoveries = append(s.recoveries, r.RecoveryP50)
 	}
 	s.slowest = max(s.slowest, r.RecoveryMax)
+	s.processor = max(s.processor, r.ReadyCPUMax)
 	s.bus = max(s.bus, r.BusBytes)
 }
 
@@ -142,15 +144,16 @@ func report(results []result) string {
 	fmt.Fprintf(&b, "%d rounds, %d strikes, %d requests acknowledged; from %s to %s, code %s to %s.\n",
 		total.rounds, total.strikes, total.Acknowledged, first.Date.Format("2006-01-02"), last.Date.Format("2006-01-02"), first.Commit, last.Commit)
 	fmt.Fprintf(&b, "Violations: **%d**, in %d failed rounds. Made by `chaos report` from [rounds.jsonl](rounds.jsonl), one line a round; how it is done is in [chaos.md](chaos.md).\n\n", total.bad(), total.failed)
-	fmt.Fprintf(&b, "| fault | rounds | strikes | acknowledged | no answer | lost | duplicated | phantom | altered | other | failed | ready again, ms: median | slowest |\n")
-	fmt.Fprintf(&b, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	fmt.Fprintf(&b, "| fault | rounds | strikes | acknowledged | no answer | lost | duplicated | phantom | altered | other | failed | ready again, ms: median | slowest | processor time |\n")
+	fmt.Fprintf(&b, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, s := range append(sums, total) {
 		other := s.bad() - s.Lost - s.Duplicated - s.Phantom - s.Altered
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %s | %d |\n", s.fault, s.rounds, s.strikes, s.Acknowledged,
-			s.Unknown, s.Lost, s.Duplicated, s.Phantom, s.Altered, other, s.failed, s.median(), s.slowest)
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %s | %d | %d |\n", s.fault, s.rounds, s.strikes, s.Acknowledged,
+			s.Unknown, s.Lost, s.Duplicated, s.Phantom, s.Altered, other, s.failed, s.median(), s.slowest, s.processor)
 	}
 	fmt.Fprintf(&b, "\nLost: answered 2xx and not there, or not shown. Duplicated: there more often than sent. Phantom: never sent. Altered: not as it was sent.\n"+
-		"Other: unanswered, out of order, holes in chains, unexplained dead letters, never finished.\n\n")
+		"Other: unanswered, out of order, holes in chains, unexplained dead letters, never finished.\n"+
+		"Processor time, in ms, is what the slowest start used itself: other work on the machine makes the time beside it longer, and not this.\n\n")
 	fmt.Fprintf(&b, "![From the start after a strike until ready, by round](plot.svg)\n\n")
 	for _, s := range sums {
 		if text := about[s.fault]; text != "" {

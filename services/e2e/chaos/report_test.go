@@ -33,7 +33,7 @@ func TestReport_AddsUpRoundsAndNamesWhatFailed(t *testing.T) {
 	for _, want := range []string{
 		"3 rounds, 13 strikes, 1510 requests acknowledged; from 2026-03-01 to 2026-03-03",
 		"Violations: **2**, in 2 failed rounds",
-		"| kill | 2 | 10 | 1500 | 0 | 2 | 0 | 0 | 0 | 0 | 1 | 900 | 1500 |",
+		"| kill | 2 | 10 | 1500 | 0 | 2 | 0 | 0 | 0 | 0 | 1 | 900 | 1500 | 0 |",
 		"`kill`, seed 2, code abc: request 7 is not there",
 		"`term`, seed 3, code abc: it did not end",
 	} {
