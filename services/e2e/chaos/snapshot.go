@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -124,6 +125,16 @@ func readBus(ctx context.Context, dir, url string, log *slog.Logger) (s busState
 		return s, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
+	for deadline := time.Now().Add(time.Minute); ; {
+		s, err := readStreams(ctx, b)
+		// A cluster may elect another leader while we read.
+		if err == nil || url == "" || time.Now().After(deadline) || pause(ctx, time.Second) != nil {
+			return s, err
+		}
+	}
+}
+
+func readStreams(ctx context.Context, b *bus.Bus) (s busState, err error) {
 	status, err := b.Status(ctx)
 	if err != nil {
 		return s, err
