@@ -239,6 +239,6 @@ func clockFaults() []Fault {
 		jump("back", "the wall clock jumps back, up to 6 h each time", false,
 			func(r *Round, now time.Duration) time.Duration { return max(now-hours(r, 6), -40*time.Hour) }),
 		jump("jumps", "the wall clock jumps to and fro within a day and a half, and the process is killed now and then", true,
-			func(r *Round, _ time.Duration) time.Duration { return hours(r, 36) - hours(r, 36) }),
+			func(r *Round, _ time.Duration) time.Duration { return hours(r, 72) - 36*time.Hour }),
 	}
 }
