@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,7 +98,7 @@ func (b *Bus) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if b.nc, err = b.dial(); err != nil {
+	if b.nc, err = b.dialPatiently(ctx); err != nil {
 		return err
 	}
 	payload := int(b.nc.MaxPayload())
@@ -118,6 +119,22 @@ func (b *Bus) open(ctx context.Context) (err error) {
 	return b.makeStreams(ctx)
 }
 
+// dialPatiently waits for servers that are started at the same moment as we
+// are. What they refuse, they refuse again: that is an error at once.
+func (b *Bus) dialPatiently(ctx context.Context) (*nats.Conn, error) {
+	for try := 1; ; try++ {
+		nc, err := b.dial()
+		var away *net.OpError
+		if err == nil || !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, nats.ErrTimeout) && !errors.As(err, &away) {
+			return nc, err
+		}
+		b.log.Warn("the bus cannot be reached yet", "error", err)
+		if pause(ctx, min(backoff(try), 2*time.Second)) != nil {
+			return nil, err
+		}
+	}
+}
+
 func (b *Bus) dial() (*nats.Conn, error) {
 	log := b.log
 	opts := []nats.Option{
@@ -126,9 +143,9 @@ func (b *Bus) dial() (*nats.Conn, error) {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 500*time.Millisecond),
-		nats.ReconnectBufSize(-1), // what cannot be sent now is an error now; all who send try again
-		nats.PingInterval(10 * time.Second),
-		nats.MaxPingsOutstanding(3),
+		nats.ReconnectBufSize(-1),          // what cannot be sent now is an error now; all who send try again
+		nats.PingInterval(5 * time.Second), // a connection that swallows everything is left after three
+		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("bus disconnected", "error", err)

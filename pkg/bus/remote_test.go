@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,6 +196,28 @@ func TestBus_OutlivesAServerOfACluster(t *testing.T) {
 	})
 }
 
+func TestConnect_WaitsForServersThatStartLater(t *testing.T) {
+	server := bustest.Server(t, "")
+	server.Kill()
+	connected := make(chan error, 1)
+	go func() {
+		b, err := bus.Connect(t.Context(), remoteConfig(server), bustest.Log(t), prometheus.NewRegistry())
+		if err == nil {
+			err = b.Close()
+		}
+		connected <- err
+	}()
+	select {
+	case err := <-connected:
+		t.Fatalf("connected without a server: %v", err)
+	case <-time.After(300 * time.Millisecond): // long enough to be refused once
+	}
+	server.Start()
+	if err := <-connected; err != nil {
+		t.Errorf("connect: %v", err)
+	}
+}
+
 func TestConnect_RefusesServersThatAreNotSafe(t *testing.T) {
 	connect := func(server *bustest.Process) error {
 		b, err := bus.Connect(t.Context(), remoteConfig(server), bustest.Log(t), prometheus.NewRegistry())
@@ -287,4 +311,103 @@ func certificates(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestBus_LeavesAConnectionThatCarriesNothing(t *testing.T) {
+	server := bustest.Server(t, "")
+	line := newHalfOpen(t, strings.TrimPrefix(server.URL, "nats://"))
+	cfg := remoteConfig(server)
+	cfg.URL = "nats://" + line.addr
+	b := bustest.Connect(t, cfg)
+	c := run(t, b, change.Fresh)
+	commit(t, c, delivery(1, "before"))
+	line.swallow()
+	if _, err := c.Commit(t.Context(), delivery(2, "in doubt")); problem.KindOf(err) != problem.Busy {
+		t.Fatalf("error %v, want busy", err)
+	}
+	eventually(t, "it accepts again", func() bool {
+		_, err := c.Commit(t.Context(), delivery(3, "after"))
+		return err == nil
+	})
+	if n := line.connections(); n < 2 {
+		t.Errorf("%d connections were made, want another one", n)
+	}
+	wantAlarms(t, audit(t, b))
+}
+
+// halfOpen carries connections to a server. Those that are open when it
+// swallows stay open and carry nothing any more.
+type halfOpen struct {
+	addr string
+
+	mu   sync.Mutex
+	made []*carried
+}
+
+type carried struct{ deaf atomic.Bool }
+
+func newHalfOpen(t *testing.T, to string) *halfOpen {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &halfOpen{addr: ln.Addr().String()}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			from, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			back, err := net.Dial("tcp", to)
+			if err != nil {
+				from.Close()
+				continue
+			}
+			c := &carried{}
+			h.mu.Lock()
+			h.made = append(h.made, c)
+			h.mu.Unlock()
+			wg.Go(func() { c.carry(back, from) })
+			wg.Go(func() { c.carry(from, back) })
+		}
+	})
+	t.Cleanup(func() {
+		ln.Close()
+		wg.Wait() // the bus is closed, and with it all connections
+	})
+	return h
+}
+
+func (c *carried) carry(to, from net.Conn) {
+	defer to.Close()
+	defer from.Close()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		if c.deaf.Load() {
+			continue
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func (h *halfOpen) swallow() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.made {
+		c.deaf.Store(true)
+	}
+}
+
+func (h *halfOpen) connections() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.made)
 }

@@ -32,6 +32,8 @@ func (b *Bus) watch(ctx context.Context) {
 		}
 		if b.embedded != nil {
 			w.lookAtServer(ctx)
+		} else {
+			w.lookAtConnection()
 		}
 		w.remember(ctx)
 	}
@@ -39,7 +41,7 @@ func (b *Bus) watch(ctx context.Context) {
 
 type watchdog struct {
 	*Bus
-	restarted  time.Time
+	restarted  time.Time // the server, or the connection
 	remembered time.Time
 	written    map[*Committer]FrameRef
 }
@@ -68,6 +70,21 @@ func (w *watchdog) lookAtServer(ctx context.Context) {
 	}
 }
 
+// lookAtConnection leaves a connection on which publishes have no answer: it may
+// be open and carry nothing, or lead to a server that is cut off from the others.
+// Pings would find the first out too, but later.
+func (w *watchdog) lookAtConnection() {
+	err := w.unanswered()
+	if err == nil || !w.nc.IsConnected() || time.Since(w.restarted) < restartPause {
+		return
+	}
+	w.restarted = time.Now()
+	w.log.Warn("leaving a connection to the bus", "error", err)
+	if err := w.nc.ForceReconnect(); err != nil {
+		w.log.Warn("cannot leave a connection to the bus", "error", err)
+	}
+}
+
 // diskLow returns why there is too little space, or nil.
 func (w *watchdog) diskLow() (low, err error) {
 	d, err := readDisk(w.embedded.dir)
@@ -86,6 +103,11 @@ func (w *watchdog) wedged() error {
 	if err := w.embedded.health(); err != nil {
 		return err
 	}
+	return w.unanswered()
+}
+
+// unanswered returns which publishes have had no answer for too long, or nil.
+func (w *watchdog) unanswered() error {
 	for _, c := range w.running() {
 		if since := c.silent.Load(); since != nil && time.Since(*since) >= wedgedAfter {
 			return fmt.Errorf("publishes on lane %s have no answer", c.lane)

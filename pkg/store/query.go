@@ -48,13 +48,24 @@ func (s *Store) query(ctx context.Context, name string, dest any, statement stri
 
 func (s *Store) queryWith(ctx context.Context, settings clickhouse.Settings, name string, dest any, statement string, args ...any) error {
 	start := time.Now()
-	err := s.conn.Select(clickhouse.Context(ctx, clickhouse.WithSettings(settings)), dest, statement, args...)
+	// ClickHouse keeps the limit itself. This is for one that says nothing any
+	// more; a deadline instead would become its limit.
+	asking, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	defer time.AfterFunc(s.cfg.QueryTimeout+silence, giveUp).Stop()
+	err := s.conn.Select(clickhouse.Context(asking, clickhouse.WithSettings(settings)), dest, statement, args...)
+	if err != nil && asking.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("no answer within %s: %w", s.cfg.QueryTimeout+silence, err)
+	}
 	s.metrics.queried(name, start, err)
 	if err != nil {
 		return fmt.Errorf("query %s: %w", name, queryError(ctx, err))
 	}
 	return nil
 }
+
+// silence is how long after its limit an answer may come.
+const silence = 5 * time.Second
 
 // ClickHouse's exceptions that mean that a question asks for too much.
 const (

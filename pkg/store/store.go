@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"regexp"
 	"strings"
 	"sync"
@@ -162,7 +163,7 @@ func open(ctx context.Context, cfg Config, opts *clickhouse.Options, engine *chd
 		opts.MaxOpenConns, opts.MaxIdleConns = cfg.MaxConns, cfg.MaxConns
 	}
 	opts.ClientInfo.Products = append(opts.ClientInfo.Products, struct{ Name, Version string }{"whatchanged", "1"})
-	if err := createDatabase(ctx, cfg, *opts); err != nil {
+	if err := awaitDatabase(ctx, cfg, *opts, log); err != nil {
 		return nil, err
 	}
 	conn, err := clickhouse.Open(opts)
@@ -179,11 +180,17 @@ func open(ctx context.Context, cfg Config, opts *clickhouse.Options, engine *chd
 	}, nil
 }
 
+// insertTimeout is how long an insert may take to be answered. A server that
+// says nothing would otherwise hold the writer for minutes; the rows are
+// inserted again, which is harmless.
+const insertTimeout = time.Minute
+
 // openInserts opens what each table's rows are inserted by. A connection keeps
 // a buffer as large as its largest insert, so they are few, and the same one is
 // taken again; those of queries are many, and taken in turn.
 func openInserts(opts clickhouse.Options) (map[string]driver.Conn, error) {
 	opts.MaxOpenConns, opts.MaxIdleConns = 4, 1
+	opts.ReadTimeout = insertTimeout
 	inserts := map[string]driver.Conn{}
 	for _, table := range []string{
 		changesTable.name, deliveriesTable.name, payloadsTable.name, incidentsTable.name, eventsTable.name, usesTable.name, differencesTable.name,
@@ -199,6 +206,29 @@ func openInserts(opts clickhouse.Options) (map[string]driver.Conn, error) {
 		inserts[table] = conn
 	}
 	return inserts, nil
+}
+
+const (
+	startWait  = time.Minute // for a server that is started at the same moment as we are
+	startPause = 500 * time.Millisecond
+)
+
+// awaitDatabase makes the database as soon as the server can be reached. What
+// the server refuses is an error at once.
+func awaitDatabase(ctx context.Context, cfg Config, opts clickhouse.Options, log *slog.Logger) error {
+	for deadline := time.Now().Add(startWait); ; {
+		err := createDatabase(ctx, cfg, opts)
+		var away *net.OpError
+		if err == nil || !errors.As(err, &away) || time.Now().After(deadline) {
+			return err
+		}
+		log.Warn("clickhouse cannot be reached yet", "error", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(startPause):
+		}
+	}
 }
 
 // createDatabase uses a connection of its own: one cannot connect to a

@@ -155,7 +155,7 @@ func send(ts *testscript.TestScript, method, to string, header http.Header, body
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	ts.Check(err)
-	s := current(ts)
+	s := last(ts)
 	s.status, s.header, s.body = res.StatusCode, res.Header, string(text)
 }
 
@@ -212,7 +212,7 @@ func compress(ts *testscript.TestScript, b []byte) []byte {
 
 // status checks the status of the last answer.
 func status(ts *testscript.TestScript, _ bool, args []string) {
-	s := current(ts)
+	s := last(ts)
 	if got := strconv.Itoa(s.status); len(args) != 1 || got != args[0] {
 		ts.Fatalf("status %s, want %v\n%s", got, args, s.body)
 	}
@@ -223,14 +223,14 @@ func header(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: header NAME REGEXP")
 	}
-	if got := current(ts).header.Get(args[0]); regexp.MustCompile(args[1]).MatchString(got) == neg {
+	if got := last(ts).header.Get(args[0]); regexp.MustCompile(args[1]).MatchString(got) == neg {
 		ts.Fatalf("%s is %q", args[0], got)
 	}
 }
 
 // answer checks that the last answer matches a regular expression.
 func answer(ts *testscript.TestScript, neg bool, args []string) {
-	body := current(ts).body
+	body := last(ts).body
 	if len(args) != 1 || regexp.MustCompile(args[0]).MatchString(body) == neg {
 		ts.Fatalf("the answer is %s", body)
 	}

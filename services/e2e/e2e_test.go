@@ -20,12 +20,14 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"whatchanged/pkg/bus/bustest"
 )
 
 // patience is how long a script waits for something that must come.
 const patience = 30 * time.Second
 
-var binary string
+var binary, natsServer string // programs
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "whatchanged-e2e-")
@@ -40,6 +42,10 @@ func TestMain(m *testing.M) {
 	}
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build whatchanged: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	if natsServer, err = bustest.Program(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	code := m.Run()
@@ -62,6 +68,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", os.Getenv("HOME")) // where the engine's library is cached
 			env.Setenv("XDG_CACHE_HOME", os.Getenv("XDG_CACHE_HOME"))
 			env.Setenv("TZ", "UTC")
+			env.Setenv("NATS_SERVER", natsServer)
 			env.Values[serverKey{}] = &server{}
 			return nil
 		},
@@ -69,8 +76,8 @@ func TestScripts(t *testing.T) {
 			"address":    address,
 			"ready":      ready,
 			"serve":      serve,
-			"kill":       kill,
-			"stop":       stop,
+			"crash":      crash,
+			"shutdown":   shutdown,
 			"source":     source,
 			"deliver":    deliver,
 			"status":     status,
@@ -94,8 +101,12 @@ type server struct {
 
 type serverKey struct{}
 
+// last returns what the script's server is and what was last answered, be it by
+// that server or by another.
+func last(ts *testscript.TestScript) *server { return ts.Value(serverKey{}).(*server) }
+
 func current(ts *testscript.TestScript) *server {
-	s := ts.Value(serverKey{}).(*server)
+	s := last(ts)
 	if s.cmd == nil {
 		ts.Fatalf("no server runs; start one with serve")
 	}
@@ -142,6 +153,10 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("unsupported: ! serve")
 	}
+	s := last(ts)
+	if s.cmd != nil {
+		ts.Fatalf("a server runs; end it with shutdown or crash")
+	}
 	listen := ts.Getenv("LISTEN")
 	if listen == "" {
 		address(ts, false, []string{"LISTEN"}) // a script that starts it again gets the same address
@@ -150,13 +165,12 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	log, err := os.OpenFile(ts.MkAbs("server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	ts.Check(err)
 	cmd := exec.Command(binary, append([]string{"serve", "--listen", listen, "--data-dir", ts.MkAbs("data")}, args...)...)
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, ts.MkAbs(".")
 	for _, name := range []string{"HOME", "XDG_CACHE_HOME", "PATH"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	ts.Check(cmd.Start())
 	url := "http://" + listen
-	s := ts.Value(serverKey{}).(*server)
 	s.cmd, s.done = cmd, make(chan error, 1)
 	go func(done chan<- error) {
 		err := cmd.Wait()
@@ -188,11 +202,12 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("WEBHOOK", boot.WebhookURL)
 }
 
-// kill ends the server as a crash would: at once, with nothing flushed.
-func kill(ts *testscript.TestScript, _ bool, _ []string) { end(ts, syscall.SIGKILL) }
+// crash ends the server at once, with nothing flushed. (testscript's own kill
+// and stop are other things, and come before commands of ours.)
+func crash(ts *testscript.TestScript, _ bool, _ []string) { end(ts, syscall.SIGKILL) }
 
-// stop asks the server to end and checks that it does, without complaint.
-func stop(ts *testscript.TestScript, _ bool, _ []string) {
+// shutdown asks the server to end and checks that it does, without complaint.
+func shutdown(ts *testscript.TestScript, _ bool, _ []string) {
 	if err := end(ts, syscall.SIGTERM); err != nil {
 		ts.Fatalf("the server did not stop cleanly: %v\n%s", err, ts.ReadFile("server.log"))
 	}
@@ -204,6 +219,7 @@ func end(ts *testscript.TestScript, signal os.Signal) error {
 	select {
 	case err := <-s.done:
 		s.done <- err
+		s.cmd = nil
 		return err
 	case <-time.After(patience):
 		ts.Fatalf("the server did not end within %s\n%s", patience, ts.ReadFile("server.log"))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -104,6 +105,9 @@ func runServer(cmd *cobra.Command, env *Environment, flags *configFlags, service
 		if err := cfg.validateApart(services); err != nil {
 			return &usageError{err}
 		}
+		if err := cfg.nameApart(services); err != nil {
+			return err
+		}
 	}
 	if flags.check {
 		fmt.Fprintln(env.Stdout, "the configuration is fine")
@@ -147,6 +151,20 @@ func (c *Config) validateApart(services []string) error {
 			"or run `whatchanged clickhouse` and say --clickhouse http://host:8123"))
 	}
 	return errors.Join(errs...)
+}
+
+// nameApart gives services on one machine names of their own on the bus, where
+// each is a publisher with a chain to remember.
+func (c *Config) nameApart(services []string) error {
+	if c.Bus.Name != "" {
+		return nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("find a name on the bus; set bus.name: %w", err)
+	}
+	c.Bus.Name = host + "-" + strings.Join(services, "-")
+	return nil
 }
 
 // greet tells a person what to do next. Secrets are shown on the first start only.

@@ -122,7 +122,8 @@ func (s *server) openStore(ctx context.Context, migrate bool) (err error) {
 }
 
 // openRegistry opens the control plane and, in a process that owns the
-// installation, does the first start.
+// installation, does the first start. With services that run apart, whichever
+// was given the first key and token does it, with just these.
 func (s *server) openRegistry(ctx context.Context, whole bool) (err error) {
 	s.registry, err = registry.Open(ctx, s.bus.KV(bus.BucketRegistry), s.log.With("part", "registry"), s.metrics, registry.WithAudit(s.audit))
 	if err != nil {
@@ -135,12 +136,15 @@ func (s *server) openRegistry(ctx context.Context, whole bool) (err error) {
 	if err != nil {
 		return err
 	}
-	if !whole {
+	fixed := s.cfg.Bootstrap.APIKey != "" && s.cfg.Bootstrap.Token != ""
+	if !whole && !fixed {
 		return nil
 	}
-	made, err := s.registry.Bootstrap(ctx, registry.BootstrapConfig{
-		APIKey: s.cfg.Bootstrap.APIKey, Token: s.cfg.Bootstrap.Token, Keep: s.keepBootstrap,
-	})
+	first := registry.BootstrapConfig{APIKey: s.cfg.Bootstrap.APIKey, Token: s.cfg.Bootstrap.Token}
+	if whole {
+		first.Keep = s.keepBootstrap
+	}
+	made, err := s.registry.Bootstrap(ctx, first)
 	if err != nil {
 		return err
 	}
@@ -309,7 +313,11 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 		s.parts.StartBehind("dead", desk.Run)
 		rest = httpserver.Observe(a.Handler(), s.log.With("part", "http"), s.metrics)
 	}
-	h, err := httpserver.New(s.cfg.HTTP, route(webhooks, rest), s.log.With("part", "http"), s.metrics)
+	handler := s.operated(webhooks)
+	if withAPI {
+		handler = route(webhooks, rest)
+	}
+	h, err := httpserver.New(s.cfg.HTTP, handler, s.log.With("part", "http"), s.metrics)
 	if err != nil {
 		return err
 	}
@@ -326,13 +334,10 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 // webhooksPath is where everything that senders post begins.
 const webhooksPath = "/api/webhooks/"
 
-// route sends webhooks to the receiver and everything else to the API. It does
-// not clean paths: a webhook is never redirected. Either may be nil.
+// route sends webhooks to the receiver, if there is one, and everything else to
+// the API. It does not clean paths: a webhook is never redirected.
 func route(webhooks, rest http.Handler) http.Handler {
-	switch {
-	case rest == nil:
-		return webhooks
-	case webhooks == nil:
+	if webhooks == nil {
 		return rest
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -24,9 +24,8 @@ type Process struct {
 	cmd    *exec.Cmd
 }
 
-// Server starts the nats-server program of the version this module is built
-// with, and ends it with the test. extra is added to its configuration file,
-// such as authorization or TLS. The go command is needed to build it, once.
+// Server starts Program and ends it with the test. extra is added to its
+// configuration file, such as authorization or TLS.
 func Server(tb testing.TB, extra string) *Process {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -77,7 +76,11 @@ func Cluster(tb testing.TB, n int) []*Process {
 // Start starts the server again after Kill, with the same data and address.
 func (p *Process) Start() {
 	p.tb.Helper()
-	cmd := exec.Command(program(p.tb), "-c", p.config)
+	program, err := Program()
+	if err != nil {
+		p.tb.Fatal(err)
+	}
+	cmd := exec.Command(program, "-c", p.config)
 	cmd.Stderr = p.tb.Output()
 	cmd.SysProcAttr = dieWithParent()
 	if err := cmd.Start(); err != nil {
@@ -138,28 +141,29 @@ func freeAddr(tb testing.TB) string {
 	return l.Addr().String()
 }
 
-// program builds nats-server into the user's cache, unless it is there.
-func program(tb testing.TB) string {
-	tb.Helper()
+// Program builds nats-server, of the version that this module is built with,
+// into the user's cache, unless it is there, and returns its path. The go
+// command is needed for it, once.
+func Program() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = os.TempDir()
 	}
 	path := filepath.Join(cache, "whatchanged", "nats-server-"+server.VERSION)
 	if _, err := os.Stat(path); err == nil {
-		return path
+		return path, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		tb.Fatalf("make the cache: %v", err)
+		return "", fmt.Errorf("make the cache: %w", err)
 	}
-	// Several test programs may build at the same time: each its own file first.
+	// Several programs may build at the same time: each its own file first.
 	part := fmt.Sprintf("%s.%d", path, os.Getpid())
 	out, err := exec.Command("go", "build", "-o", part, "github.com/nats-io/nats-server/v2").CombinedOutput()
 	if err != nil {
-		tb.Fatalf("build nats-server: %v\n%s", err, out)
+		return "", fmt.Errorf("build nats-server: %w\n%s", err, out)
 	}
 	if err := os.Rename(part, path); err != nil {
-		tb.Fatalf("keep nats-server: %v", err)
+		return "", fmt.Errorf("keep nats-server: %w", err)
 	}
-	return path
+	return path, nil
 }

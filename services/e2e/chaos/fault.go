@@ -34,6 +34,13 @@ type Round struct {
 
 	// Want is what the fault is known to do to the account.
 	Want Expected
+	// BusURL is where the oracle finds the bus, when that is not in DataDir.
+	BusURL string
+
+	split   *split   // nil: serve
+	cluster *cluster // nil: one server
+	turn    []int    // what is left to strike, where strikes take turns
+
 	// Notes are figures of the fault's own, for the journal of rounds.
 	Notes map[string]float64
 }

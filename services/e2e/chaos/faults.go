@@ -7,5 +7,6 @@ func faults() []Fault {
 	return slices.Concat(
 		processFaults(),
 		pointFaults(),
+		netFaults(),
 	)
 }

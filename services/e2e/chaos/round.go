@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -202,7 +203,7 @@ func (r *Round) makeSources(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make a source: %w", err)
 	}
-	r.Load.URL, r.Load.GitHubPath, r.Load.PlainPath = r.Target.URL, webhooks+made.Token, webhooks+r.Target.Token
+	r.Load.URL, r.Load.GitHubPath, r.Load.PlainPath = cmp.Or(r.Target.Webhooks, r.Target.URL), webhooks+made.Token, webhooks+r.Target.Token
 	return nil
 }
 
@@ -255,6 +256,7 @@ func (r *Round) settle(ctx context.Context, requests []*request) error {
 // checkJob is what the oracle's process is asked.
 type checkJob struct {
 	DataDir string   `json:"data_dir"`
+	BusURL  string   `json:"bus_url,omitempty"`
 	Journal string   `json:"journal"`
 	Seed    uint64   `json:"seed"`
 	Want    Expected `json:"want"`
@@ -263,7 +265,7 @@ type checkJob struct {
 // judge asks the oracle, in a process of its own: one process can open one
 // store in its life.
 func (r *Round) judge(ctx context.Context, res *result) error {
-	job := checkJob{DataDir: r.DataDir, Journal: r.Load.Journal, Seed: r.Load.Seed, Want: r.Want}
+	job := checkJob{DataDir: r.DataDir, BusURL: r.BusURL, Journal: r.Load.Journal, Seed: r.Load.Seed, Want: r.Want}
 	text, err := json.Marshal(job)
 	if err != nil {
 		return err
@@ -309,7 +311,7 @@ func check(ctx context.Context, dir string, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s, err := takeSnapshot(ctx, job.DataDir, slog.New(slog.NewTextHandler(errs, nil)))
+	s, err := takeSnapshot(ctx, job.DataDir, job.BusURL, slog.New(slog.NewTextHandler(errs, nil)))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -70,8 +71,8 @@ const (
 
 // takeSnapshot opens the directories of a target that does not run. A process
 // can do that once, as it can load ClickHouse's engine once.
-func takeSnapshot(ctx context.Context, dataDir string, log *slog.Logger) (s snapshot, err error) {
-	if s.Bus, err = readBus(ctx, filepath.Join(dataDir, "bus"), log); err != nil {
+func takeSnapshot(ctx context.Context, dataDir, busURL string, log *slog.Logger) (s snapshot, err error) {
+	if s.Bus, err = readBus(ctx, filepath.Join(dataDir, "bus"), busURL, log); err != nil {
 		return s, err
 	}
 	engine, err := chdb.Open(chdb.Config{Path: filepath.Join(dataDir, "clickhouse")}, log)
@@ -111,15 +112,29 @@ func readTables(ctx context.Context, conn driver.Conn, s *snapshot) error {
 
 func deliveryName(raw string) string { return change.DeliveryID([]byte(raw)).String() }
 
-// readBus reads the streams with a server of our own on their directory.
-func readBus(ctx context.Context, dir string, log *slog.Logger) (s busState, err error) {
+// readBus reads the streams with a server of our own on their directory, or
+// from servers that run.
+func readBus(ctx context.Context, dir, url string, log *slog.Logger) (s busState, err error) {
 	cfg := bus.DefaultConfig()
-	cfg.Dir = dir
+	cfg.Dir, cfg.URL = dir, url
+	if url != "" {
+		cfg.MaxBytes = clusterMaxBytes
+	}
 	b, err := bus.Connect(ctx, cfg, log, prometheus.NewRegistry())
 	if err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
+	for deadline := time.Now().Add(time.Minute); ; {
+		s, err := readStreams(ctx, b)
+		// A cluster may elect another leader while we read.
+		if err == nil || url == "" || time.Now().After(deadline) || pause(ctx, time.Second) != nil {
+			return s, err
+		}
+	}
+}
+
+func readStreams(ctx context.Context, b *bus.Bus) (s busState, err error) {
 	status, err := b.Status(ctx)
 	if err != nil {
 		return s, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,9 +35,11 @@ type Target struct {
 	// Parts are the processes in the order they start; empty: serve alone.
 	Parts []*Part
 
-	URL    string // fixed for the whole round: the load goes on through restarts
-	APIKey string
-	Token  string // of the source that the first start makes
+	URL string // fixed for the whole round: the load goes on through restarts
+	// Webhooks is where webhooks go when that is not URL.
+	Webhooks string
+	APIKey   string
+	Token    string // of the source that the first start makes
 
 	armed   bool   // the next start has a failpoint that kills
 	dir     string // of its log
@@ -46,9 +49,10 @@ type Target struct {
 
 // Part is one process of the product.
 type Part struct {
-	Name string
-	Args []string // of the binary
-	Env  []string // beside the target's
+	Name   string
+	Binary string   // empty: the target's
+	Args   []string // of the binary
+	Env    []string // beside the target's
 	// Ready returns nil once the part does its work; nil: at once.
 	Ready func(ctx context.Context) error
 
@@ -154,7 +158,7 @@ func (t *Target) Launch(p *Part) error {
 	}
 	defer log.Close() // the process has its own
 	fmt.Fprintf(log, "--- start %d\n", t.starts)
-	words := slices.Concat(t.Wrap, []string{t.Binary}, p.Args)
+	words := slices.Concat(t.Wrap, []string{cmp.Or(p.Binary, t.Binary)}, p.Args)
 	p.cmd = exec.Command(words[0], words[1:]...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a wrapper's child is reached with it
