@@ -6,5 +6,6 @@ import "slices"
 func faults() []Fault {
 	return slices.Concat(
 		processFaults(),
+		powerFaults(),
 	)
 }
