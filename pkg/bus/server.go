@@ -15,6 +15,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/sys/unix"
+
+	"whatchanged/pkg/durable"
 )
 
 // embedded is the nats-server in this process. It opens no port, and can be
@@ -34,7 +36,7 @@ type embedded struct {
 const serverStart = 30 * time.Second
 
 func startEmbedded(cfg Config, log *slog.Logger) (*embedded, error) {
-	if err := makeDir(cfg.Dir); err != nil {
+	if err := durable.MkdirAll(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("make the bus directory: %w", err)
 	}
 	lock, err := lockDir(cfg.Dir)
@@ -181,32 +183,6 @@ func (b *Bus) readSyncAlways(ctx context.Context) (*bool, error) {
 	return &on, nil
 }
 
-// makeDir makes dir, with the new names on disk: neither store fsyncs them.
-func makeDir(dir string) error {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
-	parent := dir
-	var made []string // to be synced: each directory that holds a new name
-	for {
-		if _, err := os.Stat(parent); err == nil {
-			break
-		}
-		parent = filepath.Dir(parent)
-		made = append(made, parent)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	for _, d := range made {
-		if err := syncDir(d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // syncDirs fsyncs every directory below dir, and dir itself.
 func syncDirs(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -218,19 +194,11 @@ func syncDirs(dir string) error {
 		case !d.IsDir():
 			return nil
 		}
-		if err := syncDir(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := durable.SyncDir(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		return nil
 	})
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 // serverLog passes the server's messages on. Its notices are for its own

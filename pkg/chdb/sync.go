@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"whatchanged/pkg/durable"
 )
 
 // syncDirs makes the names of databases and tables durable, from the directory
@@ -26,17 +28,9 @@ func (e *Engine) syncDirs() error {
 	}
 	for _, dir := range dirs {
 		// A table dropped meanwhile is no loss.
-		if err := syncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := durable.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("sync directories: %w", err)
 		}
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
