@@ -1,13 +1,11 @@
 package normalizer
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"sync"
 	"time"
 
-	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/store"
 )
@@ -58,42 +56,6 @@ func (m *memory) put(id store.Identity, s sighting) {
 		m.young, m.old, m.turned = make(map[[16]byte]sighting), m.young, now
 	}
 	m.young[keyOf(id)] = s
-}
-
-// rememberAgain is how long a start waits before it asks the bus again.
-const rememberAgain = time.Second
-
-// remember fills the memory with what earlier processes normalized and nobody
-// has stored yet. A repeat of one of those deliveries is known neither to the
-// store nor to a process that has just started, and would be one more fact.
-func (s *Service) remember(ctx context.Context) error {
-	for {
-		err := s.Bus.Unwritten(ctx, func(f *bus.ChangeFrame) error {
-			for i := range f.Results {
-				r := &f.Results[i]
-				if r.Identity == "" || r.Outcome == change.Dead || r.Outcome == change.Duplicate {
-					continue
-				}
-				id := store.Identity{Org: r.Org, SourceID: r.SourceID, Identity: r.Identity}
-				if !s.memory.has(id) {
-					s.memory.put(id, sighting{delivery: r.DeliveryID, received: r.ReceivedAt.Time, hash: hashOf(r.BodyHash)})
-				}
-			}
-			return nil
-		})
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		s.Log.Warn("what is normalized and not stored cannot be read yet", "error", err)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(rememberAgain):
-		}
-	}
 }
 
 // keyOf is short, so that a flood of identities costs little memory. It is cut

@@ -77,9 +77,6 @@ func New(lane string, deps Deps) (*Service, error) {
 
 // Run works until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.remember(ctx); err != nil {
-		return err
-	}
 	return s.Bus.ConsumeDeliveryBatches(ctx, "normalizer-"+s.lane, s.lane, batch, s.Handle)
 }
 
