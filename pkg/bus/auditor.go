@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"whatchanged/pkg/failpoint"
 )
 
 const (
@@ -226,6 +228,7 @@ func (a *Auditor) save(ctx context.Context, st auditState) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("checkpoint")
 	if _, err := a.bus.kv[BucketState].Update(ctx, auditKey, value, st.revision); err != nil {
 		return fmt.Errorf("save the auditor's position: %w", err)
 	}

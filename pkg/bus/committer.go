@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/problem"
 )
 
@@ -247,7 +248,7 @@ func (c *Committer) take() []*entry {
 // commit makes a frame of batch, publishes it, and answers everyone in it.
 func (c *Committer) commit(ctx context.Context, batch []*entry) error {
 	frame := DeliveryFrame{
-		Chain: c.chain, Number: c.number + 1, Prev: c.prev, Created: time.Now(), Lane: c.lane,
+		Chain: c.chain, Number: c.number + 1, Prev: c.prev, Created: failpoint.Wall(c.began), Lane: c.lane,
 	}
 	if frame.Number == 1 {
 		frame.Old = c.old

@@ -67,7 +67,7 @@ func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand
 	for try := 1; ; try++ {
 		cons, err := b.js.CreateOrUpdateConsumer(ctx, stream, cfg)
 		if err == nil {
-			return cons, b.syncNames()
+			return cons, errors.Join(b.release(ctx, stream, cfg, cons.CachedInfo()), b.syncNames())
 		}
 		var api *jetstream.APIError
 		if ctx.Err() != nil || errors.As(err, &api) && api.Code < 500 {
@@ -78,6 +78,31 @@ func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand
 			return nil, fmt.Errorf("make consumer %s of %s: %w", durable, stream, err)
 		}
 	}
+}
+
+// releaseWait is longer than the 100 ms after which the server looks at what is
+// in hand, once the ack wait has changed.
+const releaseWait = 300 * time.Millisecond
+
+// release makes what a process before us had in hand when it died come again
+// now, not when its ack wait is over: the embedded server's consumers have no
+// other process. There is no word for it but to shorten the wait for a moment.
+func (b *Bus) release(ctx context.Context, stream string, cfg jetstream.ConsumerConfig, info *jetstream.ConsumerInfo) error {
+	if b.embedded == nil || info.NumAckPending == 0 {
+		return nil
+	}
+	short := cfg
+	short.AckWait = time.Millisecond
+	if _, err := b.js.UpdateConsumer(ctx, stream, short); err != nil {
+		return fmt.Errorf("release what consumer %s had in hand: %w", cfg.Durable, err)
+	}
+	waited := pause(ctx, releaseWait)
+	restore, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout) // also while stopping
+	defer cancel()
+	if _, err := b.js.UpdateConsumer(restore, stream, cfg); err != nil {
+		return fmt.Errorf("set the ack wait of consumer %s again: %w", cfg.Durable, err)
+	}
+	return waited
 }
 
 func subjectOf(stream, lane string) string {

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/failpoint"
 )
 
 // The stages where a delivery can end.
@@ -63,7 +64,7 @@ func (b *Bus) PublishDead(ctx context.Context, d DeadLetter) error {
 		d.ID = d.name()
 	}
 	if d.At.IsZero() {
-		d.At = change.At(time.Now())
+		d.At = change.At(failpoint.Wall(time.Now()))
 	}
 	for _, s := range []*string{&d.Reason, &d.FirstError, &d.LastError} {
 		*s = cut(*s, maxReason)

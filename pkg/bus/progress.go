@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"whatchanged/pkg/failpoint"
 )
 
 // Head is what a frame's headers say, without its body. Seq says where to read
@@ -128,6 +130,7 @@ func (b *Bus) Since(ctx context.Context, t time.Time) (uint64, error) {
 // Reconciled notes how far everything on a stream was found stored; the
 // trimmer keeps what is behind it.
 func (b *Bus) Reconciled(ctx context.Context, stream string, seq uint64) error {
+	failpoint.Hit("checkpoint")
 	_, err := b.kv[BucketState].Put(ctx, ReconcilerKey(stream), strconv.AppendUint(nil, seq, 10))
 	if err != nil {
 		return fmt.Errorf("note the reconciler's position on %s: %w", stream, err)

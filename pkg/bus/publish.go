@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/problem"
 )
 
@@ -122,6 +123,7 @@ func (p *publishing) giveUp(err *problem.Error) {
 }
 
 func (p *publishing) stored() {
+	failpoint.Hit("after-frame")
 	p.bus.metrics.publish.WithLabelValues(p.lane).Observe(time.Since(p.first).Seconds())
 	p.acknowledge(p.batch, p.number+1)
 	p.batch = nil

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/failpoint"
 )
 
 const (
@@ -42,6 +43,7 @@ func (s *settler) settle(ctx context.Context, m jetstream.Msg, ref FrameRef, err
 	seq, delivered := position(m)
 	switch {
 	case err == nil:
+		failpoint.Hit("before-ack")
 		s.attempts.forget(seq)
 		s.bus.metrics.consumed.WithLabelValues(s.durable).Inc()
 		s.done(ctx, "acknowledge", m.DoubleAck)

@@ -56,3 +56,29 @@ func (b *Bus) unsettled(ctx context.Context, stream, durable, subject string) (a
 	}
 	return at, err
 }
+
+// Unwritten hands the change frames to h that the writer has not settled,
+// oldest first: what is in them may not be in the store. It returns at what was
+// the end when it began. What is unreadable is left out: the writer reports it.
+func (b *Bus) Unwritten(ctx context.Context, h func(*ChangeFrame) error) error {
+	from := uint64(0)
+	cons, err := b.js.Consumer(ctx, Changes, Writer)
+	switch {
+	case err == nil:
+		from = cons.CachedInfo().AckFloor.Stream + 1
+	case !errors.Is(err, jetstream.ErrConsumerNotFound): // then it has never run
+		return fmt.Errorf("look at consumer %s: %w", Writer, err)
+	}
+	return b.read(ctx, reading{stream: Changes, from: from}, func(s stored) error {
+		frames, err := openChanges(s.data)
+		if err != nil {
+			return nil //nolint:nilerr // a dead letter by the writer
+		}
+		for _, f := range frames {
+			if err := h(f); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

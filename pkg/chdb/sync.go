@@ -34,3 +34,20 @@ func (e *Engine) syncDirs() error {
 	}
 	return nil
 }
+
+// syncTable makes the names of a table's new parts durable. The engine syncs
+// what is in a part, and the part's own directory; that its name is on disk
+// after that is a courtesy of journaling file systems.
+func (e *Engine) syncTable(database, table string) error {
+	if table == "" || !isWord(database) {
+		return e.syncDirs()
+	}
+	err := durable.SyncDir(filepath.Join(e.path, "data", database, table)) // a link into store/
+	if errors.Is(err, fs.ErrNotExist) {
+		return e.syncDirs() // a table that has its files elsewhere, or none
+	}
+	if err != nil {
+		return fmt.Errorf("sync table %s: %w", table, err)
+	}
+	return nil
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/proto"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/failpoint"
 )
 
 // An insert may touch at most 100 partitions, and payloads choose the month of
@@ -100,13 +101,17 @@ func (s *Store) InsertPayloads(ctx context.Context, batches []PayloadBatch) erro
 }
 
 func insert[T any](ctx context.Context, s *Store, t table[T], rows []T) error {
-	for _, part := range split(rows, t.partition, maxPartitions, maxRows) {
+	for i, part := range split(rows, t.partition, maxPartitions, maxRows) {
+		if i > 0 {
+			failpoint.Hit("between-partitions")
+		}
 		start := time.Now()
 		err := send(ctx, s, t.name, part)
 		s.metrics.insertSeconds.WithLabelValues(t.name, result(err)).Observe(time.Since(start).Seconds())
 		if err != nil {
 			return fmt.Errorf("insert %d rows into %s: %w", len(part), t.name, err)
 		}
+		failpoint.Hit("after-insert")
 		s.metrics.insertRows.WithLabelValues(t.name).Add(float64(len(part)))
 	}
 	return nil

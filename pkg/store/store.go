@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"whatchanged/pkg/chdb"
+	"whatchanged/pkg/failpoint"
 )
 
 // Config says which ClickHouse to use, and within which limits.
@@ -173,7 +174,7 @@ func open(ctx context.Context, cfg Config, opts *clickhouse.Options, engine *chd
 		return nil, errors.Join(err, conn.Close())
 	}
 	return &Store{
-		cfg: cfg, conn: conn, inserts: inserts, engine: engine, log: log, metrics: newMetrics(reg), now: time.Now,
+		cfg: cfg, conn: conn, inserts: inserts, engine: engine, log: log, metrics: newMetrics(reg), now: func() time.Time { return failpoint.Wall(time.Now()) },
 		zeros: sync.OnceValue(func() []byte { return make([]byte, reserveMost) }),
 	}, nil
 }

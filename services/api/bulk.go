@@ -18,6 +18,7 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
+	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/store"
 )
@@ -90,7 +91,7 @@ func (a *API) bulk(ctx context.Context, face normalizer.Face, in *bulkInput) (*b
 	if b.out.Counts.Accepted == 0 {
 		return &bulkOutput{Status: http.StatusMultiStatus, Body: b.out}, nil
 	}
-	d := newDelivery(ctx, face, &in.WriteParams, time.Now())
+	d := newDelivery(ctx, face, &in.WriteParams, failpoint.Wall(time.Now()))
 	d.Header.Set(normalizers.BulkHeader, form)
 	if form == normalizers.BulkLines {
 		d.Header.Set("Content-Type", ndjson)

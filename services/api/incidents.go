@@ -16,6 +16,7 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
+	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/store"
 )
@@ -299,7 +300,7 @@ func (a *API) tellIncident(ctx context.Context, id string, wait time.Duration, s
 	req.About = &normalizers.IncidentAbout{
 		Title: known.Title, Environment: known.Environment, URL: known.URL, Service: change.Service{ID: known.ServiceID, Name: known.ServiceName},
 	}
-	d, err := newIncidentDelivery(ctx, &req, service, time.Now())
+	d, err := newIncidentDelivery(ctx, &req, service, failpoint.Wall(time.Now()))
 	if err != nil {
 		return nil, err
 	}
@@ -552,7 +553,7 @@ func (a *API) keep(ctx context.Context, i *store.Incident, out *client.IncidentC
 		return fmt.Errorf("encode answer: %w", err)
 	}
 	req := normalizers.IncidentRequest{Kept: text, About: &normalizers.IncidentAbout{}}
-	d, err := newIncidentDelivery(ctx, &req, change.Service{}, time.Now())
+	d, err := newIncidentDelivery(ctx, &req, change.Service{}, failpoint.Wall(time.Now()))
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
+	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/store"
 )
@@ -90,7 +91,7 @@ func write[T any](ctx context.Context, a *API, face normalizer.Face, in *WritePa
 	if err := checkChange(face, in); err != nil {
 		return nil, err
 	}
-	d := newDelivery(ctx, face, in, time.Now())
+	d := newDelivery(ctx, face, in, failpoint.Wall(time.Now()))
 	d.Service = service
 	made, err := a.take(ctx, d, func(first *sighting, made []change.Change) error {
 		if first == nil {

@@ -5,9 +5,11 @@ package normalizer
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +17,7 @@ import (
 	"whatchanged/normalizers"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/store"
 )
 
@@ -77,7 +80,39 @@ func New(lane string, deps Deps) (*Service, error) {
 
 // Run works until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
+	for {
+		err := s.recall(ctx)
+		if err == nil {
+			break
+		}
+		s.Log.Warn("what is not yet stored cannot be read; trying again", "error", err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	return s.Bus.ConsumeDeliveryBatches(ctx, "normalizer-"+s.lane, s.lane, batch, s.Handle)
+}
+
+// recall fills the memory of a service that has just been started with what was
+// normalized before and is not yet in the store: a repeat of it would look new.
+func (s *Service) recall(ctx context.Context) error {
+	return s.Bus.Unwritten(ctx, func(f *bus.ChangeFrame) error {
+		for i := range f.Results {
+			res := &f.Results[i]
+			if res.Identity != "" && res.Outcome != change.Dead && res.Outcome != change.Duplicate {
+				id := store.Identity{Org: res.Org, SourceID: res.SourceID, Identity: res.Identity}
+				s.memory.put(id, sighting{delivery: res.DeliveryID, received: res.ReceivedAt.Time, hash: hashOf(res.BodyHash)})
+			}
+		}
+		for c := range changesOf([]*bus.ChangeFrame{f}) {
+			if d, ok := store.DeploymentOf(c); ok {
+				s.deployed.put(d)
+			}
+		}
+		return nil
+	})
 }
 
 // Handle normalizes frames and publishes their results; the bus acknowledges
@@ -101,7 +136,12 @@ func (s *Service) Handle(ctx context.Context, frames []*bus.DeliveryFrame) error
 	if err := s.findRollbacks(ctx, out); err != nil {
 		return err
 	}
-	return s.Bus.PublishChanges(ctx, out...)
+	failpoint.Hit("after-normalize")
+	if err := s.Bus.PublishChanges(ctx, out...); err != nil {
+		return err
+	}
+	failpoint.Hit("after-changes")
+	return nil
 }
 
 // lookUp asks the store once for all identities of the frames that this
@@ -133,7 +173,7 @@ func (s *Service) normalize(f *bus.DeliveryFrame, known map[store.Identity]store
 	for i := range f.Deliveries {
 		d := &f.Deliveries[i]
 		first, seen := s.first(d, known)
-		res := s.Normalizers.Process(d, s.Settings(d.Org, d.SourceID), first.received, time.Now())
+		res := s.process(d, first.received)
 		res.Place = i
 		if seen && res.Outcome != change.Dead {
 			res.Outcome = change.Duplicate
@@ -149,6 +189,24 @@ func (s *Service) normalize(f *bus.DeliveryFrame, known map[store.Identity]store
 		results[i] = res
 	}
 	return results, files
+}
+
+// process makes the result of a delivery. A panic, of which there must be none,
+// is a dead letter: it would come again each time, and hold up the others of its frame.
+func (s *Service) process(d *change.Delivery, first time.Time) (res change.Result) {
+	now := failpoint.Wall(time.Now())
+	defer func() {
+		if p := recover(); p != nil {
+			s.Log.Error("panic while normalizing", "delivery_id", d.ID.String(), "panic", p, "stack", string(debug.Stack()))
+			res = change.Result{
+				DeliveryID: d.ID, Org: d.Org, SourceID: d.SourceID, Identity: d.Identity, ReceivedAt: d.ReceivedAt,
+				FirstReceived: change.At(first), NormalizedAt: change.At(now), Size: len(d.Body), BodyHash: sha256.Sum256(d.Body),
+				Provider: d.Provider, Outcome: change.Dead, Reason: "a fault of ours while normalizing it",
+			}
+		}
+	}()
+	failpoint.Touch("normalize", d.Body)
+	return s.Normalizers.Process(d, s.Settings(d.Org, d.SourceID), first, now)
 }
 
 // first returns the first delivery with d's identity, and whether that is

@@ -20,6 +20,7 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
@@ -192,7 +193,7 @@ func (rc *Receiver) receive(r *http.Request, s *scratch, now time.Time) error {
 	if !gate.bytes.AllowN(now, len(s.body)) {
 		return tooMany(r, "bytes_limited", "this source sends too many bytes a second")
 	}
-	in := incoming{header: r.Header, body: s.body, now: now}
+	in := incoming{header: r.Header, body: s.body, now: failpoint.Wall(now)}
 	if err := gate.check(r.Context(), in); err != nil {
 		if problem.KindOf(err) != problem.Unauthenticated {
 			return err

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/config"
+	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
@@ -167,7 +169,7 @@ func (f *configFlags) load(cmd *cobra.Command) (Config, error) {
 		}
 	}
 	cfg := DefaultConfig()
-	err := config.Load(&cfg, config.Sources{File: f.file, Environ: f.env.Environ, Ignore: notSettings, Flags: given})
+	err := config.Load(&cfg, config.Sources{File: f.file, Environ: f.env.Environ, Ignore: slices.Concat(notSettings, failpoint.Variables()), Flags: given})
 	if err != nil {
 		return cfg, &usageError{err}
 	}

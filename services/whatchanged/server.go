@@ -21,6 +21,7 @@ import (
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/durable"
+	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/registry"
 	"whatchanged/pkg/signin"
@@ -70,6 +71,7 @@ func (s *server) open(ctx context.Context, services []string, whole bool) (err e
 	if s.bus, err = bus.Connect(ctx, s.cfg.Bus, s.log.With("part", "bus"), s.metrics); err != nil {
 		return err
 	}
+	failpoint.Hit("recovery-bus")
 	s.audit = audit.NewRecorder(s.bus, audit.DefaultLimits(), s.log.With("part", "audit"), s.metrics)
 	s.parts.Start("audit", s.audit.Run)
 	if runs(serviceNormalizer, serviceWriter, serviceAPI) {
@@ -107,6 +109,7 @@ func (s *server) openStore(ctx context.Context, migrate bool) (err error) {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("recovery-store")
 	if migrate {
 		if err := s.store.Migrate(ctx); err != nil {
 			return err
@@ -122,6 +125,7 @@ func (s *server) openRegistry(ctx context.Context, whole bool) (err error) {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("recovery-registry")
 	s.parts.Start("registry", s.registry.Run)
 	s.settings = &settings{registry: s.registry}
 	s.sealer, err = auth.OpenSealer(filepath.Join(s.cfg.DataDir, "master.key"), s.cfg.MasterKey, !whole || s.registry.HasSecrets())

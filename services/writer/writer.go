@@ -15,6 +15,7 @@ import (
 
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/store"
 )
 
@@ -103,6 +104,7 @@ func (w *Writer) HandleChanges(ctx context.Context, frames []*bus.ChangeFrame) e
 	if err := w.insertChanges(ctx, batches); err != nil {
 		return err
 	}
+	failpoint.Hit("between-tables")
 	if err := w.Store.InsertDeliveries(ctx, batches); err != nil {
 		return fmt.Errorf("insert deliveries of %d frames: %w", len(frames), err)
 	}
@@ -159,7 +161,7 @@ func (w *Writer) bury(ctx context.Context, b store.Batch, cause error) error {
 		reason := "ClickHouse refused its changes: " + cause.Error()
 		letter := bus.DeadLetter{
 			Stage: "insert", Org: res.Org, SourceID: res.SourceID, DeliveryID: res.DeliveryID,
-			Chain: b.Chain, Frame: b.Frame, Place: res.Place, Attempts: 1, At: change.At(time.Now()),
+			Chain: b.Chain, Frame: b.Frame, Place: res.Place, Attempts: 1, At: change.At(failpoint.Wall(time.Now())),
 			Reason: "ClickHouse refused its changes", FirstError: cause.Error(), LastError: cause.Error(),
 		}
 		if err := w.Bus.PublishDead(ctx, letter); err != nil {

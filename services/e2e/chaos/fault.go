@@ -16,6 +16,7 @@ type Fault struct {
 	Check   func() error                              // why it cannot run here (no root, no /dev/fuse); nil: it always can
 	Prepare func(ctx context.Context, r *Round) error // before the first start: mounts, wrappers, environment; may be nil
 	Strike  func(ctx context.Context, r *Round) error // under load: does harm, and undoes what must be undone; the target may be down afterwards
+	After   func(ctx context.Context, r *Round) error // all is settled, and the target still runs; may be nil
 	Finish  func(ctx context.Context, r *Round) error // after the oracle, always: unmount and the like; may be nil
 }
 
@@ -29,6 +30,7 @@ type Round struct {
 	Target  *Target // the running product
 	Load    LoadConfig
 	Strikes int
+	Struck  int // how many of the strikes are done
 
 	// Want is what the fault is known to do to the account.
 	Want Expected
@@ -39,5 +41,6 @@ type Round struct {
 // Expected is what the oracle shall not count as a violation.
 type Expected struct {
 	DeadLetters bool // letters of poisoned requests, which say so in their bodies
+	Answered    bool // nobody's connection was cut: what is there was answered
 	Wall        bool // the wall clock was moved: times of different frames say nothing
 }

@@ -6,6 +6,7 @@ import "slices"
 func faults() []Fault {
 	return slices.Concat(
 		processFaults(),
+		pointFaults(),
 		powerFaults(),
 	)
 }

@@ -31,7 +31,9 @@ type LoadConfig struct {
 	InFlight   int     `json:"in_flight"`   // at most; beyond it requests are not sent
 	Repeats    float64 `json:"repeats"`     // the share of requests that were sent before
 	Poison     float64 `json:"poison"`      // the share that carries poisonMark
-	Large      float64 `json:"large"`       // the share with bodies of up to 100 kB
+	Large      float64 `json:"large"`       // the share with large bodies
+	LargeBytes int     `json:"large_bytes"` // how large these are at most
+	Months     int     `json:"months"`      // over which the times of pushes are spread
 	Seed       uint64  `json:"seed"`
 	First      int64   `json:"first"`   // the number of the first request
 	Journal    string  `json:"journal"` // file
@@ -165,7 +167,7 @@ func (g *generator) choose() fact {
 
 // send sends one request and writes down what became of it.
 func (g *generator) send(id int64, f fact) error {
-	body := makeBody(g.Seed, f, g.Large)
+	body := g.body(f)
 	hash := sha256.Sum256(body)
 	header, identity := g.header(f, body)
 	path := g.PlainPath
@@ -177,6 +179,7 @@ func (g *generator) send(id int64, f fact) error {
 		return err
 	}
 	req.Header = header
+	req.GetBody = nil // else net/http may send it again by itself, and report of the second try only
 	sent := entry{
 		State: stateSent, ID: id, At: g.now(), Fact: f.number, Kind: f.kind, Identity: identity, Hash: hex.EncodeToString(hash[:]),
 	}
@@ -245,28 +248,32 @@ func mark(seed uint64, number int64, kind string) string {
 	return fmt.Sprintf("chaos-%d-%d", seed, number)
 }
 
-// makeBody makes the body of a fact, the same each time.
-func makeBody(seed uint64, f fact, large float64) []byte {
+// body makes the body of a fact, the same each time.
+func (c *LoadConfig) body(f fact) []byte {
+	seed := c.Seed
 	rng := rand.New(rand.NewPCG(seed, uint64(f.number)))
 	filler := 40 + rng.IntN(1500)
-	if rng.Float64() < large {
-		filler = 10_000 + rng.IntN(90_000)
+	if rng.Float64() < c.Large {
+		filler = c.LargeBytes/10 + rng.IntN(c.LargeBytes*9/10)
 	}
-	text := make([]byte, filler)
-	for i := range text {
-		text[i] = "abcdefghijklmnopqrstuvwxyz     "[rng.IntN(31)]
+	text := make([]byte, filler) // compresses little: what is written counts
+	for i := 0; i < len(text); i += 8 {
+		for j, bits := i, rng.Uint64(); j < min(i+8, len(text)); j, bits = j+1, bits>>8 {
+			text[j] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789  "[bits&63]
+		}
 	}
 	var doc any
 	if f.kind == kindPush {
-		doc = pushBody(mark(seed, f.number, kindPush), mark(seed, f.number-1, kindPush), string(text), rng)
+		doc = pushBody(mark(seed, f.number, kindPush), mark(seed, f.number-1, kindPush), string(text), c.Months, rng)
 	} else {
+		title := "Deploy " + mark(seed, f.number, f.kind)
+		if f.kind == kindPoison {
+			title += " " + poisonMark
+		}
 		body := map[string]any{
-			"title": "Deploy " + mark(seed, f.number, f.kind), "author": fmt.Sprintf("dev-%d", rng.IntN(20)),
+			"title": title, "author": fmt.Sprintf("dev-%d", rng.IntN(20)),
 			"environment": []string{"production", "staging"}[rng.IntN(2)], "version": fmt.Sprintf("v1.%d.%d", rng.IntN(50), rng.IntN(50)),
 			"description": string(text),
-		}
-		if f.kind == kindPoison {
-			body["note"] = poisonMark
 		}
 		doc = body
 	}
@@ -277,11 +284,11 @@ func makeBody(seed uint64, f fact, large float64) []byte {
 	return out
 }
 
-func pushBody(after, before, text string, rng *rand.Rand) any {
+func pushBody(after, before, text string, months int, rng *rand.Rand) any {
 	repo := fmt.Sprintf("service-%d", rng.IntN(30))
 	who := map[string]any{"name": fmt.Sprintf("dev-%d", rng.IntN(20)), "email": "dev@example.com", "username": "dev"}
 	commit := map[string]any{
-		"id": after, "message": "Change " + after[:10] + "\n\n" + text, "timestamp": fmt.Sprintf("2026-%02d-01T10:00:00Z", 1+rng.IntN(6)),
+		"id": after, "message": "Change " + after[:10] + "\n\n" + text, "timestamp": time.Date(2024, time.Month(1+rng.IntN(months)), 2, 10, 0, 0, 0, time.UTC).Format(time.RFC3339),
 		"url": "https://github.com/acme/" + repo + "/commit/" + after, "author": who, "committer": who,
 		"added": []string{}, "removed": []string{}, "modified": []string{"main.go"},
 	}

@@ -41,7 +41,7 @@ func newRoot() *cobra.Command {
 		Use: "chaos", Short: "Break an installation under load and compare what is left with what was acknowledged",
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	root.AddCommand(newRun(), newList(), newLoad(), newCheck())
+	root.AddCommand(newRun(), newList(), newLoad(), newCheck(), newConstrain())
 	return root
 }
 

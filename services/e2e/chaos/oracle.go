@@ -17,14 +17,15 @@ type verdict struct {
 	Refused      int `json:"refused"`
 	Unknown      int `json:"unknown"`
 
-	Lost       int `json:"lost"`         // answered 2xx, and not there
-	Duplicated int `json:"duplicated"`   // there more often than sent, or one fact shown twice
-	Phantom    int `json:"phantom"`      // there, and never sent, or refused for good
-	Altered    int `json:"altered"`      // not what was sent
-	Disordered int `json:"out_of_order"` // behind what was sent after its answer
-	Broken     int `json:"chains"`       // holes in chains of frames
-	Dead       int `json:"dead_letters"` // that nothing explains
-	InFlight   int `json:"in_flight"`    // received, and never finished
+	Lost       int `json:"lost"`                 // answered 2xx, and not there
+	Duplicated int `json:"duplicated"`           // there more often than sent, or one fact shown twice
+	Phantom    int `json:"phantom"`              // there, and never sent, or refused for good
+	Altered    int `json:"altered"`              // not what was sent
+	Unanswered int `json:"unanswered,omitempty"` // there, and its sender got no answer though no connection was cut
+	Disordered int `json:"out_of_order"`         // behind what was sent after its answer
+	Broken     int `json:"chains"`               // holes in chains of frames
+	Dead       int `json:"dead_letters"`         // that nothing explains
+	InFlight   int `json:"in_flight"`            // received, and never finished
 
 	Stored     int      `json:"stored"`  // deliveries with any outcome
 	Changes    int      `json:"changes"` // that a reader sees
@@ -34,7 +35,7 @@ type verdict struct {
 }
 
 func (v *verdict) bad() int {
-	return v.Lost + v.Duplicated + v.Phantom + v.Altered + v.Disordered + v.Broken + v.Dead + v.InFlight
+	return v.Lost + v.Duplicated + v.Phantom + v.Altered + v.Unanswered + v.Disordered + v.Broken + v.Dead + v.InFlight
 }
 
 const violationsShown = 5 // of each kind
@@ -149,6 +150,9 @@ func (o *oracle) matchDeliveries(rows []deliveryRow) {
 		switch {
 		case len(free) > 0:
 			o.of[d.ID], left[d.Hash] = free[0], free[1:]
+			if o.want.Answered && free[0].state == stateUnknown {
+				o.count(&o.Unanswered, "delivery %s of request %d is there, and was not answered", d.ID, free[0].ID)
+			}
 		case len(o.byHash[d.Hash]) > 0 && slices.ContainsFunc(o.byHash[d.Hash], func(q *request) bool { return q.state == stateOK || possible(q) }):
 			o.count(&o.Duplicated, "delivery %s is there beside those of all requests with its body", d.ID)
 		default:

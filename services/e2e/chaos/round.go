@@ -64,7 +64,7 @@ func runRound(ctx context.Context, set settings, f Fault, seed uint64) (res resu
 		Dir: dir, DataDir: filepath.Join(dir, "data"), Rand: rand.New(rand.NewPCG(seed, 1)),
 		Log: set.log.With("fault", f.Name, "seed", seed), Strikes: set.strikes, Notes: map[string]float64{},
 		Load: LoadConfig{
-			Rate: set.rate, InFlight: 256, Repeats: 0.05, Large: 0.01, Seed: seed,
+			Rate: set.rate, InFlight: 256, Repeats: 0.05, Large: 0.01, LargeBytes: 100_000, Months: 3, Seed: seed,
 			Journal: filepath.Join(dir, "journal.jsonl"), Began: monotonic(),
 		},
 	}
@@ -132,6 +132,11 @@ func (r *Round) run(ctx context.Context, set settings, f Fault, res *result) (er
 	if err := r.settle(ctx, requests); err != nil {
 		return err
 	}
+	if f.After != nil {
+		if err := f.After(ctx, r); err != nil {
+			return err
+		}
+	}
 	if err := r.Target.Stop(ctx); err != nil {
 		return err
 	}
@@ -145,12 +150,19 @@ func (r *Round) strikes(ctx context.Context, f Fault, res *result) error {
 		if err := f.Strike(ctx, r); err != nil {
 			return fmt.Errorf("strike %d: %w", n+1, err)
 		}
+		r.Struck++
 		res.Strikes++
 		if r.Target.Running() {
 			continue
 		}
 		begin := time.Now()
-		if err := r.Target.Start(ctx); err != nil {
+		err := r.Target.Start(ctx)
+		if ended, ok := errors.AsType[*endedError](err); ok && r.Target.armed {
+			r.Log.Info("killed by its failpoint while it started", "error", ended.err)
+			r.Target.Arm("")
+			err = r.Target.Start(ctx)
+		}
+		if err != nil {
 			return fmt.Errorf("start after strike %d: %w", n+1, err)
 		}
 		recoveries = append(recoveries, time.Since(begin))

@@ -37,6 +37,7 @@ type Target struct {
 	APIKey string
 	Token  string // of the source that the first start makes
 
+	armed   bool   // the next start has a failpoint that kills
 	dir     string // of its log
 	dataDir string
 	starts  int
@@ -78,6 +79,17 @@ func freeAddress() (string, error) {
 		}
 	}
 	return "", errors.New("no free port found")
+}
+
+const pointsVariable = "WHATCHANGED_FAILPOINTS="
+
+// Arm sets the failpoints of the next start, as pkg/failpoint reads them; empty
+// removes them.
+func (t *Target) Arm(spec string) {
+	t.Env = slices.DeleteFunc(t.Env, func(pair string) bool { return strings.HasPrefix(pair, pointsVariable) })
+	if t.armed = spec != ""; t.armed {
+		t.Env = append(t.Env, pointsVariable+spec)
+	}
 }
 
 // Start starts what is not running and waits until it is ready.
