@@ -8,5 +8,6 @@ func faults() []Fault {
 		processFaults(),
 		pointFaults(),
 		powerFaults(),
+		diskFaults(),
 	)
 }

@@ -115,6 +115,7 @@ func deliveryName(raw string) string { return change.DeliveryID([]byte(raw)).Str
 func readBus(ctx context.Context, dir string, log *slog.Logger) (s busState, err error) {
 	cfg := bus.DefaultConfig()
 	cfg.Dir = dir
+	cfg.DiskReserve = 1 // nothing will be added: any disk is large enough
 	b, err := bus.Connect(ctx, cfg, log, prometheus.NewRegistry())
 	if err != nil {
 		return s, err
