@@ -51,6 +51,7 @@ func (s *Store) queryWith(ctx context.Context, settings clickhouse.Settings, nam
 	err := s.conn.Select(clickhouse.Context(ctx, clickhouse.WithSettings(settings)), dest, statement, args...)
 	s.metrics.queried(name, start, err)
 	if err != nil {
+		s.stumbled(err)
 		return fmt.Errorf("query %s: %w", name, queryError(ctx, err))
 	}
 	return nil

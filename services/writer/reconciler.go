@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,12 +18,17 @@ const (
 	reconcileEvery = time.Minute
 	lookBack       = 24 * time.Hour // at start: heals what a power cut took from ClickHouse
 	headsAtOnce    = 5_000
+	framesAtOnce   = 16 // each of 4 MiB at most, but for one large delivery
 )
 
 // Frames says which frames are stored, and stores payloads again.
 type Frames interface {
 	StoredFrames(context.Context, ...store.FrameRange) (map[store.FrameID]store.StoredFrame, error)
 	InsertPayloads(context.Context, []store.PayloadBatch) error
+	// Stumbled, Mend and Aside are about parts that cannot be read.
+	Stumbled() <-chan struct{}
+	Mend(context.Context) ([]store.Damaged, error)
+	Aside(context.Context) ([]store.Damaged, error)
 }
 
 // ReconcilerDeps is what the reconciler needs; all of it is required.
@@ -40,8 +46,10 @@ type ReconcilerDeps struct {
 // every consumer is past, so what it finds missing is lost, not late.
 type Reconciler struct {
 	ReconcilerDeps
-	from   uint64 // the next sequence to check
-	mark   *mark  // what to check next, once the writer is past it
+	from   uint64    // the next sequence to check
+	again  uint64    // up to here frames are driven again whatever the rows say; 0: none are
+	pause  time.Time // until then the bus would take what is driven again for a repeat
+	mark   *mark     // what to check next, once the writer is past it
 	driven *prometheus.CounterVec
 	checked,
 	position prometheus.Gauge
@@ -88,6 +96,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
+		case <-r.Store.Stumbled():
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -96,12 +105,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // Turn checks what has become settled since the last turn.
 func (r *Reconciler) Turn(ctx context.Context) error {
-	if r.from == 0 {
-		from, err := r.Bus.Since(ctx, time.Now().Add(-lookBack))
-		if err != nil {
-			return err
-		}
-		r.from = from
+	if err := r.begin(ctx); err != nil || time.Now().Before(r.pause) {
+		return err
 	}
 	now, err := r.Bus.Progress(ctx)
 	if err != nil {
@@ -126,6 +131,54 @@ func (r *Reconciler) Turn(ctx context.Context) error {
 	r.mark = nil
 	r.position.Set(float64(r.from - 1))
 	return r.Bus.Reconciled(ctx, bus.Deliveries, r.from-1)
+}
+
+// begin decides where to look: after a start from a day back on, and from the
+// beginning of the bus when rows were lost with a damaged part.
+func (r *Reconciler) begin(ctx context.Context) error {
+	damaged, err := r.Store.Mend(ctx)
+	if err != nil {
+		r.Log.Warn("damaged parts have to be looked at again", "error", err)
+	}
+	if r.from == 0 {
+		if damaged, err = r.Store.Aside(ctx); err != nil {
+			return err
+		}
+		from, err := r.Bus.Since(ctx, time.Now().Add(-lookBack))
+		if err != nil {
+			return err
+		}
+		r.from = from
+		if len(damaged) > 0 {
+			r.Log.Error("parts of tables are damaged and were put aside: their rows are stored again as far as the bus has them; "+
+				"older ones can be had from a backup or by a replay; then remove the parts from detached/ to end this",
+				"parts", len(damaged), "first_table", damaged[0].Table, "first_part", damaged[0].Part, "reason", damaged[0].Reason)
+		}
+	}
+	if len(damaged) == 0 {
+		return nil
+	}
+	r.from, r.mark = 1, nil
+	// What tables lost whose rows prove nothing shows nowhere.
+	if slices.ContainsFunc(damaged, func(d store.Damaged) bool { return d.Table != "deliveries" && d.Table != "payloads" }) {
+		return r.driveAll(ctx)
+	}
+	return nil
+}
+
+// driveAll lets every frame be driven again that is settled now.
+func (r *Reconciler) driveAll(ctx context.Context) error {
+	now, err := r.Bus.Progress(ctx)
+	if err != nil {
+		return err
+	}
+	changes, err := r.Bus.JetStream().Stream(ctx, bus.Changes)
+	if err != nil {
+		return fmt.Errorf("open stream %s: %w", bus.Changes, err)
+	}
+	r.again = min(now.Raw, now.Normalized)
+	r.pause = time.Now().Add(changes.CachedInfo().Config.Duplicates)
+	return nil
 }
 
 // check compares all frames up to a sequence and drives again what is missing.
@@ -167,17 +220,28 @@ func (r *Reconciler) compare(ctx context.Context, heads []bus.Head) (whole bool,
 	if err != nil {
 		return false, fmt.Errorf("look up stored frames: %w", err)
 	}
-	var missing []bus.Head
+	var missing, payloads, deliveries []bus.Head
 	for _, h := range heads {
 		has := stored[store.FrameID{Chain: h.Chain, Frame: h.Number}]
-		payloads, deliveries := len(has.Payloads) < h.Deliveries, len(has.Deliveries) < h.Deliveries
-		if !payloads && !deliveries {
-			continue
+		noPayloads, noDeliveries := len(has.Payloads) < h.Deliveries, len(has.Deliveries) < h.Deliveries
+		if noPayloads {
+			payloads = append(payloads, h)
 		}
-		missing = append(missing, h)
-		if err := r.drive(ctx, h, payloads, deliveries); err != nil {
-			return false, fmt.Errorf("drive frame %s/%d again: %w", h.Chain, h.Number, err)
+		if noDeliveries || h.Seq <= r.again {
+			deliveries = append(deliveries, h)
 		}
+		if noPayloads || noDeliveries {
+			missing = append(missing, h)
+		}
+	}
+	err = errors.Join(
+		r.drive(ctx, "payloads", payloads, func(ctx context.Context, frames []*bus.DeliveryFrame) error {
+			return r.Store.InsertPayloads(ctx, payloadsOf(frames))
+		}),
+		r.drive(ctx, "deliveries", deliveries, r.Normalize),
+	)
+	if err != nil {
+		return false, err
 	}
 	if len(missing) > 0 {
 		r.Log.Error("frames were not wholly stored and are driven again",
@@ -186,24 +250,22 @@ func (r *Reconciler) compare(ctx context.Context, heads []bus.Head) (whole bool,
 	return len(missing) == 0, nil
 }
 
-// drive stores a frame's payloads again, and makes its results again. Both
-// replace what is there with the same.
-func (r *Reconciler) drive(ctx context.Context, h bus.Head, payloads, deliveries bool) error {
-	r.Log.Debug("driving a frame again", "chain", h.Chain, "frame", h.Number,
-		"payloads_missing", payloads, "outcomes_missing", deliveries)
-	f, err := r.Bus.Frame(ctx, h.Seq)
-	if err != nil {
-		return err
-	}
-	if payloads {
-		r.driven.WithLabelValues("payloads").Inc()
-		if err := r.Store.InsertPayloads(ctx, payloadsOf([]*bus.DeliveryFrame{f})); err != nil {
-			return err
+// drive hands frames to what stores them again. That replaces what is there
+// with the same.
+func (r *Reconciler) drive(ctx context.Context, missing string, heads []bus.Head, again func(context.Context, []*bus.DeliveryFrame) error) error {
+	for chunk := range slices.Chunk(heads, framesAtOnce) {
+		frames := make([]*bus.DeliveryFrame, len(chunk))
+		for i, h := range chunk {
+			r.Log.Debug("driving a frame again", "chain", h.Chain, "frame", h.Number, "missing", missing)
+			r.driven.WithLabelValues(missing).Inc()
+			var err error
+			if frames[i], err = r.Bus.Frame(ctx, h.Seq); err != nil {
+				return fmt.Errorf("drive frame %s/%d again: %w", h.Chain, h.Number, err)
+			}
 		}
-	}
-	if deliveries {
-		r.driven.WithLabelValues("deliveries").Inc()
-		return r.Normalize(ctx, []*bus.DeliveryFrame{f})
+		if err := again(ctx, frames); err != nil {
+			return fmt.Errorf("drive %d frames from %s/%d on again: %w", len(chunk), chunk[0].Chain, chunk[0].Number, err)
+		}
 	}
 	return nil
 }

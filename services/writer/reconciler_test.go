@@ -3,6 +3,8 @@ package writer_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -59,14 +61,25 @@ func normalize(b *bus.Bus) func(context.Context, []*bus.DeliveryFrame) error {
 	}
 }
 
-func TestReconciler_DrivesAgainWhatTheStoreLost(t *testing.T) {
+// installed is an installation in which some deliveries were stored.
+type installed struct {
+	bus   *bus.Bus
+	store *store.Store
+	db    clickhouse.Conn
+	count int
+	whole func() error // nil when all that was stored can be read
+}
+
+// storeSome takes in some deliveries and waits until all of them are stored.
+func storeSome(t *testing.T) *installed {
+	t.Helper()
 	cfg := store.DefaultConfig()
 	cfg.Database = chdbtest.Database(t)
 	s, err := store.OpenWith(t.Context(), cfg, chdbtest.Engine(t), bustest.Log(t), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(func() { _ = s.Close() })
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -74,10 +87,12 @@ func TestReconciler_DrivesAgainWhatTheStoreLost(t *testing.T) {
 	forgetDuplicatesSoon(t, b)
 	w := newWriter(t, b, s)
 	committer := b.NewCommitter(change.Fresh)
-	ctx, stop := context.WithCancel(t.Context())
+	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer stop()
+	t.Cleanup(func() {
+		stop()
+		wg.Wait()
+	})
 	for _, run := range []func(context.Context) error{
 		committer.Run, w.RunRaw, w.RunChanges,
 		func(ctx context.Context) error {
@@ -98,38 +113,99 @@ func TestReconciler_DrivesAgainWhatTheStoreLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all := func() error {
+	whole := func() error {
 		page, err := s.FindDeliveries(ctx, store.DeliveryQuery{Org: "acme", Limit: count, Total: true})
 		if err != nil || page.Total != count {
 			return fmt.Errorf("%d deliveries, %w", page.Total, err)
 		}
+		changes, err := s.FindChanges(ctx, store.ChangeQuery{ChangeFilter: store.ChangeFilter{Org: "acme"}, Limit: 2 * count})
+		if err != nil || len(changes.Data) != count {
+			return fmt.Errorf("%d changes, %w", len(changes.Data), err)
+		}
 		_, err = s.Payload(ctx, "acme", last.ID)
 		return err
 	}
-	eventually(t, "all to be stored", all)
-
-	r := newReconciler(t, b, s)
-	eventually(t, "the reconciler to find all whole", func() error { return position(r, b, count) })
-
-	// What a power cut or a mistake can take away.
+	eventually(t, "all to be stored", whole)
 	db, err := clickhouse.Open(chdb.Options(chdbtest.Engine(t), cfg.Database))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	t.Cleanup(func() { _ = db.Close() })
+	return &installed{bus: b, store: s, db: db, count: count, whole: whole}
+}
+
+func TestReconciler_DrivesAgainWhatTheStoreLost(t *testing.T) {
+	i := storeSome(t)
+	r := newReconciler(t, i.bus, i.store)
+	eventually(t, "the reconciler to find all whole", func() error { return position(r, i.bus, uint64(i.count)) })
+
+	// What a power cut or a mistake can take away.
 	for _, table := range []string{"deliveries", "payloads", "changes"} {
-		if err := db.Exec(ctx, "TRUNCATE TABLE "+table); err != nil {
+		if err := i.db.Exec(t.Context(), "TRUNCATE TABLE "+table); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r = newReconciler(t, b, s) // after a restart, it looks a day back
+	r = newReconciler(t, i.bus, i.store) // after a restart, it looks a day back
 	eventually(t, "the lost rows to be back", func() error {
-		if err := r.Turn(ctx); err != nil {
+		if err := r.Turn(t.Context()); err != nil {
 			return err
 		}
-		return all()
+		return i.whole()
 	})
-	eventually(t, "the reconciler to find all whole again", func() error { return position(r, b, count) })
+	eventually(t, "the reconciler to find all whole again", func() error { return position(r, i.bus, uint64(i.count)) })
+}
+
+// A merge that ends on a full disk can leave a part that fails every question.
+func TestReconciler_StoresAgainWhatWasInADamagedPart(t *testing.T) {
+	for _, table := range []string{"changes", "deliveries", "payloads"} {
+		t.Run(table, func(t *testing.T) {
+			i := storeSome(t)
+			r := newReconciler(t, i.bus, i.store)
+			eventually(t, "the reconciler to find all whole", func() error { return position(r, i.bus, uint64(i.count)) })
+			damage(t, i.db, table)
+			if err := i.whole(); err == nil {
+				t.Fatal("all can be read from a damaged part")
+			}
+			eventually(t, "the rows of the damaged part to be back", func() error {
+				if err := r.Turn(t.Context()); err != nil {
+					return err
+				}
+				return i.whole()
+			})
+			aside, err := i.store.Aside(t.Context())
+			if err != nil || len(aside) != 1 || aside[0].Table != table {
+				t.Errorf("put aside: %v, %v", aside, err)
+			}
+		})
+	}
+}
+
+// damage makes one part of a table, and cuts off its data.
+func damage(t *testing.T, db clickhouse.Conn, table string) {
+	t.Helper()
+	if err := db.Exec(t.Context(), "OPTIMIZE TABLE "+table+" FINAL"); err != nil {
+		t.Fatal(err)
+	}
+	var dir string
+	row := db.QueryRow(t.Context(), "SELECT path FROM system.parts WHERE database = currentDatabase() AND table = {table:String} AND active",
+		clickhouse.Named("table", table))
+	if err := row.Scan(&dir); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.bin"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no data in %s: %v", dir, err)
+	}
+	for _, file := range files {
+		if err := os.Truncate(file, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, cache := range []string{"MARK CACHE", "UNCOMPRESSED CACHE"} {
+		if err := db.Exec(t.Context(), "SYSTEM DROP "+cache); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // forgetDuplicatesSoon spares the test the minute in which the bus takes a
