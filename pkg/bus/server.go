@@ -29,8 +29,9 @@ type embedded struct {
 	lock     *os.File
 	maxBytes int64 // of DELIVERIES
 
-	mu  sync.Mutex
-	srv *server.Server // nil while stopped
+	mu     sync.Mutex
+	srv    *server.Server // nil while stopped
+	blocks time.Time      // of the directory of DELIVERIES when its names were synced last
 }
 
 const serverStart = 30 * time.Second
@@ -199,6 +200,35 @@ func syncDirs(dir string) error {
 		}
 		return nil
 	})
+}
+
+// syncBlocks puts the names of the files on disk that hold DELIVERIES, if one of
+// them is new. The server syncs what it writes to a new file, and leaves its
+// name to the file system: journals take it along, and nobody promises that.
+// An error means that the newest frame may not be there after a power cut.
+func (b *Bus) syncBlocks() error {
+	if b.embedded == nil {
+		return nil
+	}
+	e := b.embedded
+	dir := filepath.Join(e.dir, "jetstream", "$G", "streams", Deliveries, "msgs")
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("look for new files of %s: %w", Deliveries, err)
+	}
+	e.mu.Lock()
+	known := e.blocks.Equal(info.ModTime())
+	e.mu.Unlock()
+	if known {
+		return nil
+	}
+	if err := durable.SyncDir(dir); err != nil {
+		return fmt.Errorf("sync the names of %s: %w", Deliveries, err)
+	}
+	e.mu.Lock()
+	e.blocks = info.ModTime()
+	e.mu.Unlock()
+	return nil
 }
 
 // serverLog passes the server's messages on. Its notices are for its own
