@@ -1,7 +1,7 @@
 # The few things one does here. `make` alone prints this list.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test requirements interop check lint bench lib clean
+.PHONY: help run build test requirements interop check lint bench chaos chaos-long lib clean
 
 export CGO_ENABLED := 0
 
@@ -32,6 +32,17 @@ lint: ## the linter alone, at its pinned version
 
 bench: build ## load the pipeline on this machine and print the figures
 	bin/whatchanged bench
+
+chaos: lib ## kill, cut and fill a running installation, and want back all that it acknowledged
+	go run ./services/e2e/chaos run --strikes 2 --time 4m
+
+ROUNDS ?= 10
+STRIKES ?= 10
+SEED ?= 0
+FAULTS ?= all
+RATE ?= 800
+chaos-long: lib ## the same for hours (ROUNDS, STRIKES, SEED, FAULTS, RATE), added up in docs/reliability
+	go run ./services/e2e/chaos run --rounds $(ROUNDS) --strikes $(STRIKES) --seed $(SEED) --faults $(FAULTS) --rate $(RATE) --keep docs/reliability
 
 lib: ## install the embedded ClickHouse engine into the user's cache
 	@sh pkg/chdb/lib/install.sh

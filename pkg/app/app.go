@@ -24,6 +24,7 @@ type Group struct {
 type part struct {
 	name   string
 	cancel context.CancelFunc
+	behind bool // see StartBehind
 	done   chan struct{}
 	err    error // set before done is closed
 }
@@ -61,7 +62,8 @@ func (g *Group) Start(name string, run func(context.Context) error) {
 
 // StartBehind is Start for a part that works in bursts which nobody waits for:
 // where threads have priorities of their own, it runs on a thread that gives way
-// to all others. What it starts itself does not.
+// to all others. What it starts itself does not. Nothing feeds it but the bus,
+// which keeps what it leaves, so it is told to stop first, beside the others.
 func (g *Group) StartBehind(name string, run func(context.Context) error) {
 	g.Start(name, func(ctx context.Context) error {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the part
@@ -70,6 +72,7 @@ func (g *Group) StartBehind(name string, run func(context.Context) error) {
 		}
 		return run(ctx)
 	})
+	g.parts[len(g.parts)-1].behind = true
 }
 
 // Wait returns when ctx ends, or with the error of the first part that fails.
@@ -83,10 +86,16 @@ func (g *Group) Wait(ctx context.Context) error {
 	}
 }
 
-// Stop ends the parts, the last-started first: the listener closes, consumers
-// drain, batches flush. Each has grace to end once it is told to; one that
-// overruns is named.
+// Stop ends the parts, the last-started first: the listener closes, batches
+// flush. Those that were started behind the others finish the batch in hand
+// meanwhile, which on a busy machine takes seconds. Each has grace to end once
+// it is its turn; one that overruns is named.
 func (g *Group) Stop(grace time.Duration) error {
+	for _, p := range g.parts {
+		if p.behind {
+			p.cancel()
+		}
+	}
 	var errs []error
 	for _, p := range slices.Backward(g.parts) {
 		p.cancel()

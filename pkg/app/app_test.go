@@ -36,6 +36,24 @@ func TestGroup_StopsTheLastStartedPartFirst(t *testing.T) {
 	}
 }
 
+func TestGroup_WhatGivesWayFinishesWhileOthersStop(t *testing.T) {
+	g := group()
+	told := make(chan struct{})
+	g.StartBehind("writer", func(ctx context.Context) error {
+		<-ctx.Done()
+		close(told)
+		return ctx.Err()
+	})
+	g.Start("http", func(ctx context.Context) error {
+		<-ctx.Done()
+		<-told // with one after the other it would never be
+		return ctx.Err()
+	})
+	if err := g.Stop(time.Minute); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestGroup_AFailedPartEndsTheWaitAndIsNamed(t *testing.T) {
 	boom := errors.New("boom")
 	g := group()

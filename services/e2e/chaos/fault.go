@@ -38,9 +38,10 @@ type Round struct {
 	Notes map[string]float64
 }
 
-// Expected is what the oracle shall not count as a violation.
+// Expected is what the oracle shall not count as a violation, and what it shall.
 type Expected struct {
-	DeadLetters bool // letters of poisoned requests, which say so in their bodies
-	Answered    bool // nobody's connection was cut: what is there was answered
-	Wall        bool // the wall clock was moved: times of different frames say nothing
+	DeadLetters bool  // letters of poisoned requests are explained, and must be there
+	Answered    bool  // nobody's connection was cut: what is there was answered
+	Wall        bool  // the wall clock was moved: when a delivery was received says nothing
+	Began       int64 // when the round began, in Unix milliseconds; 0: not known
 }

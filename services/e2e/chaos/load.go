@@ -33,7 +33,7 @@ type LoadConfig struct {
 	Poison     float64 `json:"poison"`      // the share that carries poisonMark
 	Large      float64 `json:"large"`       // the share with large bodies
 	LargeBytes int     `json:"large_bytes"` // how large these are at most
-	Months     int     `json:"months"`      // over which the times of pushes are spread
+	Months     int     `json:"months"`      // over which the times of plain requests are spread; beyond 12, of keyed ones too
 	Seed       uint64  `json:"seed"`
 	First      int64   `json:"first"`   // the number of the first request
 	Journal    string  `json:"journal"` // file
@@ -264,7 +264,7 @@ func (c *LoadConfig) body(f fact) []byte {
 	}
 	var doc any
 	if f.kind == kindPush {
-		doc = pushBody(mark(seed, f.number, kindPush), mark(seed, f.number-1, kindPush), string(text), c.Months, rng)
+		doc = pushBody(mark(seed, f.number, kindPush), mark(seed, f.number-1, kindPush), string(text), day(rng.IntN(c.Months)), rng)
 	} else {
 		title := "Deploy " + mark(seed, f.number, f.kind)
 		if f.kind == kindPoison {
@@ -275,6 +275,10 @@ func (c *LoadConfig) body(f fact) []byte {
 			"environment": []string{"production", "staging"}[rng.IntN(2)], "version": fmt.Sprintf("v1.%d.%d", rng.IntN(50), rng.IntN(50)),
 			"description": string(text),
 		}
+		// A repeat of what names no time must find its first delivery's: most keyed ones do not.
+		if f.kind == kindPlain || c.Months > 12 {
+			body["occurred_at"] = day(rng.IntN(c.Months))
+		}
 		doc = body
 	}
 	out, err := json.Marshal(doc)
@@ -284,11 +288,16 @@ func (c *LoadConfig) body(f fact) []byte {
 	return out
 }
 
-func pushBody(after, before, text string, months int, rng *rand.Rand) any {
+// day returns a day of a month since 2024.
+func day(month int) string {
+	return time.Date(2024, time.Month(1+month), 2, 10, 0, 0, 0, time.UTC).Format(time.RFC3339)
+}
+
+func pushBody(after, before, text, at string, rng *rand.Rand) any {
 	repo := fmt.Sprintf("service-%d", rng.IntN(30))
 	who := map[string]any{"name": fmt.Sprintf("dev-%d", rng.IntN(20)), "email": "dev@example.com", "username": "dev"}
 	commit := map[string]any{
-		"id": after, "message": "Change " + after[:10] + "\n\n" + text, "timestamp": time.Date(2024, time.Month(1+rng.IntN(months)), 2, 10, 0, 0, 0, time.UTC).Format(time.RFC3339),
+		"id": after, "message": "Change " + after[:10] + "\n\n" + text, "timestamp": at,
 		"url": "https://github.com/acme/" + repo + "/commit/" + after, "author": who, "committer": who,
 		"added": []string{}, "removed": []string{}, "modified": []string{"main.go"},
 	}

@@ -41,7 +41,7 @@ func newRoot() *cobra.Command {
 		Use: "chaos", Short: "Break an installation under load and compare what is left with what was acknowledged",
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	root.AddCommand(newRun(), newList(), newLoad(), newCheck(), newConstrain())
+	root.AddCommand(newRun(), newList(), newLoad(), newCheck(), newConstrain(), newReport())
 	return root
 }
 
@@ -52,6 +52,7 @@ type options struct {
 	faults          []string
 	limit           time.Duration
 	out, binary     string
+	keep            string
 	rate            float64
 	verbose         bool
 }
@@ -71,7 +72,8 @@ func newRun() *cobra.Command {
 	f.Uint64Var(&o.seed, "seed", 0, "where all choices come from; 0 draws one")
 	f.StringSliceVar(&o.faults, "faults", []string{"short"}, "names, or the beginnings of names; short: those for every commit; all")
 	f.DurationVar(&o.limit, "time", 0, "begin no round after this time; 0: no limit")
-	f.StringVar(&o.out, "out", "", "directory for rounds.jsonl and the evidence of failed rounds; empty: a temporary one")
+	f.StringVar(&o.out, "out", "", "directory for rounds.jsonl and the evidence of failed rounds; empty: a temporary one, which goes if none failed")
+	f.StringVar(&o.keep, "keep", "", "directory whose rounds.jsonl these rounds are added to, and whose report is made anew")
 	f.StringVar(&o.binary, "binary", "", "the program, built with -tags failpoint; empty builds it")
 	f.Float64Var(&o.rate, "rate", 400, "requests a second")
 	f.BoolVar(&o.verbose, "verbose", false, "say what happens")
@@ -151,7 +153,7 @@ func (o *options) choose() ([]Fault, error) {
 	return chosen, nil
 }
 
-func (o *options) run(ctx context.Context, out io.Writer) error {
+func (o *options) run(ctx context.Context, out io.Writer) (err error) {
 	chosen, err := o.choose()
 	if err != nil {
 		return err
@@ -168,6 +170,11 @@ func (o *options) run(ctx context.Context, out io.Writer) error {
 		if set.out, err = os.MkdirTemp("", "chaos-"); err != nil {
 			return err
 		}
+		defer func() {
+			if err == nil {
+				err = os.RemoveAll(set.out)
+			}
+		}()
 	}
 	if set.out, err = filepath.Abs(set.out); err != nil {
 		return err
@@ -182,13 +189,38 @@ func (o *options) run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
-	return o.runAll(ctx, set, chosen, out)
+	err = o.runAll(ctx, set, chosen, out)
+	if o.keep != "" {
+		err = errors.Join(err, addRounds(set.out, o.keep))
+	}
+	return err
+}
+
+// addRounds appends the rounds of a run to those that are kept.
+func addRounds(from, to string) error {
+	results, err := readResults(filepath.Join(from, "rounds.jsonl"))
+	if err != nil || len(results) == 0 {
+		return err
+	}
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	for _, res := range results {
+		if err := keep(to, res); err != nil {
+			return err
+		}
+	}
+	return writeReport(to)
 }
 
 func (o *options) runAll(ctx context.Context, set settings, chosen []Fault, out io.Writer) error {
 	began, failed, ran := time.Now(), 0, 0
 	fmt.Fprintf(out, "%-26s %8s %6s %6s %7s %5s %4s %4s %4s %4s %5s %8s %6s\n", "fault", "strikes", "sent", "acked", "refused", "unkn", "lost", "dup", "phan", "alt", "other", "ready ms", "s")
 	for n := range o.rounds {
+		if o.limit > 0 { // whatever time cuts off is another each time
+			order := rand.New(rand.NewPCG(o.seed, uint64(n)))
+			order.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
+		}
 		for i, f := range chosen {
 			if err := ctx.Err(); err != nil {
 				return err

@@ -126,6 +126,11 @@ func (o *oracle) matchDeliveries(rows []deliveryRow) {
 		if d.Hash != q.Hash {
 			o.count(&o.Altered, "delivery %s has body %s, and %s was sent in request %d", d.ID, d.Hash, q.Hash, q.ID)
 		}
+		const slack = 1000 // ms, for a wall clock that is set a little
+		if at := d.Received - o.want.Began; o.want.Began > 0 && !o.want.Wall && (at < q.At/1000-slack || at > q.answer/1000+slack) {
+			o.count(&o.Altered, "delivery %s was received %d ms after the beginning, and request %d was sent at %d us and answered at %d us",
+				d.ID, at, q.ID, q.At, q.answer)
+		}
 		if d.Identity != q.Identity {
 			o.count(&o.Altered, "delivery %s has identity %q, and %q was sent in request %d", d.ID, d.Identity, q.Identity, q.ID)
 		}

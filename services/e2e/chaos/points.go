@@ -23,18 +23,19 @@ func pointFaults() []Fault {
 	for _, p := range []struct {
 		name, about string
 		passes      int // within seconds under load; the one that kills is drawn
+		short       bool
 	}{
-		{"after-frame", "the frame is on disk, its senders are not answered", 100},
-		{"after-normalize", "a batch is normalized, its results are not on the bus", 6},
-		{"after-changes", "the results are on the bus, the deliveries are not acknowledged", 6},
-		{"between-tables", "the changes are in the store, their deliveries' rows are not", 3},
-		{"between-partitions", "some months of a batch are in the store, the others are not", 2},
-		{"after-insert", "rows are in the store, and nobody knows yet", 6},
-		{"before-ack", "the work is done, and not acknowledged", 8},
-		{"checkpoint", "a position is about to be noted", 2},
+		{"after-frame", "the frame is on disk, its senders are not answered", 100, true},
+		{"after-normalize", "a batch is normalized, its results are not on the bus", 6, false},
+		{"after-changes", "the results are on the bus, the deliveries are not acknowledged", 6, false},
+		{"between-tables", "the changes are in the store, their deliveries' rows are not", 3, true},
+		{"between-partitions", "some months of a batch are in the store, the others are not", 2, true},
+		{"after-insert", "rows are in the store, and nobody knows yet", 6, false},
+		{"before-ack", "the work is done, and not acknowledged", 8, true},
+		{"checkpoint", "a position is about to be noted", 2, false},
 	} {
 		f := Fault{
-			Name: "failpoint/" + p.name, About: "killed when " + p.about, Short: true,
+			Name: "failpoint/" + p.name, About: "killed when " + p.about, Short: p.short,
 			Strike: func(ctx context.Context, r *Round) error { return killAt(ctx, r, p.name, p.passes) },
 		}
 		if p.name == "between-partitions" { // an insert takes 12 months at once
@@ -51,7 +52,7 @@ func pointFaults() []Fault {
 		{"recovery-registry", "the registry is read, nothing runs yet"},
 	} {
 		all = append(all, Fault{
-			Name: "failpoint/" + p.name, About: "killed, and killed again when " + p.about, Short: true,
+			Name: "failpoint/" + p.name, About: "killed, and killed again when " + p.about, Short: p.name == "recovery-store",
 			Strike: func(ctx context.Context, r *Round) error { return killInRecovery(ctx, r, p.name) },
 		})
 	}
@@ -100,6 +101,12 @@ func killAt(ctx context.Context, r *Round, point string, passes int) error {
 	}
 	r.Target.Kill() // the other parts, if there are any
 	r.Target.Arm("")
+	if r.Rand.IntN(3) == 0 { // and once more while it recovers
+		if err := r.startAndKill(ctx, 20*time.Millisecond, 900*time.Millisecond); err != nil {
+			return err
+		}
+		r.Notes["killed_again"]++
+	}
 	if r.Struck+1 < r.Strikes {
 		arm()
 	}

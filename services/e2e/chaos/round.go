@@ -19,7 +19,7 @@ import (
 
 const (
 	webhooks    = "/api/webhooks/incoming/changes/"
-	settleLimit = 2 * time.Minute
+	settleLimit = 2 * time.Minute // without anything moving
 )
 
 // result is one line of rounds.jsonl.
@@ -34,6 +34,7 @@ type result struct {
 	RecoveryP50 int64              `json:"recovery_p50_ms"`
 	RecoveryMax int64              `json:"recovery_max_ms"`
 	ReadyMax    int64              `json:"ready_after_kill_max_ms"`
+	ReadyCPUMax int64              `json:"ready_cpu_max_ms,omitempty"` // processor time of the slowest: what it takes where nobody else wants the machine
 	Notes       map[string]float64 `json:"notes,omitempty"`
 	Error       string             `json:"error,omitempty"` // what went wrong beside the account
 }
@@ -68,6 +69,7 @@ func runRound(ctx context.Context, set settings, f Fault, seed uint64) (res resu
 			Journal: filepath.Join(dir, "journal.jsonl"), Began: monotonic(),
 		},
 	}
+	r.Want.Began = time.Now().UnixMilli()
 	err = r.run(ctx, set, f, &res)
 	if f.Finish != nil {
 		if e := f.Finish(context.WithoutCancel(ctx), r); e != nil {
@@ -166,6 +168,9 @@ func (r *Round) strikes(ctx context.Context, f Fault, res *result) error {
 			return fmt.Errorf("start after strike %d: %w", n+1, err)
 		}
 		recoveries = append(recoveries, time.Since(begin))
+		if used, err := processorTime(r.Target.Pid()); err == nil { // not with a wrapper, nor where there is no /proc
+			res.ReadyCPUMax = max(res.ReadyCPUMax, used.Milliseconds())
+		}
 	}
 	res.RecoveryP50, res.RecoveryMax = spread(recoveries)
 	res.ReadyMax = res.RecoveryMax
@@ -203,8 +208,8 @@ func (r *Round) settle(ctx context.Context, requests []*request) error {
 	}
 	const calm = 1500 * time.Millisecond // longer than any consumer waits for a fuller batch
 	var last, now client.AccountRow
-	since, deadline := time.Now(), time.Now().Add(settleLimit)
-	for time.Now().Before(deadline) {
+	since, moved := time.Now(), time.Now()
+	for time.Since(moved) < settleLimit {
 		rows, err := api.Account(ctx, client.AccountFilter{
 			Start: time.Now().Add(-48 * time.Hour), End: time.Now().Add(48 * time.Hour), Bucket: time.Hour,
 		})
@@ -215,6 +220,9 @@ func (r *Round) settle(ctx context.Context, requests []*request) error {
 		for _, row := range rows {
 			now.Received += row.Received
 			now.InFlight += row.InFlight
+		}
+		if err == nil && (now.Received != last.Received || now.InFlight != last.InFlight) {
+			moved = time.Now()
 		}
 		if err != nil || now.Received != last.Received || now.InFlight > 0 || now.Received < int64(acknowledged) {
 			last, since = now, time.Now()

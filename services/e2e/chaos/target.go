@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -309,4 +310,27 @@ func (t *Target) Tail(p *Part) string {
 		return err.Error()
 	}
 	return string(b[max(0, len(b)-most):])
+}
+
+// processorTime returns what a process has used so far, in all of its threads.
+func processorTime(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // behind the name, which may have spaces
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("read the processor time of %d: %q", pid, text)
+	}
+	const tick = 10 * time.Millisecond // the same on every Linux that Go runs on
+	var sum time.Duration
+	for _, field := range fields[11:13] { // utime and stime
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			return 0, fmt.Errorf("read the processor time of %d: %w", pid, err)
+		}
+		sum += time.Duration(n) * tick
+	}
+	return sum, nil
 }
