@@ -87,17 +87,34 @@ func (e *embedded) start() error {
 	if err != nil {
 		return fmt.Errorf("make the embedded nats-server: %w", err)
 	}
-	srv.SetLoggerV2(serverLog{e.log}, false, false, false)
+	fatal := make(chan string, 1)
+	srv.SetLoggerV2(serverLog{e.log, fatal}, false, false, false)
 	srv.Start()
-	if !srv.ReadyForConnections(serverStart) || !srv.JetStreamEnabled() {
+	if err := ready(srv, fatal); err != nil {
 		srv.Shutdown()
 		srv.WaitForShutdown()
-		return fmt.Errorf("embedded nats-server in %s was not ready within %s; its log lines say why", e.dir, serverStart)
+		return fmt.Errorf("start the embedded nats-server in %s: %w", e.dir, err)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.srv = srv
 	return nil
+}
+
+// ready waits until a server that was started can work. One that has said why it
+// cannot is not waited for: the next try may find space on the disk.
+func ready(srv *server.Server, fatal <-chan string) error {
+	for deadline := time.Now().Add(serverStart); time.Now().Before(deadline); {
+		if srv.ReadyForConnections(retryPause) && srv.JetStreamEnabled() {
+			return nil
+		}
+		select {
+		case why := <-fatal:
+			return errors.New(why)
+		default:
+		}
+	}
+	return fmt.Errorf("it was not ready within %s; its log lines say why", serverStart)
 }
 
 // close stops the server for good.
@@ -233,7 +250,10 @@ func (b *Bus) syncBlocks() error {
 
 // serverLog passes the server's messages on. Its notices are for its own
 // operators, not for ours.
-type serverLog struct{ log *slog.Logger }
+type serverLog struct {
+	log   *slog.Logger
+	fatal chan<- string // gets the first reason for which a server cannot run
+}
 
 func (l serverLog) Noticef(format string, v ...any) { l.debug(format, v) }
 func (l serverLog) Debugf(format string, v ...any)  { l.debug(format, v) }
@@ -254,4 +274,10 @@ func (l serverLog) Errorf(format string, v ...any) {
 	l.log.Error("nats-server", "message", fmt.Sprintf(format, v...))
 }
 
-func (l serverLog) Fatalf(format string, v ...any) { l.Errorf(format, v...) }
+func (l serverLog) Fatalf(format string, v ...any) {
+	l.Errorf(format, v...)
+	select {
+	case l.fatal <- fmt.Sprintf(format, v...):
+	default:
+	}
+}

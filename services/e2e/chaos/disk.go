@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -117,6 +119,7 @@ func diskFaults() []Fault {
 	full := func(name, about string, v volume, refuses bool, fill func(*Round) error) Fault {
 		return Fault{
 			Name: name, About: about, Check: canMountTmpfs, Prepare: v.prepare, Finish: v.finish,
+			After: func(ctx context.Context, r *Round) error { return r.reconciled(ctx) },
 			Strike: func(ctx context.Context, r *Round) error { return strikeFull(ctx, r, v, refuses, fill) },
 		}
 	}
@@ -272,6 +275,7 @@ func sick(name, about, under string, how func(*Round, powerfs.Op) powerfs.Verdic
 	p := &powered{opts: powerfs.Options{Size: virtualDisk}}
 	return Fault{
 		Name: name, About: about, Check: canMount, Prepare: p.prepare, Finish: p.finish,
+		After: func(ctx context.Context, r *Round) error { return r.reconciled(ctx) },
 		Strike: func(ctx context.Context, r *Round) error {
 			if err := r.wait(ctx, 500*time.Millisecond, 2*time.Second); err != nil {
 				return err
@@ -300,6 +304,45 @@ func sick(name, about, under string, how func(*Round, powerfs.Op) powerfs.Verdic
 			return p.cut(r, nil)
 		},
 	}
+}
+
+// reconciled waits until the target has compared the bus with what is stored
+// once more from now on, and found all whole: what ClickHouse lost with a
+// damaged part is back then, or will never be.
+func (r *Round) reconciled(ctx context.Context) error {
+	const metric = "\nwhatchanged_reconciler_checked_timestamp_seconds "
+	from := float64(time.Now().UnixNano()) / 1e9
+	for deadline := time.Now().Add(4 * time.Minute); time.Now().Before(deadline); {
+		if text, err := r.metrics(ctx); err == nil {
+			_, rest, _ := strings.Cut(text, metric)
+			value, _, _ := strings.Cut(rest, "\n")
+			if at, err := strconv.ParseFloat(value, 64); err == nil && at > from {
+				break
+			}
+		}
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	requests, err := readJournal(r.Load.Journal)
+	if err != nil {
+		return err
+	}
+	return r.settle(ctx, requests) // what was driven again is on its way
+}
+
+func (r *Round) metrics(ctx context.Context) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.Target.URL+"/metrics", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return string(text), err
 }
 
 // finished is how many deliveries have an outcome that can be queried.
