@@ -119,7 +119,7 @@ func diskFaults() []Fault {
 	full := func(name, about string, v volume, refuses bool, fill func(*Round) error) Fault {
 		return Fault{
 			Name: name, About: about, Check: canMountTmpfs, Prepare: v.prepare, Finish: v.finish,
-			After: func(ctx context.Context, r *Round) error { return r.reconciled(ctx) },
+			After:  func(ctx context.Context, r *Round) error { return r.reconciled(ctx) },
 			Strike: func(ctx context.Context, r *Round) error { return strikeFull(ctx, r, v, refuses, fill) },
 		}
 	}

@@ -9,5 +9,6 @@ func faults() []Fault {
 		pointFaults(),
 		powerFaults(),
 		diskFaults(),
+		damageFaults(),
 	)
 }
