@@ -124,7 +124,7 @@ func diskFaults() []Fault {
 		}
 	}
 	whole, onBus, onClickHouse := volume{}, volume{under: "bus"}, volume{under: "clickhouse"}
-	inodes := volume{inodes: 1500}
+	inodes := volume{inodes: 60_000} // old parts stay for eight minutes, with a dozen files each
 	all := full("disk-full/all", "the disk that holds everything is full for a while", whole, true, whole.fill)
 	all.Short = true
 	return []Fault{
