@@ -81,8 +81,8 @@ func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand
 }
 
 // releaseWait is longer than the 100 ms after which the server looks at what is
-// in hand, once the ack wait has changed.
-const releaseWait = 300 * time.Millisecond
+// in hand, once the ack wait has changed, also on a busy machine.
+const releaseWait = time.Second
 
 // release makes what a process before us had in hand when it died come again
 // now, not when its ack wait is over: the embedded server's consumers have no

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -68,6 +69,7 @@ func (c *Committer) publish(ctx context.Context, msg *nats.Msg, batch []*entry) 
 				switch {
 				case err == nil:
 					p.stored()
+					c.double(msg)
 					return ack.Seq, nil
 				case errors.Is(err, errRefused) && try == 1:
 					p.giveUp(busy("bus_full", err))
@@ -88,6 +90,18 @@ func (c *Committer) publish(ctx context.Context, msg *nats.Msg, batch []*entry) 
 			p.look()
 		}
 	}
+}
+
+// double puts a frame on the stream once more where a failpoint says so, as a
+// repeat does whose id the stream has forgotten.
+func (c *Committer) double(msg *nats.Msg) {
+	if failpoint.Fail("double-frame") == nil {
+		return
+	}
+	again := *msg
+	again.Header = maps.Clone(msg.Header)
+	again.Header.Del(nats.MsgIdHdr)
+	_ = c.bus.nc.PublishMsg(&again) // one that gets lost is no repeat
 }
 
 // publishing is one frame on its way.

@@ -21,6 +21,7 @@ type CandidateQuery struct {
 	Start, End  time.Time // of occurred_at, half-open; both required
 	Services    []string  // whose changes come first
 	Environment string    // whose changes come next
+	AsOf        time.Time // only what was accepted by then; zero is now
 }
 
 // candidateRow is what is needed to judge a change; the rest is read for the
@@ -49,6 +50,7 @@ WHERE org = {org:String}
   AND occurred_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
   AND occurred_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
   AND change_type != 'incident'
+  AND ({as_of:Int64} = 0 OR created_at <= fromUnixTimestamp64Milli({as_of:Int64}, 'UTC'))
 ORDER BY has({services:Array(String)}, service_id) DESC,
     {environment:String} != '' AND environment = {environment:String} DESC, occurred_at DESC, id DESC
 LIMIT {limit:UInt32}`
@@ -62,10 +64,14 @@ func (s *Store) Candidates(ctx context.Context, q CandidateQuery) (found []chang
 	case !q.Start.Before(q.End):
 		return nil, false, problem.Invalid("window", "must be more than 0")
 	}
+	asOf := int64(0)
+	if !q.AsOf.IsZero() {
+		asOf = change.At(q.AsOf).UnixMilli()
+	}
 	var rows []candidateRow
-	if err := s.query(ctx, "candidates", &rows, candidatesStatement,
+	if err := s.ask(ctx, "candidates", &rows, candidatesStatement,
 		clickhouse.Named("org", q.Org), clickhouse.Named("start", ceilMilli(q.Start)), clickhouse.Named("end", ceilMilli(q.End)),
-		clickhouse.Named("services", append([]string{}, q.Services...)), clickhouse.Named("environment", q.Environment),
+		clickhouse.Named("services", append([]string{}, q.Services...)), clickhouse.Named("environment", q.Environment), clickhouse.Named("as_of", asOf),
 		clickhouse.Named("limit", MaxCandidates+1)); err != nil {
 		return nil, false, err
 	}
@@ -147,7 +153,7 @@ func (s *Store) Acquainted(ctx context.Context, org string, start, end time.Time
 		Service string   `ch:"service"`
 		Actors  []string `ch:"actors"`
 	}
-	if err := s.query(ctx, "acquainted", &rows, acquaintedStatement,
+	if err := s.ask(ctx, "acquainted", &rows, acquaintedStatement,
 		clickhouse.Named("org", org), clickhouse.Named("start", ceilMilli(start)), clickhouse.Named("end", ceilMilli(end)),
 		clickhouse.Named("services", services), clickhouse.Named("actors", actors)); err != nil {
 		return nil, err
@@ -251,10 +257,10 @@ func (s *Store) Habits(ctx context.Context, q HabitQuery) (map[string]Habit, err
 	}
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error {
-		return s.query(ctx, "habits", &rows, habitStatement, args(q.Start, q.End, clickhouse.Named("step", PauseStep.Milliseconds()))...)
+		return s.ask(ctx, "habits", &rows, habitStatement, args(q.Start, q.End, clickhouse.Named("step", PauseStep.Milliseconds()))...)
 	})
-	all.Go(func() error { return s.query(ctx, "lags", &lags, lagStatement, args(q.Start, q.End)...) })
-	all.Go(func() error { return s.query(ctx, "dead", &dead, deadStatement, args(q.DeadStart, q.DeadEnd)...) })
+	all.Go(func() error { return s.ask(ctx, "lags", &lags, lagStatement, args(q.Start, q.End)...) })
+	all.Go(func() error { return s.ask(ctx, "dead", &dead, deadStatement, args(q.DeadStart, q.DeadEnd)...) })
 	if err := all.Wait(); err != nil {
 		return nil, err
 	}

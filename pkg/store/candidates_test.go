@@ -46,6 +46,23 @@ func TestCandidates_AreTheChangesOfARange(t *testing.T) {
 	}
 }
 
+// S0-4: what was known at a time is what was accepted by then.
+func TestCandidates_AsOfATime(t *testing.T) {
+	s := storetest.New(t)
+	for name, at := range map[string]time.Time{"by then": noon, "late": noon.Add(time.Minute)} {
+		insert(t, s, batch(stored("acme", at, made("acme", name, noon.Add(-time.Minute), func(c *change.Change) { c.CreatedAt = change.At(at) }))))
+	}
+	q := store.CandidateQuery{Org: "acme", Start: noon.Add(-time.Hour), End: noon, AsOf: noon}
+	got, _, err := s.Candidates(t.Context(), q)
+	if err != nil || len(got) != 1 || got[0].ID != change.NewID(noon.Add(-time.Minute), "acme", "test", "by then") {
+		t.Errorf("as of noon: %v, %v", got, err)
+	}
+	q.AsOf = time.Time{}
+	if got, _, err := s.Candidates(t.Context(), q); err != nil || len(got) != 2 {
+		t.Errorf("now: %v, %v", got, err)
+	}
+}
+
 // S0-4: where there are too many, what is asked about is kept, and it is said.
 func TestCandidates_KeepWhatIsAskedAbout(t *testing.T) {
 	s := storetest.New(t)

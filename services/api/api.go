@@ -170,7 +170,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 		return nil, fmt.Errorf("api public url: %w", err)
 	}
 	a.hub = newHub(deps.Bus.Tail, cfg, deps.Log, a.metrics)
-	a.huma = humago.New(a.mux, document())
+	a.huma = humago.New(a.mux, document(a.cookieName("session")))
 	a.huma.UseMiddleware(
 		func(ctx huma.Context, next func(huma.Context)) { next(malformedStatus{ctx}) },
 		a.authenticate,

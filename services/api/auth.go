@@ -42,6 +42,9 @@ func onlyRoles(roles ...string) demand {
 // when it shows a key.
 func onlyOwnPages(op *huma.Operation) { op.Metadata[pagesKey] = true }
 
+// onlyKeys says that a session's cookie will not do.
+func onlyKeys(op *huma.Operation) { op.Security = []map[string][]string{{"key": {}}} }
+
 // register declares an operation that needs a scope, unless that is anyScope. A handler returns plain
 // errors; what they mean to the caller is decided in fail.
 func register[I, O any](a *API, op huma.Operation, scope auth.Scope, handle func(context.Context, *I) (*O, error), demands ...demand) {
@@ -52,10 +55,10 @@ func register[I, O any](a *API, op huma.Operation, scope auth.Scope, handle func
 func registerAny[I, O any](a *API, op huma.Operation, scopes []auth.Scope, handle func(context.Context, *I) (*O, error), demands ...demand) {
 	op.Metadata = map[string]any{scopeKey: scopes}
 	if slices.Contains(scopes, anyScope) {
-		op.Security = []map[string][]string{{"key": {}}}
+		op.Security = []map[string][]string{{"key": {}}, {"session": {}}}
 	} else {
 		for _, scope := range scopes {
-			op.Security = append(op.Security, map[string][]string{"key": {scope}})
+			op.Security = append(op.Security, map[string][]string{"key": {scope}}, map[string][]string{"session": {scope}})
 		}
 		op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the scope `" + strings.Join(scopes, "` or `") + "`.")
 	}

@@ -172,7 +172,7 @@ func (b *batch) resolve(a *API, org, id string, known map[string]error) error {
 		if found {
 			b.services = append(b.services, s.ID+" "+s.Name)
 		} else {
-			err = problem.Invalid("service_id", fmt.Sprintf("service_id: there is no service %q; POST /api/v1/services makes one", clip(id)))
+			err = problem.Invalid("service_id", fmt.Sprintf("there is no service %q; POST /api/v1/services makes one", clip(id)))
 		}
 		known[id] = err
 	}
@@ -198,7 +198,7 @@ func (b *batch) awaited(made []change.Change) change.ID {
 
 // refusedItem says why an item was refused, as the whole request would be.
 func refusedItem(err error) client.BulkItem {
-	p := problem.From(err)
+	p := named(problem.From(err))
 	return client.BulkItem{Status: p.Status(), Error: &client.BulkRefusal{
 		Title: p.Title(), Status: p.Status(), Detail: p.Message, Reason: p.Reason, Field: p.Field,
 	}}

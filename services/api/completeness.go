@@ -35,11 +35,14 @@ func (a *API) completeness(ctx context.Context, org string, start, at, now time.
 		a.log.Warn("completeness not known", "error", err)
 		out.Complete, out.Note = false, "the bus cannot be asked what is not recorded yet: the latest changes may be missing"
 	}
-	habits, err := a.Store.Habits(ctx, store.HabitQuery{
-		Org: org, Start: now.Add(-habitSpan), End: now.Add(time.Millisecond), DeadStart: start, DeadEnd: at.Add(late),
-	})
+	habits, err := a.habits(ctx, org, start, at, now)
 	if err != nil {
-		return out, fmt.Errorf("look at the sources' habits: %w", err)
+		if ctx.Err() != nil {
+			return out, err
+		}
+		a.log.Warn("completeness not known", "error", err)
+		out.Complete, out.Note = false, "the sources' deliveries of the last 7 days cannot be looked through in time: whether one is silent is not known"
+		return out, nil
 	}
 	recorded := now
 	if !waiting.IsZero() && waiting.Before(now) {
@@ -63,6 +66,20 @@ func (a *API) completeness(ctx context.Context, org string, start, at, now time.
 		out.Sources = append(out.Sources, s)
 	}
 	return out, nil
+}
+
+// habits looks at how the sources usually deliver, for no longer than somebody
+// waits who asked what changed.
+func (a *API) habits(ctx context.Context, org string, start, at, now time.Time) (map[string]store.Habit, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	habits, err := a.Store.Habits(ctx, store.HabitQuery{
+		Org: org, Start: now.Add(-habitSpan), End: now.Add(time.Millisecond), DeadStart: start, DeadEnd: at.Add(late),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look at the sources' habits: %w", err)
+	}
+	return habits, nil
 }
 
 func (a *API) unsettled(ctx context.Context) (time.Time, error) {

@@ -164,16 +164,21 @@ func (a *API) fail(ctx context.Context, operation string, err error) error {
 // told is the one place where an operation's error becomes what its caller is
 // told. What we did not foresee goes to the log and says nothing to the caller.
 func (a *API) told(ctx context.Context, operation string, err error) *problem.Error {
-	p := problem.From(err)
-	if p.Field != "" && !strings.Contains(p.Message, p.Field) {
-		named := *p
-		named.Message = p.Field + ": " + p.Message
-		p = &named
-	}
+	p := named(problem.From(err))
 	if p.Kind == problem.Internal && ctx.Err() == nil {
 		a.log.Error("request failed", "operation", operation, "request_id", httpserver.RequestID(ctx), "error", err)
 	}
 	return p
+}
+
+// named returns an error whose message names its field.
+func named(p *problem.Error) *problem.Error {
+	if p.Field == "" || strings.Contains(p.Message, p.Field) {
+		return p
+	}
+	out := *p
+	out.Message = p.Field + ": " + p.Message
+	return &out
 }
 
 // notFound says that there is no such thing in the caller's org, in the store's

@@ -528,21 +528,16 @@ func (a *API) changesBefore(ctx context.Context, i *store.Incident) (client.Inci
 	if _, ok := a.Registry.Service(i.Org, i.ServiceID); ok { // it may have been deleted since
 		q.ServiceID = i.ServiceID
 	}
-	found, err := a.whatChanged(ctx, q)
+	resolved := i.Status == change.Resolved
+	var asOf time.Time
+	if resolved {
+		asOf = i.ResolvedSeen.Time
+	}
+	found, err := a.whatChanged(ctx, q, asOf)
 	if err != nil {
 		return client.IncidentChanges{}, err
 	}
-	out := client.IncidentChanges{WhatChanged: found, IncidentID: i.ID}
-	if i.Status != change.Resolved {
-		return out, nil
-	}
-	out.Kept, out.Suspects = true, []client.Suspect{}
-	for _, s := range found.Suspects {
-		if !s.Change.CreatedAt.After(i.ResolvedSeen.Time) {
-			out.Suspects = append(out.Suspects, s)
-		}
-	}
-	return out, nil
+	return client.IncidentChanges{WhatChanged: found, IncidentID: i.ID, Kept: resolved}, nil
 }
 
 // keep puts the answer beside the incident, in the way that all that is said of

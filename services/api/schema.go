@@ -13,8 +13,9 @@ import (
 	"whatchanged/pkg/client"
 )
 
-// document returns the OpenAPI document without its operations.
-func document() huma.Config {
+// document returns the OpenAPI document without its operations. Sessions are in
+// the cookie of that name.
+func document(cookie string) huma.Config {
 	schemas := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
 		name := strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Doc")
 		return strings.Replace(name, "Selected", "Change", 1) // a change of which some fields are shown
@@ -44,7 +45,8 @@ func document() huma.Config {
 			Components: &huma.Components{
 				Schemas: schemas,
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"key": {Type: "http", Scheme: "bearer", Description: "An API key"},
+					"key":     {Type: "http", Scheme: "bearer", Description: "An API key"},
+					"session": {Type: "apiKey", In: "cookie", Name: cookie, Description: "What a browser keeps of whoever signed in: it may what its key or its user's role may"},
 				},
 			},
 			Tags: []*huma.Tag{

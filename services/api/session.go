@@ -41,7 +41,7 @@ func (a *API) registerSession() {
 		Description: "The answer sets a cookie that stands in for the key from then on, in browsers: no script can read it. " +
 			"The session may what the key may at any moment, and ends with it.",
 		DefaultStatus: http.StatusCreated,
-	}, anyScope, a.signIn, onlyOwnPages)
+	}, anyScope, a.signIn, onlyOwnPages, onlyKeys)
 	register(a, huma.Operation{
 		OperationID: "get-session", Method: http.MethodGet, Path: "/api/v1/session", Tags: tags,
 		Summary: "Say who is calling", Description: "With a cookie or with a key.",

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -128,7 +129,7 @@ func matches(f *store.ChangeFilter, c *change.Change) bool {
 		is(f.Repository, c.Repository) &&
 		oneOf(f.Risks, c.Risk) &&
 		oneOf(f.Statuses, c.Status) &&
-		(f.Action == "" || glob.Match(f.Action, c.Action)) &&
+		(f.Action == "" || glob.Match(f.Action, cmp.Or(c.Action, c.Type.Action()))) &&
 		is(f.ActorID, c.Actor.ID) &&
 		(f.ResourceID == "" || f.ResourceID == c.Resource.ID || f.ResourceID == c.Resource.Name) &&
 		is(f.SessionID, c.SessionID) &&

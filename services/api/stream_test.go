@@ -116,6 +116,14 @@ func TestStream_ShowsWhatIsLoggedAndMatches(t *testing.T) {
 	}
 }
 
+// A change that names no action has that of its type, as in lists.
+func TestStream_KnowsTheActionOfAType(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	events, _ := s.tail("action=deployment.*", adminKey)
+	s.live(events, client.NewChange{Summary: "Deploy", Type: "deployment"})
+}
+
 // C21 for the live tail.
 func TestStream_ShowsOneOrgOnly(t *testing.T) {
 	t.Parallel()

@@ -92,16 +92,17 @@ func (a *API) getWhatChanged(ctx context.Context, in *whatChangedInput) (*one[cl
 	}
 	out, err := a.whatChanged(ctx, client.WhatChangedQuery{
 		At: in.At.Time, ServiceID: in.ServiceID, Environment: in.Environment, Window: in.Window.d, Limit: in.Limit,
-	})
+	}, time.Time{})
 	if err != nil {
 		return nil, err
 	}
 	return answer(out), nil
 }
 
-// whatChanged ranks the changes of the caller's org before a moment. A service
-// that is gone still has its changes.
-func (a *API) whatChanged(ctx context.Context, in client.WhatChangedQuery) (client.WhatChanged, error) {
+// whatChanged ranks the changes of the caller's org before a moment, as far as
+// they were accepted by asOf; zero is now. A service that is gone still has its
+// changes.
+func (a *API) whatChanged(ctx context.Context, in client.WhatChangedQuery, asOf time.Time) (client.WhatChanged, error) {
 	org, now := auth.Org(ctx), time.Now()
 	at := change.At(in.At)
 	if in.At.IsZero() {
@@ -123,7 +124,7 @@ func (a *API) whatChanged(ctx context.Context, in client.WhatChangedQuery) (clie
 		complete, err = a.completeness(alongside, org, at.Add(-q.Window), at.Time, now)
 		return err
 	})
-	out, err := a.ranked(ctx, org, q, cmp.Or(in.Limit, someSuspects))
+	out, err := a.ranked(ctx, org, q, asOf, cmp.Or(in.Limit, someSuspects))
 	if err := errors.Join(err, beside.Wait()); err != nil {
 		return client.WhatChanged{}, err
 	}
@@ -132,14 +133,14 @@ func (a *API) whatChanged(ctx context.Context, in client.WhatChangedQuery) (clie
 }
 
 // ranked answers the question, but for its completeness.
-func (a *API) ranked(ctx context.Context, org string, q suspect.Query, limit int) (client.WhatChanged, error) {
+func (a *API) ranked(ctx context.Context, org string, q suspect.Query, asOf time.Time, limit int) (client.WhatChanged, error) {
 	start := q.At.Add(-q.Window)
 	related := slices.Sorted(maps.Keys(q.Hops))
 	if q.ServiceID != "" {
 		related = append(related, q.ServiceID)
 	}
 	found, more, err := a.Store.Candidates(ctx, store.CandidateQuery{
-		Org: org, Start: start, End: q.At.Add(time.Millisecond), Services: related, Environment: q.Environment,
+		Org: org, Start: start, End: q.At.Add(time.Millisecond), Services: related, Environment: q.Environment, AsOf: asOf,
 	})
 	if err != nil {
 		return client.WhatChanged{}, fmt.Errorf("find candidates: %w", err)

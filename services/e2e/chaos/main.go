@@ -162,7 +162,7 @@ func (o *options) run(ctx context.Context, out io.Writer) (err error) {
 	if o.verbose {
 		level = slog.LevelInfo
 	}
-	set := settings{rate: o.rate, strikes: o.strikes, log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))}
+	set := settings{commit: commit(), rate: o.rate, strikes: o.strikes, log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))}
 	if o.seed == 0 {
 		o.seed = rand.Uint64()>>12 + 1 // short enough to type, and exact in any JSON
 	}

@@ -30,6 +30,7 @@ type verdict struct {
 	Stored     int      `json:"stored"`  // deliveries with any outcome
 	Changes    int      `json:"changes"` // that a reader sees
 	Poisoned   int      `json:"poisoned,omitempty"`
+	Repeated   int      `json:"frames_repeated,omitempty"` // on the bus
 	BusBytes   uint64   `json:"bus_bytes"`
 	Violations []string `json:"violations,omitempty"` // the first of each kind, in words
 }
@@ -295,8 +296,11 @@ func (o *oracle) checkChains(rows []deliveryRow, heads []bus.Head) {
 	}
 	before := map[string]uint64{}
 	for _, h := range heads {
-		if had := before[h.Chain]; had != 0 && h.Number != had+1 {
+		if had := before[h.Chain]; had != 0 && h.Number != had && h.Number != had+1 { // the same again is a repeat
 			o.count(&o.Broken, "on the bus, frame %s/%d is followed by %d", h.Chain, had, h.Number)
+		}
+		if before[h.Chain] == h.Number {
+			o.Repeated++
 		}
 		before[h.Chain] = h.Number
 		if got := len(places[frame{h.Chain, h.Number}]); got != h.Deliveries {

@@ -159,6 +159,14 @@ func TestOracle_SeesEachHarm(t *testing.T) {
 	f("term: a request is there and was not answered", func(*snapshot, []*request) {}, func(v verdict) int { return v.Unanswered })
 }
 
+func TestOracle_TakesARepeatedFrame(t *testing.T) {
+	requests, s := whole()
+	s.Bus.Heads = slices.Insert(s.Bus.Heads, 2, s.Bus.Heads[1])
+	if v := judge(requests, s, testSeed, Expected{}); v.bad() > 0 || v.Repeated != 1 {
+		t.Errorf("a frame that is on the bus twice is no violation: %+v", v)
+	}
+}
+
 func TestOracle_TakesDeadLettersOfWhatWasPoisonedOnly(t *testing.T) {
 	requests, s := whole()
 	requests[6].Kind = kindPoison

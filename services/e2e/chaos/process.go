@@ -40,9 +40,10 @@ func processFaults() []Fault {
 			Strike: crashLoop, After: nothingAccumulated,
 		},
 		{
-			Name: "duplicates", About: "half of the requests are repeats, and frames come again after SIGKILL", Short: true,
+			Name: "duplicates", About: "half of the requests are repeats, every frame is on the bus twice, and comes again after SIGKILL", Short: true,
 			Prepare: func(_ context.Context, r *Round) error {
 				r.Load.Repeats = 0.5
+				r.Target.Env = append(r.Target.Env, pointsVariable+"double-frame=error")
 				return nil
 			},
 			Strike: kill,

@@ -44,6 +44,7 @@ func (r *result) failed() bool { return r.Error != "" || r.bad() > 0 }
 // settings of a run of rounds.
 type settings struct {
 	binary  string
+	commit  string // of the code under test
 	out     string // for rounds.jsonl and evidence
 	scratch string
 	rate    float64
@@ -54,7 +55,7 @@ type settings struct {
 // runRound runs one round from an empty directory to the verdict.
 func runRound(ctx context.Context, set settings, f Fault, seed uint64) (res result) {
 	began := time.Now()
-	res = result{Date: began.UTC().Truncate(time.Second), Commit: commit(), Seed: seed, Fault: f.Name}
+	res = result{Date: began.UTC().Truncate(time.Second), Commit: set.commit, Seed: seed, Fault: f.Name}
 	defer func() { res.Seconds = float64(time.Since(began).Milliseconds()) / 1000 }()
 	dir, err := os.MkdirTemp(set.scratch, "round-")
 	if err != nil {
@@ -140,6 +141,18 @@ func (r *Round) run(ctx context.Context, set settings, f Fault, res *result) (er
 		}
 	}
 	if err := r.Target.Stop(ctx); err != nil {
+		return err
+	}
+	if err := r.judge(ctx, res); err != nil || res.InFlight == 0 {
+		return err
+	}
+	// The account does not show a payload that is still on its way when its
+	// outcome is known. It is on the bus; another start must finish it.
+	r.Notes["started_again"] = 1
+	if err := r.Target.Start(ctx); err != nil {
+		return err
+	}
+	if err := errors.Join(pause(ctx, 5*time.Second), r.settle(ctx, requests), r.Target.Stop(ctx)); err != nil {
 		return err
 	}
 	return r.judge(ctx, res)
@@ -275,6 +288,7 @@ func (r *Round) judge(ctx context.Context, res *result) error {
 		tail, _ := os.ReadFile(log.Name())
 		return fmt.Errorf("the oracle cannot read what is there: %w\n%s", err, tail[max(0, len(tail)-4096):])
 	}
+	res.verdict = verdict{}
 	if err := json.Unmarshal(out, &res.verdict); err != nil {
 		return fmt.Errorf("read the verdict: %w", err)
 	}
