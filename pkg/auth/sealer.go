@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"whatchanged/pkg/durable"
 )
 
 // ErrNoMasterKey says that sealed secrets exist and the key that opens them
@@ -133,7 +135,7 @@ func createMasterKey(path string) ([]byte, error) {
 	key := make([]byte, masterKeySize)
 	rand.Read(key)
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir); err != nil {
 		return nil, err
 	}
 	tmp, err := os.CreateTemp(dir, ".master.key-*") // mode 0600
@@ -152,9 +154,5 @@ func createMasterKey(path string) ([]byte, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	return key, errors.Join(d.Sync(), d.Close())
+	return key, durable.SyncDir(dir)
 }

@@ -113,7 +113,7 @@ func consumeBatches[F any](ctx context.Context, b *Bus, k batches[F]) error {
 			continue
 		}
 		fails++
-		_ = pause(ctx, min(backoff(fails), 10*time.Second)) // the loop looks at ctx
+		_ = pause(ctx, min(backoff(fails), putBackMost)) // the loop looks at ctx
 	}
 	return ctx.Err()
 }

@@ -256,6 +256,20 @@ func childFullDisk() int {
 	return 0
 }
 
+// What it says tells a person what to do, and is there at once: while a disk is
+// full the watch tries again and again.
+func TestConnect_SaysWhyTheServerCannotStart(t *testing.T) {
+	cfg := bustest.Config(t)
+	cfg.URL, cfg.Dir = "", t.TempDir()
+	if err := os.WriteFile(filepath.Join(cfg.Dir, "jetstream"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := bus.Connect(t.Context(), cfg, bustest.Log(t), prometheus.NewRegistry())
+	if err == nil || !strings.Contains(err.Error(), "storage directory") {
+		t.Errorf("error %v, want the server's own reason", err)
+	}
+}
+
 func TestBus_RecoversFromAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	out, err := child(t, "full disk", dir).Output()

@@ -16,7 +16,7 @@ const pullWait = 10 * time.Second // then the pull is made again; its end is no 
 // ConsumeDeliveries hands the frames of a lane (empty: all) to h, at most
 // workers at the same time, until ctx ends. A frame is acknowledged when h has
 // returned nil; on an error it comes again, after a delay that grows from 0.1 s
-// to 60 s, while the others go on. What h reports as change.ErrMalformed is
+// to 5 s, while the others go on. What h reports as change.ErrMalformed is
 // tried five times and then becomes a dead letter. A frame that was handled and
 // lies on the stream twice is handled once.
 func (b *Bus) ConsumeDeliveries(ctx context.Context, durable, lane string, workers int, h func(context.Context, *DeliveryFrame) error) error {

@@ -63,6 +63,9 @@ func (c *Committer) publish(ctx context.Context, msg *nats.Msg, batch []*entry) 
 					continue // a late answer for a frame before
 				}
 				ack, err := readAck(m)
+				if err == nil {
+					err = c.bus.syncBlocks()
+				}
 				switch {
 				case err == nil:
 					p.stored()

@@ -15,6 +15,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/sys/unix"
+
+	"whatchanged/pkg/durable"
 )
 
 // embedded is the nats-server in this process. It opens no port, and can be
@@ -27,14 +29,15 @@ type embedded struct {
 	lock     *os.File
 	maxBytes int64 // of DELIVERIES
 
-	mu  sync.Mutex
-	srv *server.Server // nil while stopped
+	mu     sync.Mutex
+	srv    *server.Server // nil while stopped
+	blocks time.Time      // of the directory of DELIVERIES when its names were synced last
 }
 
 const serverStart = 30 * time.Second
 
 func startEmbedded(cfg Config, log *slog.Logger) (*embedded, error) {
-	if err := makeDir(cfg.Dir); err != nil {
+	if err := durable.MkdirAll(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("make the bus directory: %w", err)
 	}
 	lock, err := lockDir(cfg.Dir)
@@ -84,17 +87,34 @@ func (e *embedded) start() error {
 	if err != nil {
 		return fmt.Errorf("make the embedded nats-server: %w", err)
 	}
-	srv.SetLoggerV2(serverLog{e.log}, false, false, false)
+	fatal := make(chan string, 1)
+	srv.SetLoggerV2(serverLog{e.log, fatal}, false, false, false)
 	srv.Start()
-	if !srv.ReadyForConnections(serverStart) || !srv.JetStreamEnabled() {
+	if err := ready(srv, fatal); err != nil {
 		srv.Shutdown()
 		srv.WaitForShutdown()
-		return fmt.Errorf("embedded nats-server in %s was not ready within %s; its log lines say why", e.dir, serverStart)
+		return fmt.Errorf("start the embedded nats-server in %s: %w", e.dir, err)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.srv = srv
 	return nil
+}
+
+// ready waits until a server that was started can work. One that has said why it
+// cannot is not waited for: the next try may find space on the disk.
+func ready(srv *server.Server, fatal <-chan string) error {
+	for deadline := time.Now().Add(serverStart); time.Now().Before(deadline); {
+		if srv.ReadyForConnections(retryPause) && srv.JetStreamEnabled() {
+			return nil
+		}
+		select {
+		case why := <-fatal:
+			return errors.New(why)
+		default:
+		}
+	}
+	return fmt.Errorf("it was not ready within %s; its log lines say why", serverStart)
 }
 
 // close stops the server for good.
@@ -190,32 +210,6 @@ func (b *Bus) readSyncAlways(ctx context.Context) (*bool, error) {
 	return &on, nil
 }
 
-// makeDir makes dir, with the new names on disk: neither store fsyncs them.
-func makeDir(dir string) error {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
-	parent := dir
-	var made []string // to be synced: each directory that holds a new name
-	for {
-		if _, err := os.Stat(parent); err == nil {
-			break
-		}
-		parent = filepath.Dir(parent)
-		made = append(made, parent)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	for _, d := range made {
-		if err := syncDir(d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // syncDirs fsyncs every directory below dir, and dir itself.
 func syncDirs(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -227,24 +221,48 @@ func syncDirs(dir string) error {
 		case !d.IsDir():
 			return nil
 		}
-		if err := syncDir(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := durable.SyncDir(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		return nil
 	})
 }
 
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
+// syncBlocks puts the names of the files on disk that hold DELIVERIES, if one of
+// them is new. The server syncs what it writes to a new file, and leaves its
+// name to the file system: journals take it along, and nobody promises that.
+// An error means that the newest frame may not be there after a power cut.
+func (b *Bus) syncBlocks() error {
+	if b.embedded == nil {
+		return nil
 	}
-	return errors.Join(f.Sync(), f.Close())
+	e := b.embedded
+	dir := filepath.Join(e.dir, "jetstream", "$G", "streams", Deliveries, "msgs")
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("look for new files of %s: %w", Deliveries, err)
+	}
+	e.mu.Lock()
+	known := e.blocks.Equal(info.ModTime())
+	e.mu.Unlock()
+	if known {
+		return nil
+	}
+	if err := durable.SyncDir(dir); err != nil {
+		return fmt.Errorf("sync the names of %s: %w", Deliveries, err)
+	}
+	e.mu.Lock()
+	e.blocks = info.ModTime()
+	e.mu.Unlock()
+	return nil
 }
 
 // serverLog passes the server's messages on. Its notices are for its own
 // operators, not for ours.
-type serverLog struct{ log *slog.Logger }
+type serverLog struct {
+	log   *slog.Logger
+	fatal chan<- string // gets the first reason for which a server cannot run
+}
 
 func (l serverLog) Noticef(format string, v ...any) { l.debug(format, v) }
 func (l serverLog) Debugf(format string, v ...any)  { l.debug(format, v) }
@@ -265,4 +283,10 @@ func (l serverLog) Errorf(format string, v ...any) {
 	l.log.Error("nats-server", "message", fmt.Sprintf(format, v...))
 }
 
-func (l serverLog) Fatalf(format string, v ...any) { l.Errorf(format, v...) }
+func (l serverLog) Fatalf(format string, v ...any) {
+	l.Errorf(format, v...)
+	select {
+	case l.fatal <- fmt.Sprintf(format, v...):
+	default:
+	}
+}

@@ -18,6 +18,7 @@ const (
 	consumerAckWait = 30 * time.Second
 	progressEvery   = 10 * time.Second
 	settleTimeout   = 5 * time.Second
+	putBackMost     = 5 * time.Second // so that all goes on soon after what was away is back
 	malformedTries  = 5
 
 	// Messages that one consumer may have taken and not settled. Handlers take
@@ -66,7 +67,7 @@ func (s *settler) settle(ctx context.Context, m jetstream.Msg, ref FrameRef, err
 		}
 		s.log.warn(s.bus.log, "frame is put back for later", "consumer", s.durable, "chain", ref.Chain, "frame", ref.Number,
 			"delivered", delivered, "error", err)
-		_ = m.NakWithDelay(backoff(delivered)) // without a connection the ack wait does the same
+		_ = m.NakWithDelay(min(backoff(delivered), putBackMost)) // without a connection the ack wait does the same
 	}
 }
 

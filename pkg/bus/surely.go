@@ -37,7 +37,7 @@ func (b *Bus) publishSurely(ctx context.Context, msg *nats.Msg) error {
 				b.log.Error("cannot make room for dead letters", "error", err)
 			}
 		}
-		if err := pause(ctx, backoff(try)); err != nil {
+		if err := pause(ctx, min(backoff(try), putBackMost)); err != nil {
 			return fmt.Errorf("publish on %s: %w", msg.Subject, err)
 		}
 	}

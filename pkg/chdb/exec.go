@@ -189,8 +189,10 @@ func (s *statement) finish() {
 // insert streams a request's data into the engine.
 func (s *statement) insert(q *request) error {
 	var err error
-	s.stats, err = s.conn.insert(q.sql, q.insert.format, q.params, q.data)
-	return err
+	if s.stats, err = s.conn.insert(q.sql, q.insert.format, q.params, q.data); err != nil {
+		return err
+	}
+	return s.engine.syncTable(q.database, q.insert.table)
 }
 
 // createTable makes an external table: a temporary one, for this request.

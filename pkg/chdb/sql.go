@@ -122,6 +122,7 @@ func isWordByte(b byte) bool {
 // insert is an INSERT whose data comes from the client.
 type insert struct {
 	head   string // without VALUES or FORMAT
+	table  string // empty when it is not one plain word
 	format string
 	data   int // where data begins in the statement
 }
@@ -146,6 +147,10 @@ func parseInsert(sql string) *insert {
 	if !t.isName() {
 		return nil
 	}
+	table := t.text
+	if !isWord(table) || strings.HasPrefix(strings.TrimSpace(sql[t.end:]), ".") {
+		table = ""
+	}
 	// The name itself may be a keyword, as in INSERT INTO values VALUES.
 	for previous := t; ; {
 		from := s.pos
@@ -157,16 +162,25 @@ func parseInsert(sql string) *insert {
 		case t.is("SELECT"), t.is("WITH"), t.is("WATCH"), t.is("INFILE"), t.text == "(" && startsSelect(sql[t.end:]):
 			return nil
 		case t.is("VALUES"):
-			return &insert{head: strings.TrimSpace(sql[:from]), format: "Values", data: t.end}
+			return &insert{head: strings.TrimSpace(sql[:from]), table: table, format: "Values", data: t.end}
 		case t.is("FORMAT"):
 			name := s.next()
 			if !name.isName() {
 				return nil
 			}
-			return &insert{head: strings.TrimSpace(sql[:from]), format: name.text, data: skipFormatEnd(sql, name.end)}
+			return &insert{head: strings.TrimSpace(sql[:from]), table: table, format: name.text, data: skipFormatEnd(sql, name.end)}
 		}
 		previous = t
 	}
+}
+
+func isWord(s string) bool {
+	for i := range len(s) {
+		if !isWordByte(s[i]) {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // startsSelect says whether what follows a parenthesis is a query.

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"whatchanged/pkg/durable"
 )
 
 // syncDirs makes the names of databases and tables durable, from the directory
@@ -26,17 +28,26 @@ func (e *Engine) syncDirs() error {
 	}
 	for _, dir := range dirs {
 		// A table dropped meanwhile is no loss.
-		if err := syncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := durable.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("sync directories: %w", err)
 		}
 	}
 	return nil
 }
 
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
+// syncTable makes the names of a table's new parts durable. The engine syncs
+// what is in a part, and the part's own directory; that its name is on disk
+// after that is a courtesy of journaling file systems.
+func (e *Engine) syncTable(database, table string) error {
+	if table == "" || !isWord(database) {
+		return e.syncDirs()
 	}
-	return errors.Join(f.Sync(), f.Close())
+	err := durable.SyncDir(filepath.Join(e.path, "data", database, table)) // a link into store/
+	if errors.Is(err, fs.ErrNotExist) {
+		return e.syncDirs() // a table that has its files elsewhere, or none
+	}
+	if err != nil {
+		return fmt.Errorf("sync table %s: %w", table, err)
+	}
+	return nil
 }

@@ -92,6 +92,7 @@ func stream[R any](ctx context.Context, s *Store, name, statement string, args [
 	defer cancel()
 	rows, err := s.conn.Query(asking, statement, args...)
 	if err != nil {
+		s.stumbled(err)
 		return queryError(ctx, err)
 	}
 	defer func() {
@@ -108,6 +109,7 @@ func stream[R any](ctx context.Context, s *Store, name, statement string, args [
 		}
 	}
 	if err := rows.Err(); err != nil {
+		s.stumbled(err)
 		return queryError(ctx, err)
 	}
 	return ctx.Err() // a result whose context ended may look complete

@@ -10,6 +10,7 @@ type metrics struct {
 	insertSeconds *prometheus.HistogramVec
 	insertRows    *prometheus.CounterVec
 	querySeconds  *prometheus.HistogramVec
+	damaged       prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -25,8 +26,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "whatchanged_store_query_seconds", Help: "Time that one question to ClickHouse took.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}, []string{"query", "result"}),
+		damaged: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "whatchanged_store_damaged_parts_total", Help: "Parts of tables that could not be read and were put aside: an alarm.",
+		}),
 	}
-	reg.MustRegister(m.insertSeconds, m.insertRows, m.querySeconds)
+	reg.MustRegister(m.insertSeconds, m.insertRows, m.querySeconds, m.damaged)
 	return m
 }
 

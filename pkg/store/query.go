@@ -59,6 +59,7 @@ func (s *Store) queryWith(ctx context.Context, settings clickhouse.Settings, nam
 	}
 	s.metrics.queried(name, start, err)
 	if err != nil {
+		s.stumbled(err)
 		return fmt.Errorf("query %s: %w", name, queryError(ctx, err))
 	}
 	return nil

@@ -110,6 +110,8 @@ type Store struct {
 	metrics *metrics
 	now     func() time.Time
 
+	damage damage
+
 	types sync.Map // by table: the columns that inserts fill
 	zeros func() []byte
 }
@@ -175,7 +177,7 @@ func open(ctx context.Context, cfg Config, opts *clickhouse.Options, engine *chd
 		return nil, errors.Join(err, conn.Close())
 	}
 	return &Store{
-		cfg: cfg, conn: conn, inserts: inserts, engine: engine, log: log, metrics: newMetrics(reg), now: func() time.Time { return failpoint.Wall(time.Now()) },
+		cfg: cfg, conn: conn, inserts: inserts, engine: engine, log: log, metrics: newMetrics(reg), damage: damage{wake: make(chan struct{}, 1)}, now: func() time.Time { return failpoint.Wall(time.Now()) },
 		zeros: sync.OnceValue(func() []byte { return make([]byte, reserveMost) }),
 	}, nil
 }

@@ -79,8 +79,8 @@ func TestService_APanicIsADeadLetterAndTheNextGoesOn(t *testing.T) {
 	if d := p.outcome(good); d.Outcome != change.Stored {
 		t.Errorf("the next ended %s: %s", d.Outcome, d.Reason)
 	}
-	letters, _, err := p.bus.DeadLetters(t.Context(), "acme", 10, 0)
-	if err != nil || len(letters) != 1 || letters[0].DeliveryID != bad {
-		t.Errorf("dead letters: %+v, %v", letters, err)
+	page, err := p.bus.DeadLetters(t.Context(), bus.DeadQuery{Org: "acme"})
+	if err != nil || len(page.Letters) != 1 || page.Letters[0].DeliveryID != bad {
+		t.Errorf("dead letters: %+v, %v", page.Letters, err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/dead"
+	"whatchanged/pkg/durable"
 	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/registry"
@@ -64,7 +64,7 @@ func start(ctx context.Context, cfg Config, services []string, whole bool, log *
 
 func (s *server) open(ctx context.Context, services []string, whole bool) (err error) {
 	if whole {
-		if err := os.MkdirAll(s.cfg.DataDir, 0o700); err != nil {
+		if err := durable.MkdirAll(s.cfg.DataDir); err != nil {
 			return fmt.Errorf("make the data directory: %w", err)
 		}
 	}
@@ -171,19 +171,7 @@ func (s *server) keepBootstrap(b registry.Bootstrap) error {
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(s.cfg.DataDir, bootstrapFile+".*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(append(text, '\n'))
-	err = errors.Join(err, temp.Sync(), temp.Close())
-	if err == nil {
-		err = os.Rename(temp.Name(), s.bootstrapPath())
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
-	}
-	return nil
+	return durable.WriteFile(s.bootstrapPath(), append(text, '\n'))
 }
 
 // addWriter starts the writers, and what watches over the bus and its rows.

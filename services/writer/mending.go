@@ -53,9 +53,12 @@ func (m *mending) add(ctx context.Context, g gap) error {
 	if g.payloads {
 		m.drive(&m.payloads, f, "payloads")
 	}
-	if g.deliveries {
+	switch {
+	case g.deliveries:
 		m.drive(&m.results, f, "deliveries")
-	} else if len(g.short) > 0 {
+	case g.anyhow: // and it may be whole
+		m.results = append(m.results, f)
+	case len(g.short) > 0:
 		m.doubts = append(m.doubts, doubt{f, g.short})
 	}
 	if len(m.heads) >= driveFrames || m.bytes >= driveBytes {

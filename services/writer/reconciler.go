@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,12 +37,19 @@ const (
 	maxDrives = 5
 )
 
+// compared are the tables whose rows the reconciler compares with the bus.
+var compared = []string{"deliveries", "payloads", "changes", "receipts"}
+
 // Frames says which frames are stored, and stores again what comes from the bus.
 type Frames interface {
 	StoredFrames(context.Context, ...store.FrameRange) (map[store.FrameID]store.StoredFrame, error)
 	LacksChanges(ctx context.Context, org string, ids []change.ID) ([]change.ID, error)
 	InsertPayloads(context.Context, []store.PayloadBatch) error
 	InsertReceipts(context.Context, []store.Receipt) error
+	// Stumbled, Mend and Aside are about parts that cannot be read.
+	Stumbled() <-chan struct{}
+	Mend(context.Context) ([]store.Damaged, error)
+	Aside(context.Context) ([]store.Damaged, error)
 }
 
 // ReconcilerDeps is what the reconciler needs; all of it is required.
@@ -61,10 +69,12 @@ type ReconcilerDeps struct {
 // every consumer is past, so what it finds missing is lost, not late.
 type Reconciler struct {
 	ReconcilerDeps
-	from   uint64 // the next sequence to check
-	mark   *mark  // what to check next, once the writer is past it
-	sweep  uint64 // the next sequence to look at again; 0 between two sweeps
-	torn   uint64 // where this sweep found the first that is not whole
+	from   uint64    // the next sequence to check
+	all    uint64    // up to here frames are driven again whatever the rows say; 0: none are
+	wait   time.Time // until then the bus would take what is driven again for a repeat
+	mark   *mark     // what to check next, once the writer is past it
+	sweep  uint64    // the next sequence to look at again; 0 between two sweeps
+	torn   uint64    // where this sweep found the first that is not whole
 	swept  time.Time
 	drives map[store.FrameID]int // of frames that lack changes
 
@@ -125,6 +135,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
+		case <-r.Store.Stumbled():
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -133,12 +144,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // Turn checks what has become settled since the last turn.
 func (r *Reconciler) Turn(ctx context.Context) error {
-	if r.from == 0 {
-		from, err := r.Bus.Since(ctx, time.Now().Add(-lookBack))
-		if err != nil {
-			return err
-		}
-		r.from = from
+	if err := r.begin(ctx); err != nil || time.Now().Before(r.wait) {
+		return err
 	}
 	if err := r.stepBack(ctx); err != nil {
 		return err
@@ -236,6 +243,54 @@ func (r *Reconciler) sweepOn(ctx context.Context) error {
 	return nil
 }
 
+// begin decides where to look: after a start from a day back on, and from the
+// beginning of the bus when rows were lost with a damaged part.
+func (r *Reconciler) begin(ctx context.Context) error {
+	damaged, err := r.Store.Mend(ctx)
+	if err != nil {
+		r.Log.Warn("damaged parts have to be looked at again", "error", err)
+	}
+	if r.from == 0 {
+		if damaged, err = r.Store.Aside(ctx); err != nil {
+			return err
+		}
+		from, err := r.Bus.Since(ctx, time.Now().Add(-lookBack))
+		if err != nil {
+			return err
+		}
+		r.from = from
+		if len(damaged) > 0 {
+			r.Log.Error("parts of tables are damaged and were put aside: their rows are stored again as far as the bus has them; "+
+				"older ones can be had from a backup or by a replay; then remove the parts from detached/ to end this",
+				"parts", len(damaged), "first_table", damaged[0].Table, "first_part", damaged[0].Part, "reason", damaged[0].Reason)
+		}
+	}
+	if len(damaged) == 0 {
+		return nil
+	}
+	r.from, r.mark = 1, nil
+	// What a table lost whose rows nobody compares shows nowhere.
+	if slices.ContainsFunc(damaged, func(d store.Damaged) bool { return !slices.Contains(compared, d.Table) }) {
+		return r.driveAll(ctx)
+	}
+	return nil
+}
+
+// driveAll lets every frame be driven again that is settled now.
+func (r *Reconciler) driveAll(ctx context.Context) error {
+	now, err := r.Bus.Progress(ctx)
+	if err != nil {
+		return err
+	}
+	changes, err := r.Bus.JetStream().Stream(ctx, bus.Changes)
+	if err != nil {
+		return fmt.Errorf("open stream %s: %w", bus.Changes, err)
+	}
+	r.all = min(now.Raw, now.Normalized)
+	r.wait = time.Now().Add(changes.CachedInfo().Config.Duplicates)
+	return nil
+}
+
 // check compares all frames up to a sequence and drives again what is missing.
 // It moves r.from behind the frames that are whole, and reports whether all were.
 func (r *Reconciler) check(ctx context.Context, to uint64) (whole bool, err error) {
@@ -245,6 +300,9 @@ func (r *Reconciler) check(ctx context.Context, to uint64) (whole bool, err erro
 			r.from = heads[len(heads)-1].Seq + 1
 		}
 	})
+	if err == nil && r.from > r.all {
+		r.all = 0
+	}
 	return whole && err == nil, err
 }
 
@@ -287,6 +345,7 @@ type gap struct {
 	bus.Head
 	payloads, deliveries bool
 	short                []int // places that lack changes, it seems
+	anyhow               bool  // nobody can say whether it is whole
 }
 
 // compare reports whether all of the frames are stored, after driving again
@@ -300,8 +359,11 @@ func (r *Reconciler) compare(ctx context.Context, heads []bus.Head) (whole bool,
 	var uncounted []bus.Head
 	for _, h := range heads {
 		has := stored[store.FrameID{Chain: h.Chain, Frame: h.Number}]
-		g := gap{h, len(has.Payloads) < h.Deliveries, len(has.Deliveries) < h.Deliveries, has.Short}
-		if g.payloads || g.deliveries || len(g.short) > 0 {
+		g := gap{
+			Head: h, payloads: len(has.Payloads) < h.Deliveries, deliveries: len(has.Deliveries) < h.Deliveries,
+			short: has.Short, anyhow: h.Seq <= r.all,
+		}
+		if g.payloads || g.deliveries || len(g.short) > 0 || g.anyhow {
 			gaps = append(gaps, g)
 		}
 		if has.Received < h.Deliveries {

@@ -8,5 +8,8 @@ func faults() []Fault {
 		processFaults(),
 		pointFaults(),
 		netFaults(),
+		powerFaults(),
+		diskFaults(),
+		damageFaults(),
 	)
 }

@@ -117,6 +117,7 @@ func deliveryName(raw string) string { return change.DeliveryID([]byte(raw)).Str
 func readBus(ctx context.Context, dir, url string, log *slog.Logger) (s busState, err error) {
 	cfg := bus.DefaultConfig()
 	cfg.Dir, cfg.URL = dir, url
+	cfg.DiskReserve = 1 // nothing will be added: any disk is large enough
 	if url != "" {
 		cfg.MaxBytes = clusterMaxBytes
 	}

@@ -102,7 +102,7 @@ func (r *Round) splitUp(urls string) error {
 		}
 		parts = append(parts, &Part{
 			Name: name, Args: []string{name, "--listen", addr, "--data-dir", filepath.Join(r.Dir, name)},
-			Ready: answers("http://" + addr + "/readyz"),
+			Ready: responds("http://" + addr + "/readyz"),
 		})
 	}
 	r.Target.Parts = parts
@@ -170,7 +170,7 @@ func (r *Round) busURL() string { return cmp.Or(r.BusURL, "nats://"+r.split.bus)
 func (r *Round) migrated(engine string) func(context.Context) error {
 	done := false
 	return func(ctx context.Context) error {
-		if err := answers("http://" + engine + "/ping")(ctx); err != nil || done {
+		if err := responds("http://" + engine + "/ping")(ctx); err != nil || done {
 			return err
 		}
 		cmd := exec.CommandContext(ctx, r.Target.Binary, "migrate")
@@ -183,8 +183,8 @@ func (r *Round) migrated(engine string) func(context.Context) error {
 	}
 }
 
-// answers returns a check that a URL answers 200.
-func answers(url string) func(context.Context) error {
+// responds returns a check that a URL answers 200.
+func responds(url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 		defer cancel()

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"sync"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+)
+
+// Damaged is a part of a table that cannot be read and was put aside: its rows
+// are missing until they are stored again.
+type Damaged struct {
+	Table  string `ch:"table"`
+	Part   string `ch:"name"`
+	Reason string `ch:"reason"`
+}
+
+// damage remembers the parts that questions stumbled over. A part that a merge
+// wrote to a full disk, or that the disk changed, fails every question that
+// reads it, for ever.
+type damage struct {
+	mu    sync.Mutex
+	parts []Damaged
+	wake  chan struct{}
+}
+
+// unreadable finds the part's name in an error of ClickHouse.
+var unreadable = regexp.MustCompile(`from part \S*?([0-9]+_[0-9]+_[0-9]+_[0-9]+(?:_[0-9]+)?)/? in table (\w+)\.(\w+) `)
+
+// stumbled notes the part that an error names, if it names one. Whether it is
+// damaged is for Mend to see: the disk may merely have failed for a moment.
+func (s *Store) stumbled(err error) {
+	refused, ok := errors.AsType[*clickhouse.Exception](err)
+	if !ok || s.cfg.Cluster != "" { // a replica mends itself from the others
+		return
+	}
+	found := unreadable.FindStringSubmatch(refused.Message)
+	if found == nil || found[2] != s.cfg.Database {
+		return
+	}
+	part := Damaged{Table: found[3], Part: found[1]}
+	s.damage.mu.Lock()
+	defer s.damage.mu.Unlock()
+	if len(s.damage.parts) < 1000 && !slices.Contains(s.damage.parts, part) {
+		s.damage.parts = append(s.damage.parts, part)
+	}
+	select {
+	case s.damage.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Stumbled has a token when there may be something for Mend to do.
+func (s *Store) Stumbled() <-chan struct{} { return s.damage.wake }
+
+// Mend looks at the parts that questions stumbled over and puts those aside
+// that are damaged, so that the rest can be read again. They stay on the disk,
+// under detached/. It returns what it put aside.
+func (s *Store) Mend(ctx context.Context) ([]Damaged, error) {
+	s.damage.mu.Lock()
+	parts := s.damage.parts
+	s.damage.parts = nil
+	s.damage.mu.Unlock()
+	var aside []Damaged
+	var errs []error
+	for _, p := range parts {
+		if !name.MatchString(p.Table) {
+			continue
+		}
+		var whole uint8
+		err := s.conn.QueryRow(ctx, fmt.Sprintf("CHECK TABLE %s PART '%s' SETTINGS check_query_single_value_result = 1", p.Table, p.Part)).Scan(&whole)
+		if refused, ok := errors.AsType[*clickhouse.Exception](err); ok && refused.Code == noSuchPart || err == nil && whole == 1 {
+			continue // merged away meanwhile, or readable again
+		}
+		if err == nil {
+			err = s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DETACH PART '%s'", p.Table, p.Part))
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("put part %s of %s aside: %w", p.Part, p.Table, err))
+			continue
+		}
+		p.Reason = "damaged"
+		aside = append(aside, p)
+		s.log.Error("a damaged part was put aside; its rows are stored again as far as the bus has them",
+			"table", p.Table, "part", p.Part)
+	}
+	s.metrics.damaged.Add(float64(len(aside)))
+	return aside, errors.Join(errs...)
+}
+
+const noSuchPart = 232 // NO_SUCH_DATA_PART
+
+// Aside lists the parts that are damaged and were put aside, also by ClickHouse
+// itself when it started.
+func (s *Store) Aside(ctx context.Context) ([]Damaged, error) {
+	var found []Damaged
+	err := s.query(ctx, "damaged parts", &found, `SELECT table, name, reason FROM system.detached_parts
+WHERE database = {database:String} AND (reason = '' OR reason LIKE 'broken%') ORDER BY table, name`,
+		clickhouse.Named("database", s.cfg.Database))
+	for i := range found {
+		if found[i].Reason == "" {
+			found[i].Reason = "damaged"
+		}
+	}
+	return found, err
+}

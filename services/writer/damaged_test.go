@@ -1,0 +1,99 @@
+package writer_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"whatchanged/pkg/change"
+	"whatchanged/pkg/store"
+)
+
+// A merge that ends on a full disk can leave a part that fails every question.
+func TestReconciler_StoresAgainWhatWasInADamagedPart(t *testing.T) {
+	for _, table := range []string{"changes", "deliveries", "payloads", "receipts"} {
+		t.Run(table, func(t *testing.T) {
+			p := newPipeline(t)
+			const count = 20
+			var last change.Delivery
+			for n := range count {
+				last = p.deliver(fmt.Sprintf(`{"n":%d}`, n))
+			}
+			r := newReconciler(t, p.bus, p.store)
+			eventually(t, "the reconciler to find all whole", func() error { return position(r, p.bus, count) })
+			p.damage(table)
+			if n, err := p.readable(table, last); err == nil {
+				t.Fatalf("%d rows can be read from a damaged part", n)
+			}
+			eventually(t, "the rows of the damaged part to be back", func() error {
+				if err := r.Turn(t.Context()); err != nil {
+					return err
+				}
+				if n, err := p.readable(table, last); err != nil || n != count {
+					return fmt.Errorf("%d rows, %w", n, err)
+				}
+				return nil
+			})
+			aside, err := p.store.Aside(t.Context())
+			if err != nil || len(aside) != 1 || aside[0].Table != table {
+				t.Errorf("put aside: %v, %v", aside, err)
+			}
+		})
+	}
+}
+
+// readable reads a table as its readers do, through the store: so it notices
+// what cannot be read. It returns how many deliveries that tells of.
+func (p *pipeline) readable(table string, last change.Delivery) (int, error) {
+	ctx := p.t.Context()
+	switch table {
+	case "changes":
+		page, err := p.store.FindChanges(ctx, store.ChangeQuery{ChangeFilter: store.ChangeFilter{Org: "acme"}, Limit: 100})
+		return len(page.Data), err
+	case "deliveries":
+		page, err := p.store.FindDeliveries(ctx, store.DeliveryQuery{Org: "acme", Limit: 100})
+		return len(page.Data), err
+	case "payloads":
+		if _, err := p.store.Payload(ctx, "acme", last.ID); err != nil {
+			return 0, err
+		}
+		return int(p.rows(table)), nil
+	default:
+		rows, err := p.store.Account(ctx, store.AccountQuery{
+			Org: "acme", Start: last.ReceivedAt.Add(-time.Hour), End: last.ReceivedAt.Add(time.Hour), Bucket: 24 * time.Hour,
+		})
+		received := int64(0)
+		for _, r := range rows {
+			received += r.Received
+		}
+		return int(received), err
+	}
+}
+
+// damage makes one part of a table, and cuts off its data.
+func (p *pipeline) damage(table string) {
+	p.t.Helper()
+	p.exec("OPTIMIZE TABLE " + table + " FINAL")
+	var dir string
+	row := p.db.QueryRow(p.t.Context(), "SELECT path FROM system.parts WHERE database = currentDatabase() AND table = {table:String} AND active",
+		clickhouse.Named("table", table))
+	if err := row.Scan(&dir); err != nil {
+		p.t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.bin"))
+	if err != nil || len(files) == 0 {
+		p.t.Fatalf("no data in %s: %v", dir, err)
+	}
+	for _, file := range files {
+		if err := os.Truncate(file, 0); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	for _, cache := range []string{"MARK CACHE", "UNCOMPRESSED CACHE"} {
+		p.exec("SYSTEM DROP " + cache)
+	}
+}
