@@ -8,6 +8,7 @@ import (
 
 	"whatchanged/normalizers"
 	"whatchanged/normalizers/all"
+	"whatchanged/pkg/bus"
 	"whatchanged/pkg/bus/bustest"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/store/storetest"
