@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -158,6 +159,15 @@ func TestAudit_EveryMutatingOperationLeavesAnEvent(t *testing.T) {
 	f("POST", "/api/v1/replays/{rpl}/resume", "", "info replay")
 	delivered := s.deliver(orgName, "src_1", `{"title": "audited"}`, http.Header{})
 	f("POST", "/api/v1/deliveries/"+delivered.String()+"/replay", "", "create replay")
+	s.run(s.writer)
+	letters := make([]string, 4)
+	for i := range letters {
+		_, letters[i] = s.buried(fmt.Sprintf("letter %d", i))
+	}
+	f("POST", "/api/v1/dead/"+letters[0]+"/redrive", "", "info dead_letter")
+	f("POST", "/api/v1/dead/redrive", `{"ids": ["`+letters[1]+`"]}`, "info dead_letter")
+	f("POST", "/api/v1/dead/"+letters[2]+"/discard", `{"reason": "a test"}`, "delete dead_letter")
+	f("POST", "/api/v1/dead/discard", `{"ids": ["`+letters[3]+`"], "reason": "a test"}`, "delete dead_letter")
 	in := f("POST", "/api/v1/session", "", "info user")
 	cookie, _, _ := strings.Cut(in.Header.Get("Set-Cookie"), ";")
 	f("DELETE", "/api/v1/session", "", "info user", "Authorization", "", "Cookie", cookie)

@@ -24,10 +24,7 @@ func (s *Service) Again(ctx context.Context, jobs []dead.Job) ([]change.Result, 
 	}
 	out := make([]*bus.ChangeFrame, len(jobs))
 	for i := range jobs {
-		d := &jobs[i].Delivery
-		settings := s.Settings(d.Org, d.SourceID)
-		settings.Held = jobs[i].Held
-		res, files := s.normalizeOne(d, settings, known)
+		res, files := s.normalizeOne(&jobs[i].Delivery, known, jobs[i].Held)
 		if err := s.queue(ctx, frames[i], files); err != nil {
 			return nil, err
 		}

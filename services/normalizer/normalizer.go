@@ -187,7 +187,7 @@ func (s *Service) normalize(f *bus.DeliveryFrame, known map[store.Identity]store
 	for i := range f.Deliveries {
 		d := &f.Deliveries[i]
 		var fetch []bus.LogFile
-		results[i], fetch = s.normalizeOne(d, s.Settings(d.Org, d.SourceID), known)
+		results[i], fetch = s.normalizeOne(d, known, nil)
 		results[i].Place = i
 		files = append(files, fetch...)
 	}
@@ -195,10 +195,10 @@ func (s *Service) normalize(f *bus.DeliveryFrame, known map[store.Identity]store
 }
 
 // normalizeOne returns the result of one delivery, and the log files that it
-// asks to fetch.
-func (s *Service) normalizeOne(d *change.Delivery, settings normalizers.Settings, known map[store.Identity]store.Known) (change.Result, []bus.LogFile) {
+// asks to fetch. The records that are held stay dead.
+func (s *Service) normalizeOne(d *change.Delivery, known map[store.Identity]store.Known, held map[int]string) (change.Result, []bus.LogFile) {
 	first, seen := s.first(d, known)
-	res := s.process(d, settings, first.received)
+	res := s.process(d, first.received, held)
 	if seen && res.Outcome != change.Dead {
 		res.Outcome = change.Duplicate
 		res.Reason = "the same request as " + first.delivery.String()
@@ -215,7 +215,7 @@ func (s *Service) normalizeOne(d *change.Delivery, settings normalizers.Settings
 
 // process makes the result of a delivery. A panic, of which there must be none,
 // is a dead letter: it would come again each time, and hold up the others of its frame.
-func (s *Service) process(d *change.Delivery, settings normalizers.Settings, first time.Time) (res change.Result) {
+func (s *Service) process(d *change.Delivery, first time.Time, held map[int]string) (res change.Result) {
 	now := failpoint.Wall(time.Now())
 	defer func() {
 		if p := recover(); p != nil {
@@ -228,6 +228,8 @@ func (s *Service) process(d *change.Delivery, settings normalizers.Settings, fir
 		}
 	}()
 	failpoint.Touch("normalize", d.Body)
+	settings := s.Settings(d.Org, d.SourceID)
+	settings.Held = held
 	return s.Normalizers.Process(d, settings, first, now)
 }
 
