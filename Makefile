@@ -16,7 +16,7 @@ build: lib ## build bin/whatchanged
 
 test: lib ## install what is missing and run all tests; RACE=1 has the race detector watch them (needs gcc)
 	$(TESTING) go test $(DETECT) $$(go list ./... | grep -v services/e2e)
-	$(TESTING) go test $(DETECT) -count=1 ./services/e2e # it builds the program itself, which go test's cache does not see
+	$(TESTING) go test $(DETECT) -count=1 ./services/e2e/... # it builds the program itself, which go test's cache does not see
 
 # What tests wait for most is the disk; see .ci/scratch.
 test: export GOTMPDIR := $(or $(GOTMPDIR),$(TMPDIR),/tmp)

@@ -61,7 +61,7 @@ done. What will never work is discarded, with a reason.`,
 		Args: args(cobra.NoArgs),
 	}
 	conn := connect(cmd, env)
-	cmd.AddCommand(newDeadList(env, conn, "list"), newDeadShow(env, conn), newDeadPayload(env, conn), newDeadRedrive(env, conn), newDeadDiscard(env, conn))
+	cmd.AddCommand(newDeadList(env, conn), newDeadShow(env, conn), newDeadPayload(env, conn), newDeadRedrive(env, conn), newDeadDiscard(env, conn))
 	return cmd
 }
 
@@ -104,11 +104,11 @@ func (f *deadFlags) read(now time.Time) error {
 	return err
 }
 
-func newDeadList(env *Environment, conn *connection, use string) *cobra.Command {
+func newDeadList(env *Environment, conn *connection) *cobra.Command {
 	var flags deadFlags
 	var all bool
 	cmd := &cobra.Command{
-		Use:   use,
+		Use:   "list",
 		Short: "List what could not be processed, and why",
 		Long:  "Lists dead letters, the latest to fail for the first time on top.",
 		Example: `  whatchanged dead list

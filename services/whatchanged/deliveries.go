@@ -16,11 +16,10 @@ func newDeliveries(env *Environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deliveries [ID]",
 		Short: "Show what arrived, and what became of it",
-		Long:  "Lists deliveries, newest first; with an id, one of them; see also `deliveries payload` and `deliveries dead`.",
+		Long:  "Lists deliveries, newest first; with an id, one of them; see also `deliveries payload` and `dead list`.",
 		Example: `  whatchanged deliveries --since 1h
   whatchanged deliveries --outcome ignored
-  whatchanged deliveries payload dlv_01hq3v8k2m4n6p8r0s2t4v6x8z > body.json
-  whatchanged deliveries dead`,
+  whatchanged deliveries payload dlv_01hq3v8k2m4n6p8r0s2t4v6x8z > body.json`,
 		Args: args(cobra.MaximumNArgs(1)),
 	}
 	conn := connect(cmd, env)
@@ -63,7 +62,7 @@ func newDeliveries(env *Environment) *cobra.Command {
 		}
 		return t.flush()
 	}
-	cmd.AddCommand(newPayload(env, conn), newDeadList(env, conn, "dead"))
+	cmd.AddCommand(newPayload(env, conn))
 	return cmd
 }
 
