@@ -162,7 +162,7 @@ func SetHeaders(h http.Header, e *Error) {
 	if e.Kind == Busy || e.Kind == RateLimited {
 		wait := e.RetryAfter
 		if e.Kind == Busy {
-			wait = min(max(wait, time.Second), longestWait-spread) + rand.N(spread)
+			wait = min(max(wait, time.Second), longestWait-spread) + rand.N(spread) //nolint:gosec // not to come all at once is no secret
 		}
 		seconds := max(1, int((wait+time.Second-1)/time.Second))
 		h.Set("Retry-After", strconv.Itoa(seconds))
