@@ -2,14 +2,12 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"whatchanged/pkg/problem"
 )
-
-const turnRenewed = leaseFor / 3
 
 // turn is what those of this process share who do a thing one at a time.
 type turn struct {
@@ -51,28 +49,11 @@ func (b *Bus) Exclusively(ctx context.Context, name string, patience time.Durati
 			return err
 		}
 	}
-	err := t.keep(ctx, do)
+	err := t.lease.while(ctx, do)
 	if released := t.lease.release(ctx); released != nil {
 		b.log.Warn("a turn ends by itself", "name", name, "error", released)
 	}
 	return err
-}
-
-// keep renews the lease while do works.
-func (t *turn) keep(ctx context.Context, do func(context.Context) error) error {
-	within, cancel := context.WithCancelCause(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel(nil)
-	wg.Go(func() {
-		for pause(within, turnRenewed) == nil {
-			if _, err := t.lease.hold(within); err != nil && within.Err() == nil {
-				cancel(err)
-				return
-			}
-		}
-	})
-	return do(within)
 }
 
 func (b *Bus) turn(name string) *turn {
@@ -88,4 +69,28 @@ func (b *Bus) turn(name string) *turn {
 		b.turns[name] = t
 	}
 	return t
+}
+
+// Alone runs f while this process holds the lease of a name, and waits for its
+// turn until ctx ends. When the lease is lost, f's context ends.
+func (b *Bus) Alone(ctx context.Context, name string, f func(context.Context) error) error {
+	l := newLease(b.kv[BucketState], name)
+	tick := time.NewTicker(leaseFor / 5)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		held, err := l.hold(ctx)
+		if err != nil && ctx.Err() == nil {
+			b.log.Warn("lease has to be tried again", "lease", name, "error", err)
+		}
+		if held {
+			if err := errors.Join(l.while(ctx, f), l.release(ctx)); err != nil && ctx.Err() == nil {
+				b.log.Warn("work under a lease ended", "lease", name, "error", err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err()
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -68,6 +69,29 @@ func (l *lease) took(revision uint64, err error) (bool, error) {
 	}
 	l.held, l.revision = true, revision
 	return true, nil
+}
+
+// while runs f, which has to be done by one at a time, renews the lease as long
+// as f works. The context of f ends when the lease is lost. f is run by the caller itself, whose thread may be one of low priority.
+func (l *lease) while(ctx context.Context, f func(context.Context) error) error {
+	within, end := context.WithCancelCause(ctx)
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		for pause(within, leaseFor/3) == nil {
+			if held, err := l.hold(within); !held && within.Err() == nil {
+				end(fmt.Errorf("%s is lost: %w", l.key, err))
+				return
+			}
+		}
+	})
+	err := f(within)
+	lost := context.Cause(within)
+	end(nil)
+	renewing.Wait()
+	if ctx.Err() != nil {
+		lost = nil
+	}
+	return errors.Join(err, lost)
 }
 
 // release lets the next one have it at once.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -96,54 +95,4 @@ func (b *Bus) DeliveriesAt(ctx context.Context, places []Position, first, last t
 		return nil, fmt.Errorf("look for deliveries on the bus: %w", err)
 	}
 	return found, nil
-}
-
-// Alone runs f while this process holds the lease of a name, and waits for its
-// turn until ctx ends. When the lease is lost, f's context ends.
-func (b *Bus) Alone(ctx context.Context, name string, f func(context.Context) error) error {
-	l := newLease(b.kv[BucketState], name)
-	tick := time.NewTicker(leaseFor / 5)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		held, err := l.hold(ctx)
-		if err != nil && ctx.Err() == nil {
-			b.log.Warn("lease has to be tried again", "lease", name, "error", err)
-		}
-		if held {
-			if err := b.whileHeld(ctx, l, f); err != nil && ctx.Err() == nil {
-				b.log.Warn("work under a lease ended", "lease", name, "error", err)
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-		}
-	}
-	return ctx.Err()
-}
-
-// whileHeld runs f on the caller's own thread, which may be one of low priority.
-func (b *Bus) whileHeld(ctx context.Context, l *lease, f func(context.Context) error) error {
-	within, lost := context.WithCancel(ctx)
-	var renewing sync.WaitGroup
-	renewing.Go(func() {
-		tick := time.NewTicker(leaseFor / 3)
-		defer tick.Stop()
-		for {
-			select {
-			case <-within.Done():
-				return
-			case <-tick.C:
-				if held, err := l.hold(within); !held {
-					b.log.Warn("lease is lost", "lease", l.key, "error", err)
-					lost()
-					return
-				}
-			}
-		}
-	})
-	err := f(within)
-	lost()
-	renewing.Wait()
-	return errors.Join(err, l.release(ctx))
 }
