@@ -16,7 +16,7 @@ build: lib ## build bin/whatchanged
 
 test: lib ## install what is missing and run all tests; RACE=1 has the race detector watch them (needs gcc)
 	$(TESTING) go test $(DETECT) $$(go list ./... | grep -v services/e2e)
-	$(TESTING) go test $(DETECT) -count=1 ./services/e2e/... # it builds the program itself, which go test's cache does not see
+	$(TESTING_E2E) go test $(DETECT_E2E) -count=1 ./services/e2e/... # it builds the program itself, which go test's cache does not see
 
 # What tests wait for most is the disk; see .ci/scratch.
 test: export GOTMPDIR := $(or $(GOTMPDIR),$(TMPDIR),/tmp)
@@ -27,6 +27,10 @@ ifdef RACE
 # limit of one package's tests allows for.
 TESTING := CGO_ENABLED=1
 DETECT := -race -timeout 20m
+ifneq ($(RACE),packages) # whose end-to-end tests are as they are without it
+TESTING_E2E := $(TESTING)
+DETECT_E2E := $(DETECT)
+endif
 endif
 
 race: ## all tests with the race detector
@@ -54,8 +58,9 @@ vuln: ## known vulnerabilities that our code reaches
 bench: build ## load the pipeline on this machine and print the figures
 	bin/whatchanged bench
 
+MIX ?= 4m
 chaos: lib ## kill, cut and fill a running installation, and want back all that it acknowledged
-	go run ./services/e2e/chaos run --strikes 2 --time 4m
+	go run ./services/e2e/chaos run --strikes 2 --time $(MIX)
 
 ROUNDS ?= 10
 STRIKES ?= 10
