@@ -44,7 +44,7 @@ type Limits struct {
 
 // DefaultLimits returns the limits of a process that serves an API.
 func DefaultLimits() Limits {
-	return Limits{Waiting: 10_000, Room: 2 * time.Second, Answer: 4 * time.Second, Stop: 10 * time.Second}
+	return Limits{Waiting: 10_000, Room: 2 * time.Second, Answer: 4 * time.Second, Stop: 2 * time.Second}
 }
 
 // The largest frame, and how often one is begun: a frame is an fsync, however

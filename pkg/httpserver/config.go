@@ -50,7 +50,7 @@ func DefaultConfig() Config {
 		MaxConnections:           16_384,
 		MaxConnectionsPerAddress: 2_048,
 		MaxStreams:               100,
-		Grace:                    10 * time.Second,
+		Grace:                    5 * time.Second,
 	}
 }
 

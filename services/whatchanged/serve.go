@@ -16,9 +16,11 @@ import (
 	"whatchanged/pkg/telemetry"
 )
 
-// grace is how long each part may take to stop. The longest is a batch on its
-// way into ClickHouse.
-const grace = 15 * time.Second
+// grace is how long the parts together may take to stop, so that the process
+// ends within 10 s of SIGTERM: less than any supervisor waits before it kills.
+// What takes long is requests being answered (httpserver's own grace) and a
+// batch on its way into ClickHouse.
+const grace = 7 * time.Second
 
 // memoryLimit is when the garbage collector works harder to stay below; the
 // engine's memory comes on top. GOMEMLIMIT overrides it.
