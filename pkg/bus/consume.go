@@ -51,7 +51,8 @@ func (b *Bus) ConsumeDeliveries(ctx context.Context, durable, lane string, worke
 	return ctx.Err()
 }
 
-// consumer makes or updates a durable consumer.
+// consumer makes or updates a durable consumer. A disk that fails for a moment
+// makes it wait: a part that gave up would take the process with it.
 func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand int) (jetstream.Consumer, error) {
 	cfg := jetstream.ConsumerConfig{
 		Durable:       durable,
@@ -67,7 +68,10 @@ func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand
 	for try := 1; ; try++ {
 		cons, err := b.js.CreateOrUpdateConsumer(ctx, stream, cfg)
 		if err == nil {
-			return cons, errors.Join(b.release(ctx, stream, cfg, cons.CachedInfo()), b.syncNames())
+			err = errors.Join(b.release(ctx, stream, cfg, cons.CachedInfo()), b.syncNames())
+		}
+		if err == nil {
+			return cons, nil
 		}
 		var api *jetstream.APIError
 		if ctx.Err() != nil || errors.As(err, &api) && api.Code < 500 {
