@@ -59,6 +59,7 @@ type Bus struct {
 	packs  sync.Pool // *pack
 
 	refusal    atomic.Pointer[problem.Error] // why nothing is accepted now
+	silences   silences
 	mu         sync.Mutex
 	committers []*Committer
 	turns      map[string]*turn // of Exclusively

@@ -44,10 +44,12 @@ func (b *Bus) publishSurely(ctx context.Context, msg *nats.Msg) error {
 }
 
 func (b *Bus) publishOnce(ctx context.Context, msg *nats.Msg) error {
-	ctx, cancel := context.WithTimeout(ctx, ackWait)
+	within, cancel := context.WithTimeout(ctx, ackWait)
 	defer cancel()
+	began := time.Now()
 	// PublishMsg writes options into the message's headers: none are given.
-	_, err := b.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
+	_, err := b.js.PublishMsg(within, msg, jetstream.WithRetryAttempts(0))
+	b.silences.heard(ctx, "a publish on "+msg.Subject, began, err)
 	return err
 }
 

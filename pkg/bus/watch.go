@@ -103,7 +103,10 @@ func (w *watchdog) wedged() error {
 	if err := w.embedded.health(); err != nil {
 		return err
 	}
-	return w.unanswered()
+	if err := w.unanswered(); err != nil {
+		return err
+	}
+	return w.silences.long()
 }
 
 // unanswered returns which publishes have had no answer for too long, or nil.
@@ -138,6 +141,7 @@ func (b *Bus) restart(ctx context.Context) error {
 	b.log.Warn("restarting the embedded nats-server")
 	b.metrics.restarts.Inc()
 	b.embedded.stop()
+	b.silences.forget()
 	if err := b.embedded.start(); err != nil {
 		return err
 	}
