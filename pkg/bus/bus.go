@@ -62,10 +62,16 @@ type Bus struct {
 	silences   silences
 	mu         sync.Mutex
 	committers []*Committer
-	turns      map[string]*turn // of Exclusively
+	turns      map[string]*turn      // of Exclusively
+	consumers  map[string]consumerOf // that this process has made
 
 	stop    context.CancelFunc
 	watcher sync.WaitGroup
+}
+
+type consumerOf struct {
+	stream string
+	cfg    jetstream.ConsumerConfig
 }
 
 // Connect starts the embedded server, or dials the configured ones, and makes

@@ -136,7 +136,7 @@ func (b *Bus) accept() {
 }
 
 // restart frees a wedged server, then checks that the end of every chain is
-// still there.
+// still there. What consumers had in hand comes again.
 func (b *Bus) restart(ctx context.Context) error {
 	b.log.Warn("restarting the embedded nats-server")
 	b.metrics.restarts.Inc()
@@ -163,7 +163,7 @@ func (b *Bus) restart(ctx context.Context) error {
 			errs = append(errs, b.checkStored(ctx, *last))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, b.releaseAll(ctx))...)
 }
 
 // remember writes down now and then how far each chain is.
