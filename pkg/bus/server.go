@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -83,6 +85,9 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 func (e *embedded) start() error {
+	if err := e.rewriteEnds(); err != nil {
+		return fmt.Errorf("make what the bus has durable: %w", err)
+	}
 	srv, err := server.NewServer(e.opts.Clone())
 	if err != nil {
 		return fmt.Errorf("make the embedded nats-server: %w", err)
@@ -98,6 +103,32 @@ func (e *embedded) start() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.srv = srv
+	return nil
+}
+
+// rewriteEnds puts the end of every stream on disk anew. The server before this
+// one may have failed to sync it: what it wrote last can still be read, would be
+// taken for stored (a repeat of it is a duplicate), and would be gone after a
+// power cut, with all that comes after it in the same file.
+func (e *embedded) rewriteEnds() error {
+	streams, err := filepath.Glob(filepath.Join(e.dir, "jetstream", "$G", "streams", "*", "msgs"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range streams {
+		blocks, err := filepath.Glob(filepath.Join(dir, "*.blk"))
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(blocks, func(a, b string) int { // 9.blk is before 10.blk
+			return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+		})
+		for _, path := range blocks[max(0, len(blocks)-2):] { // a sync that fails may be one of two files
+			if err := durable.Rewrite(path); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
