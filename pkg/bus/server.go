@@ -32,8 +32,8 @@ type embedded struct {
 	maxBytes int64 // of DELIVERIES
 
 	mu     sync.Mutex
-	srv    *server.Server // nil while stopped
-	blocks time.Time      // of the directory of DELIVERIES when its names were synced last
+	srv    *server.Server       // nil while stopped
+	blocks map[string]time.Time // of each stream's directory when its names were synced last
 }
 
 const serverStart = 30 * time.Second
@@ -51,7 +51,7 @@ func startEmbedded(cfg Config, log *slog.Logger) (*embedded, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	e := &embedded{
-		dir: cfg.Dir, log: log, lock: lock, maxBytes: maxBytes,
+		dir: cfg.Dir, log: log, lock: lock, maxBytes: maxBytes, blocks: map[string]time.Time{},
 		opts: &server.Options{
 			ServerName:         "whatchanged",
 			DontListen:         true, // the only client is in this process
@@ -259,31 +259,31 @@ func syncDirs(dir string) error {
 	})
 }
 
-// syncBlocks puts the names of the files on disk that hold DELIVERIES, if one of
+// syncBlocks puts the names of the files on disk that hold a stream, if one of
 // them is new. The server syncs what it writes to a new file, and leaves its
 // name to the file system: journals take it along, and nobody promises that.
-// An error means that the newest frame may not be there after a power cut.
-func (b *Bus) syncBlocks() error {
+// An error means that the newest message may not be there after a power cut.
+func (b *Bus) syncBlocks(stream string) error {
 	if b.embedded == nil {
 		return nil
 	}
 	e := b.embedded
-	dir := filepath.Join(e.dir, "jetstream", "$G", "streams", Deliveries, "msgs")
+	dir := filepath.Join(e.dir, "jetstream", "$G", "streams", stream, "msgs")
 	info, err := os.Stat(dir)
 	if err != nil {
-		return fmt.Errorf("look for new files of %s: %w", Deliveries, err)
+		return fmt.Errorf("look for new files of %s: %w", stream, err)
 	}
 	e.mu.Lock()
-	known := e.blocks.Equal(info.ModTime())
+	known := e.blocks[stream].Equal(info.ModTime())
 	e.mu.Unlock()
 	if known {
 		return nil
 	}
 	if err := durable.SyncDir(dir); err != nil {
-		return fmt.Errorf("sync the names of %s: %w", Deliveries, err)
+		return fmt.Errorf("sync the names of %s: %w", stream, err)
 	}
 	e.mu.Lock()
-	e.blocks = info.ModTime()
+	e.blocks[stream] = info.ModTime()
 	e.mu.Unlock()
 	return nil
 }

@@ -48,7 +48,10 @@ func (b *Bus) publishOnce(ctx context.Context, msg *nats.Msg) error {
 	defer cancel()
 	began := time.Now()
 	// PublishMsg writes options into the message's headers: none are given.
-	_, err := b.js.PublishMsg(within, msg, jetstream.WithRetryAttempts(0))
+	ack, err := b.js.PublishMsg(within, msg, jetstream.WithRetryAttempts(0))
+	if err == nil {
+		err = b.syncBlocks(ack.Stream)
+	}
 	b.silences.heard(ctx, "a publish on "+msg.Subject, began, err)
 	return err
 }
