@@ -55,7 +55,7 @@ var busFiles = []string{
 	"bus/jetstream/$G/streams/CHANGES/msgs/*",
 	"bus/jetstream/$G/streams/KV_STATE/msgs/*",
 	"bus/jetstream/$G/streams/*/msgs/index.db",
-	"bus/jetstream/$G/streams/*/meta.*",
+	"bus/jetstream/$G/streams/[^K]*/meta.*", // not the buckets', KV_*: without those a start is refused
 	"bus/jetstream/$G/streams/*/obs/*/*",
 }
 
