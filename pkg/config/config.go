@@ -67,7 +67,7 @@ func Load(cfg any, from Sources) error {
 // fault names its key.
 func decode(cfg any, k *koanf.Koanf) error {
 	var faults []error
-	walk(reflect.Indirect(reflect.ValueOf(cfg)), "", func(key string, v reflect.Value) {
+	walk(reflect.Indirect(reflect.ValueOf(cfg)), "", func(key string, v reflect.Value, _ reflect.Type, _ string) {
 		if !k.Exists(key) {
 			return
 		}
@@ -118,17 +118,20 @@ func wanted(v reflect.Value) string {
 	}
 }
 
-// Field is one setting: its key and its value now.
+// Field is one setting: its key, its value now, and the struct and field that
+// declare it.
 type Field struct {
 	Key   string
 	Value any
+	In    reflect.Type
+	Name  string
 }
 
 // Fields lists the settings of a configuration in the order they are declared.
 func Fields(cfg any) []Field {
 	var out []Field
-	walk(reflect.Indirect(reflect.ValueOf(cfg)), "", func(key string, v reflect.Value) {
-		out = append(out, Field{key, v.Interface()})
+	walk(reflect.Indirect(reflect.ValueOf(cfg)), "", func(key string, v reflect.Value, in reflect.Type, name string) {
+		out = append(out, Field{key, v.Interface(), in, name})
 	})
 	return out
 }
@@ -138,7 +141,7 @@ func Env(key string) string {
 	return Prefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
-func walk(v reflect.Value, prefix string, visit func(string, reflect.Value)) {
+func walk(v reflect.Value, prefix string, visit func(key string, v reflect.Value, in reflect.Type, name string)) {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		if !field.IsExported() {
@@ -150,7 +153,7 @@ func walk(v reflect.Value, prefix string, visit func(string, reflect.Value)) {
 			walk(v.Field(i), key+".", visit)
 			continue
 		}
-		visit(key, v.Field(i))
+		visit(key, v.Field(i), v.Type(), field.Name)
 	}
 }
 

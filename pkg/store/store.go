@@ -27,8 +27,8 @@ import (
 
 // Config says which ClickHouse to use, and within which limits.
 type Config struct {
-	// DSN is clickhouse://user:password@host:9000, http(s)://host:8123, or
-	// embedded:<dir> for the engine in this process.
+	// DSN is where ClickHouse is: clickhouse://user:password@host:9000,
+	// http(s)://host:8123, or embedded:DIR for the engine in this process.
 	DSN string
 	// Database holds the tables; it is made when missing.
 	Database string
@@ -47,6 +47,15 @@ type Config struct {
 	ExportTimeout time.Duration
 	// MaxConns is how many statements may run on a server at the same time.
 	MaxConns int
+
+	library string
+}
+
+// WithLibrary returns the settings with the embedded engine's library; without
+// it, or with "", it is searched for.
+func (c Config) WithLibrary(path string) Config {
+	c.library = path
+	return c
 }
 
 // DefaultConfig returns the settings of a single machine; the DSN is left to
@@ -123,7 +132,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 		return nil, err
 	}
 	if dir, ok := strings.CutPrefix(cfg.DSN, "embedded:"); ok {
-		engine, err := chdb.Open(chdb.Config{Path: dir}, log)
+		engine, err := chdb.Open(chdb.Config{Path: dir, Library: cfg.library}, log)
 		if err != nil {
 			return nil, fmt.Errorf("open embedded clickhouse: %w", err)
 		}

@@ -13,8 +13,10 @@ import (
 
 // Config says how the program logs.
 type Config struct {
-	Level  string // debug, info, warn or error
-	Format string // text for people, json for programs
+	// Level is the least that is logged: debug, info, warn or error.
+	Level string
+	// Format is text for people or json for programs.
+	Format string
 }
 
 // DefaultConfig logs what an operator wants in a quiet hour, as text.

@@ -33,9 +33,11 @@ type Config struct {
 	AdminListen string
 	// DataDir holds everything the embedded parts store, the master key and bootstrap.json.
 	DataDir string
-	// MasterKey seals secrets that must be read back; empty uses DataDir/master.key.
+	// MasterKey seals secrets that must be read back; empty uses the file
+	// master.key in DataDir. It must be the same for all services.
 	MasterKey auth.Secret
-	// Libchdb is the embedded ClickHouse engine's library; empty searches for it.
+	// Libchdb is the file of the embedded ClickHouse engine's library; empty
+	// searches beside the program, in the user's cache and in /usr/local/lib.
 	Libchdb string
 	// Bootstrap fixes what the first start would otherwise draw at random.
 	Bootstrap Bootstrap
@@ -50,9 +52,10 @@ type Config struct {
 
 // Bootstrap has the fixed values of a first start.
 type Bootstrap struct {
-	// APIKey is the admin key.
+	// APIKey is the admin key that the first start makes (wc_live_...); empty
+	// draws one in `serve`, and makes none in services that run apart.
 	APIKey auth.Secret
-	// Token is the first source's.
+	// Token is the token in the first source's webhook URL (wct_...), likewise.
 	Token auth.Secret
 }
 
@@ -87,6 +90,7 @@ func (c *Config) complete() {
 	if c.API.PublicURL == "" {
 		c.API.PublicURL = "http://" + reachable(c.Listen)
 	}
+	c.Store = c.Store.WithLibrary(c.Libchdb)
 	c.HTTP.Listen = c.Listen
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -82,16 +81,6 @@ func newConfigReference(env *Environment) *cobra.Command {
 		Short: "Print every setting: what it is, its default, its variable, who reads it",
 		Long:  "Prints the page docs/operating/configuration.md of this version.",
 		Args:  args(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			writeReference(env.Stdout)
-			return nil
-		},
+		RunE:  func(*cobra.Command, []string) error { return writeReference(env.Stdout) },
 	}
-}
-
-// writeReference writes the page of all settings.
-func writeReference(w io.Writer) {
-	cfg := DefaultConfig()
-	cfg.complete()
-	cfg.print(w)
 }
