@@ -105,6 +105,11 @@ func (c *Config) Validate() error {
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data_dir: must be set"))
 	}
+	if c.MasterKey != "" {
+		if _, err := auth.OpenSealer("", c.MasterKey, true); err != nil { // with a key it opens no file
+			errs = append(errs, fmt.Errorf("master_key: %w", err))
+		}
+	}
 	for _, part := range []struct {
 		section string
 		fault   error
