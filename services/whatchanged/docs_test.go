@@ -12,6 +12,8 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"whatchanged/pkg/config"
 )
 
 // top is the top of the tree.
@@ -74,6 +76,44 @@ func TestDocs_LinksResolve(t *testing.T) {
 			if anchor != "" && headings[to] != nil && !headings[to][anchor] {
 				t.Errorf("%s: %s has no heading for the link %s", page.name, to, target)
 			}
+		}
+	}
+}
+
+// TestSystemd: what the units start is understood, and so are the settings
+// that they bring.
+func TestSystemd_UnitsStartWhatExists(t *testing.T) {
+	units, err := filepath.Glob(filepath.Join(top, "deploy", "systemd", "*.service"))
+	if err != nil || len(units) == 0 {
+		t.Fatalf("no units: %v", err)
+	}
+	for _, path := range units {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var environ []string
+		started := 0
+		for line := range strings.Lines(strings.ReplaceAll(string(text), "%i", serviceReceiver)) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			switch key {
+			case "Environment":
+				environ = append(environ, value)
+			case "ExecStart", "ExecStartPre":
+				for _, words := range invocations(value) {
+					started++
+					if err := understood(words, true); err != nil {
+						t.Errorf("%s: %s: %s", path, value, err)
+					}
+				}
+			}
+		}
+		if started != 2 {
+			t.Errorf("%s: %d lines start whatchanged, want a check and a start", path, started)
+		}
+		cfg := DefaultConfig()
+		if err := config.Load(&cfg, config.Sources{Environ: environ, Ignore: notSettings}); err != nil {
+			t.Errorf("%s: %s", path, err)
 		}
 	}
 }
