@@ -237,10 +237,7 @@ func (m *Model) write(out io.Writer) error {
 	d.line("")
 	d.line("### Machines")
 	d.line("")
-	head := []string{"deliveries/s"}
-	for _, tier := range tiers() {
-		head = append(head, tier)
-	}
+	head := append([]string{"deliveries/s"}, tiers()...)
 	rows = [][]string{append(head, "all", "busy cores", "installations", "shards", "in, Gbit/s")}
 	for _, rate := range rates() {
 		n, sum := m.at(rate), 0
