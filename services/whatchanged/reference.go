@@ -56,14 +56,14 @@ var otherVariables = []struct{ Name, About string }{
 	{"GOMAXPROCS", "How many threads run at the same time; twice the processors unless set."},
 }
 
-// setting is a line of the reference.
-type setting struct {
+// settingLine is a line of the reference.
+type settingLine struct {
 	Key, Env, Flag, Kind, Default, About string
 	By                                   []string
 }
 
 // settingsAll lists every setting in the order of the configuration.
-func settingsAll() []setting {
+func settingsAll() []settingLine {
 	cfg := DefaultConfig()
 	cfg.complete()
 	about := wordsByKey()
@@ -71,12 +71,12 @@ func settingsAll() []setting {
 	for name, f := range flagKeys {
 		flags[f.key] = "--" + name
 	}
-	var all []setting
+	var all []settingLine
 	for _, f := range config.Fields(&cfg) {
 		if f.Key == listenTwice {
 			continue
 		}
-		s := setting{Key: f.Key, Env: config.Env(f.Key), Flag: flags[f.Key], About: about[f.Key], By: readersOf(f.Key)}
+		s := settingLine{Key: f.Key, Env: config.Env(f.Key), Flag: flags[f.Key], About: about[f.Key], By: readersOf(f.Key)}
 		s.Kind, s.Default = kindOf(f, s.About)
 		all = append(all, s)
 	}
@@ -126,7 +126,7 @@ func kindOf(f config.Field, about string) (kind, value string) {
 // section is a table of the reference.
 type section struct {
 	Name     string
-	Settings []setting
+	Settings []settingLine
 }
 
 // writeReference writes the page of all settings.

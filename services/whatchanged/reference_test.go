@@ -61,7 +61,7 @@ func TestReference_IsThePageInDocs(t *testing.T) {
 	}
 	known := readers()
 	for start, names := range readBy {
-		if !slices.ContainsFunc(settingsAll(), func(s setting) bool { return strings.HasPrefix(s.Key, start) }) {
+		if !slices.ContainsFunc(settingsAll(), func(s settingLine) bool { return strings.HasPrefix(s.Key, start) }) {
 			t.Errorf("readBy has %q, which no setting begins with", start)
 		}
 		for _, name := range names {
