@@ -135,6 +135,9 @@ func TestInvocations_AreWhatAShellWouldRun(t *testing.T) {
 	f(`whatchanged log "Deploy; v2 | #1" --version 'v 2'`, "log Deploy; v2 | #1 --version v 2")
 	f("sudo -u whatchanged /usr/local/bin/whatchanged doctor 2>&1", "doctor")
 	f("kubectl exec deploy/api -- whatchanged doctor", "doctor")
+	f("docker compose exec api /whatchanged doctor", "doctor")
+	f("docker exec whatchanged /whatchanged version", "version")
+	f("docker build -t whatchanged --build-arg VERSION=v1 .")
 	f("systemctl restart whatchanged; curl https://whatchanged.example")
 	f("the whatchanged program")
 }
@@ -272,19 +275,36 @@ func invocations(line string) [][]string {
 		for len(words) > 0 && (words[0] == "$" || words[0] == "!" || words[0] == "exec" || words[0] == "time" || assignment.MatchString(words[0])) {
 			words = words[1:]
 		}
-		for i, word := range words {
-			ours := word == "whatchanged" || strings.HasSuffix(word, "/whatchanged")
-			first := i == 0
-			forUser := i > 0 && words[0] == "sudo" && words[i-1] != "-u"
-			inside := i > 0 && (words[0] == "docker" || words[0] == "kubectl" && words[i-1] == "--")
-			named := i+1 < len(words) && strings.HasPrefix(words[i+1], "Test") // a test of our package
-			if ours && !named && (first || forUser || inside) {
-				all = append(all, words[i+1:])
-				break
-			}
+		if i := program(words); i >= 0 {
+			all = append(all, words[i+1:])
 		}
 	}
 	return all
+}
+
+// program returns where in a command our program is, or -1: at its beginning,
+// or behind what runs it as another user or in a container.
+func program(words []string) int {
+	found := -1
+	for i, word := range words {
+		if word != "whatchanged" && !strings.HasSuffix(word, "/whatchanged") {
+			continue
+		}
+		if i+1 < len(words) && strings.HasPrefix(words[i+1], "Test") {
+			continue // a test of our package
+		}
+		switch {
+		case i == 0:
+			return 0
+		case words[0] == "sudo" && words[i-1] != "-u":
+			return i
+		case words[0] == "kubectl" && words[i-1] == "--":
+			return i
+		case words[0] == "docker" && slices.Contains(words[:i], "exec"):
+			found = i // the container may have the same name: the last counts
+		}
+	}
+	return found
 }
 
 var (

@@ -24,12 +24,10 @@ var words string
 var referencePage string
 
 // readBy names the commands that read the settings under a key, by its
-// beginning; the longest that fits counts.
+// beginning; the longest that fits counts. What is in no section is read by all
+// that run a server, unless it says otherwise.
 var readBy = map[string][]string{
-	"listen":                    withHTTP,
-	"admin_listen":              withHTTP,
 	"data_dir":                  append(withHTTP, commandMigrate),
-	"master_key":                withHTTP,
 	"libchdb":                   {commandServe, commandMigrate, commandClickHouse},
 	"bootstrap.":                withHTTP,
 	"bus.":                      withHTTP,
@@ -99,6 +97,9 @@ func readersOf(key string) []string {
 		if (key == start || strings.HasSuffix(start, ".") && strings.HasPrefix(key, start)) && len(start) > len(best) {
 			best = start
 		}
+	}
+	if best == "" && !strings.Contains(key, ".") {
+		return withHTTP
 	}
 	return readBy[best]
 }

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -59,7 +58,10 @@ func TestReference_IsThePageInDocs(t *testing.T) {
 			t.Errorf("%s: nobody reads it, says readBy", s.Key)
 		}
 	}
-	known := readers()
+	var known []string
+	for _, cmd := range newRoot(&Environment{}).Commands() {
+		known = append(known, cmd.Name())
+	}
 	for start, names := range readBy {
 		if !slices.ContainsFunc(settingsAll(), func(s settingLine) bool { return strings.HasPrefix(s.Key, start) }) {
 			t.Errorf("readBy has %q, which no setting begins with", start)
@@ -115,12 +117,17 @@ func commentsOf(t *testing.T) map[string]string {
 			ast.Inspect(file, func(n ast.Node) bool {
 				if spec, ok := n.(*ast.TypeSpec); ok {
 					if s, ok := spec.Type.(*ast.StructType); ok {
+						before, last := "", "" // the field before, and its comment
 						for _, field := range s.Fields.List {
 							text := strings.Join(strings.Fields(field.Doc.Text()), " ")
 							for _, id := range field.Names {
-								if strings.HasPrefix(text, id.Name+" ") {
-									out[pkg+"."+spec.Name.Name+"."+id.Name] = text
+								if shared := before + " and " + id.Name + " "; text == "" && strings.HasPrefix(last, shared) {
+									text = last
+								} else if !strings.HasPrefix(text, id.Name+" ") {
+									text = ""
 								}
+								out[pkg+"."+spec.Name.Name+"."+id.Name] = text
+								before, last = id.Name, text
 							}
 						}
 					}
@@ -133,18 +140,42 @@ func commentsOf(t *testing.T) map[string]string {
 }
 
 // plain turns a comment for those who read the code into words for those who
-// configure: other fields by their keys, and no name in front.
+// configure: other fields by their keys, and no name in front. A comment on two
+// fields keeps both.
 func plain(about string, f config.Field, fields []config.Field) string {
-	about = strings.TrimPrefix(about, f.Name+" ")
+	if rest := strings.TrimPrefix(about, f.Name+" "); !strings.HasPrefix(rest, "and ") {
+		about = rest
+	}
 	for _, verb := range []string{"is ", "are "} {
 		about = strings.TrimPrefix(about, verb)
 	}
+	both := strings.HasPrefix(about, f.Name+" and ") || strings.Contains(about, " and "+f.Name+" ")
 	for _, other := range fields {
-		beside := reflect.DeepEqual(other.In, f.In) && other.Key != f.Key
-		if beside && len(other.Name) > 3 {
-			word := regexp.MustCompile(`\b` + other.Name + `\b`)
-			about = word.ReplaceAllString(about, "`"+other.Key+"`")
+		beside := other.In == f.In && other.Key != f.Key && len(other.Name) > 3
+		if beside || both && other.Key == f.Key {
+			about = regexp.MustCompile(`\b`+other.Name+`\b`).ReplaceAllString(about, "`"+other.Key+"`")
 		}
 	}
+	if first, _, _ := strings.Cut(about, " "); strings.Contains(first, "://") {
+		return about
+	}
 	return strings.ToUpper(about[:1]) + about[1:]
+}
+
+func TestPlain_IsForThoseWhoConfigure(t *testing.T) {
+	type pair struct {
+		CertFile, KeyFile, URL string
+	}
+	fields := config.Fields(new(pair))
+	f := func(i int, about, want string) {
+		t.Helper()
+		if got := plain(about, fields[i], fields); got != want {
+			t.Errorf("%s: %q, want %q", about, got, want)
+		}
+	}
+	f(0, "CertFile is a certificate; it needs KeyFile.", "A certificate; it needs `key_file`.")
+	f(0, "CertFile turns on TLS.", "Turns on TLS.")
+	f(0, "CertFile and KeyFile turn on TLS.", "`cert_file` and `key_file` turn on TLS.")
+	f(1, "CertFile and KeyFile turn on TLS.", "`cert_file` and `key_file` turn on TLS.")
+	f(2, "URL is nats://host:4222, say.", "nats://host:4222, say.")
 }
