@@ -18,10 +18,10 @@ type Config struct {
 	Name string
 	// Dir holds the embedded server's data.
 	Dir string
-	// MaxBytes is what DELIVERIES may hold; the other streams follow from it.
-	// 0 is 10 GiB or half of the free space, the smaller.
+	// MaxBytes is how many bytes the stream DELIVERIES may hold; the other
+	// streams follow from it. 0 is 10 GiB or half of the free space, the smaller.
 	MaxBytes int64
-	// DiskReserve is the free space below which the embedded bus refuses new
+	// DiskReserve is the free space, in bytes, below which the embedded bus refuses new
 	// deliveries. 0 is 2 GiB or 5 % of the volume, the larger.
 	DiskReserve int64
 	// Replicas is how many servers of a cluster keep each message. 0 leaves
@@ -31,12 +31,14 @@ type Config struct {
 	CredentialsFile string
 	// CAFile has the authorities that the servers' certificates are checked with.
 	CAFile string
-	// CertFile and KeyFile are this client's own certificate and its key.
+	// CertFile is this client's own certificate.
 	CertFile string
-	KeyFile  string
-	// QueueBytes and QueueRecords bound what waits to be committed; beyond
-	// them a delivery is refused at once.
-	QueueBytes   int
+	// KeyFile is the key of CertFile.
+	KeyFile string
+	// QueueBytes bounds the bytes that wait to be committed; beyond them a
+	// delivery is refused at once.
+	QueueBytes int
+	// QueueRecords bounds the deliveries that wait to be committed.
 	QueueRecords int
 }
 

@@ -56,11 +56,28 @@ type server struct {
 // again when it fails.
 func start(ctx context.Context, cfg Config, services []string, whole bool, log *slog.Logger) (*server, error) {
 	s := &server{cfg: cfg, log: log, metrics: telemetry.NewRegistry(), parts: app.NewGroup(log)}
+	s.metrics.MustRegister(running(services))
 	if err := s.open(ctx, services, whole); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
+
+// running is what tells those who ask this process which services it is.
+func running(services []string) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: serviceRunning, Help: "Whether this process runs a service.",
+	}, []string{"service"})
+	for _, name := range allServices {
+		g.WithLabelValues(name).Set(0)
+	}
+	for _, name := range services {
+		g.WithLabelValues(name).Set(1)
+	}
+	return g
+}
+
+const serviceRunning = "whatchanged_service_running"
 
 func (s *server) open(ctx context.Context, services []string, whole bool) (err error) {
 	if whole {
