@@ -25,6 +25,7 @@ import (
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/dead"
+	"whatchanged/pkg/health"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
@@ -125,6 +126,7 @@ type Deps struct {
 	Audit       *audit.Recorder // the registry's too
 	Dead        *dead.Desk
 	Proxies     httpserver.Networks // in front, whose word about who called is believed
+	Health      *health.Health
 	Gatherer    prometheus.Gatherer
 	Metrics     prometheus.Registerer
 	Log         *slog.Logger
@@ -155,7 +157,7 @@ type API struct {
 func New(deps Deps, cfg Config) (*API, error) {
 	err := cfg.Validate()
 	if deps.Store == nil || deps.Registry == nil || deps.Bus == nil || deps.Committer == nil ||
-		deps.Normalizers == nil || deps.Sealer == nil || deps.Audit == nil || deps.Dead == nil || deps.Log == nil {
+		deps.Normalizers == nil || deps.Sealer == nil || deps.Audit == nil || deps.Dead == nil || deps.Health == nil || deps.Log == nil {
 		err = errors.Join(err, errors.New("api: a dependency is missing"))
 	} else if !deps.Registry.Audited() {
 		err = errors.Join(err, errors.New("api: the registry does not record what is done to its objects"))

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/http/pprof"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"whatchanged/pkg/dead"
 	"whatchanged/pkg/durable"
 	"whatchanged/pkg/failpoint"
+	"whatchanged/pkg/health"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/registry"
 	"whatchanged/pkg/repair"
@@ -49,6 +49,7 @@ type server struct {
 	fresh    *bus.Committer
 	audit    *audit.Recorder
 	first    *bootstrap // what the first start made, else nil
+	health   *health.Health
 	parts    *app.Group
 }
 
@@ -56,6 +57,7 @@ type server struct {
 // again when it fails.
 func start(ctx context.Context, cfg Config, services []string, whole bool, log *slog.Logger) (*server, error) {
 	s := &server{cfg: cfg, log: log, metrics: telemetry.NewRegistry(), parts: app.NewGroup(log)}
+	s.health = health.New(log.With("part", "health"), s.metrics)
 	if err := s.open(ctx, services, whole); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -63,6 +65,11 @@ func start(ctx context.Context, cfg Config, services []string, whole bool, log *
 }
 
 func (s *server) open(ctx context.Context, services []string, whole bool) (err error) {
+	if s.cfg.AdminListen != "" {
+		if err := s.openAdmin(ctx); err != nil {
+			return err
+		}
+	}
 	if whole {
 		if err := durable.MkdirAll(s.cfg.DataDir); err != nil {
 			return fmt.Errorf("make the data directory: %w", err)
@@ -74,6 +81,7 @@ func (s *server) open(ctx context.Context, services []string, whole bool) (err e
 	if s.bus, err = bus.Connect(ctx, s.cfg.Bus, s.log.With("part", "bus"), s.metrics); err != nil {
 		return err
 	}
+	s.health.Add("bus", func(context.Context) error { return s.bus.Healthy() })
 	failpoint.Hit("recovery-bus")
 	s.audit = audit.NewRecorder(s.bus, audit.DefaultLimits(), s.log.With("part", "audit"), s.metrics)
 	s.parts.Start("audit", s.audit.Run)
@@ -112,6 +120,7 @@ func (s *server) openStore(ctx context.Context, migrate bool) (err error) {
 	if err != nil {
 		return err
 	}
+	s.health.Add("store", s.store.Ping)
 	failpoint.Hit("recovery-store")
 	if migrate {
 		if err := s.store.Migrate(ctx); err != nil {
@@ -129,6 +138,7 @@ func (s *server) openRegistry(ctx context.Context, whole bool) (err error) {
 	if err != nil {
 		return err
 	}
+	s.health.Add("registry", func(context.Context) error { return s.registry.Fresh() })
 	failpoint.Hit("recovery-registry")
 	s.parts.Start("registry", s.registry.Run)
 	s.settings = &settings{registry: s.registry}
@@ -292,7 +302,7 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 		}
 		a, err := api.New(api.Deps{
 			Store: s.store, Registry: s.registry, Committer: s.fresh, Bus: s.bus, Normalizers: all.Set(), Sealer: s.sealer, Audit: s.audit, Dead: desk,
-			SignIn: accounts, Proxies: proxies, Gatherer: s.metrics, Metrics: s.metrics, Log: s.log.With("part", "api"),
+			SignIn: accounts, Proxies: proxies, Health: s.health, Gatherer: s.metrics, Metrics: s.metrics, Log: s.log.With("part", "api"),
 		}, s.cfg.API)
 		if err != nil {
 			return err
@@ -312,10 +322,8 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 	if err := h.Listen(ctx); err != nil { // now, so that a taken address is said before anything else
 		return err
 	}
+	s.health.Up()
 	s.parts.Start("http", h.Run)
-	if s.cfg.AdminListen != "" {
-		s.parts.Start("admin", s.runAdmin)
-	}
 	return nil
 }
 
@@ -335,22 +343,6 @@ func route(webhooks, rest http.Handler) http.Handler {
 		}
 		rest.ServeHTTP(w, r)
 	})
-}
-
-// runAdmin serves profiles, apart from everything the outside can reach.
-func (s *server) runAdmin(ctx context.Context) error {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	srv := &http.Server{Addr: s.cfg.AdminListen, Handler: mux, ReadHeaderTimeout: grace}
-	stop := context.AfterFunc(ctx, func() { srv.Close() })
-	defer stop()
-	if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("admin listener: %w", err)
-	}
-	return nil
 }
 
 // close stops the services and releases what start opened, the bus last: it
