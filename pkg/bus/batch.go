@@ -199,7 +199,14 @@ func (c *batcher[F]) work(ctx context.Context, t batch[F]) error {
 }
 
 func (c *batcher[F]) settle(ctx context.Context, t batch[F]) error {
+	m, start := c.bus.metrics, time.Now()
+	m.batchRecords.WithLabelValues(c.durable).Observe(float64(t.records))
+	m.batchBytes.WithLabelValues(c.durable).Observe(float64(t.bytes))
+	inHand := m.batchInHand.WithLabelValues(c.durable)
+	inHand.Set(float64(t.records))
 	err := c.work(ctx, t)
+	inHand.Set(0)
+	m.batchSeconds.WithLabelValues(c.durable).Observe(time.Since(start).Seconds())
 	switch {
 	case err == nil:
 		c.s.settleAll(ctx, t.msgs)

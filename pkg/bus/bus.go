@@ -83,6 +83,9 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.R
 	b := &Bus{cfg: cfg.filled(), log: log, metrics: m, kv: map[string]jetstream.KeyValue{}}
 	b.packs.New = func() any { return &pack{} }
 	b.reserve.Store(cfg.DiskReserve)
+	if err := reg.Register(newQueues(b)); err != nil {
+		return nil, fmt.Errorf("register bus metrics: %w", err)
+	}
 	if err := b.open(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}

@@ -190,6 +190,7 @@ func (c *Committer) Run(ctx context.Context) error {
 	if c.old, err = c.bus.endOfOldChain(ctx, c.lane); err != nil {
 		return fmt.Errorf("find the end of the chain before: %w", err)
 	}
+	c.bus.metrics.zeroLane(c.lane)
 	c.bus.addCommitter(c)
 	defer c.bus.removeCommitter(c)
 
@@ -246,7 +247,6 @@ func (c *Committer) take() []*entry {
 	}
 	c.queue = append(c.queue[:0], c.queue[n:]...)
 	clear(c.queue[len(c.queue) : len(c.queue)+n]) // what left must not be kept alive
-	c.bus.metrics.queueBytes.WithLabelValues(c.lane).Set(float64(c.bytes))
 	return batch
 }
 
@@ -290,6 +290,8 @@ func (c *Committer) commit(ctx context.Context, batch []*entry) error {
 	m.frames.WithLabelValues(c.lane).Inc()
 	m.deliveries.WithLabelValues(c.lane).Add(float64(len(batch)))
 	m.frameBytes.WithLabelValues(c.lane).Add(float64(len(c.sealed)))
+	m.perFrame.WithLabelValues(c.lane).Observe(float64(len(batch)))
+	m.frameSize.WithLabelValues(c.lane).Observe(float64(len(c.sealed)))
 	return nil
 }
 

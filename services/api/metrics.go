@@ -44,6 +44,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Sign-ins of people, by what they showed and what became of it.",
 		}, []string{"method", "outcome"}),
 	}
+	for _, reason := range []string{"unauthenticated", "forbidden", "rate_limited"} {
+		m.refused.WithLabelValues(reason)
+	}
 	if reg != nil {
 		reg.MustRegister(m.keyUses, m.refused, m.logged, m.tails, m.dropped, m.lookups, m.signIns)
 	}

@@ -205,6 +205,7 @@ func (s *server) addWriter() error {
 	if err != nil {
 		return err
 	}
+	s.metrics.MustRegister(s.bus.NewDepths())
 	s.parts.StartBehind("writer", w.RunChanges)
 	s.parts.StartBehind("raw-writer", w.RunRaw)
 	s.parts.StartBehind("audit-writer", w.RunAudit)
