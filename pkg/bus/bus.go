@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"whatchanged/pkg/problem"
+	"whatchanged/pkg/tracing"
 )
 
 // The streams, and the buckets of control state.
@@ -46,7 +47,8 @@ type Bus struct {
 	cfg      Config
 	log      *slog.Logger
 	metrics  *metrics
-	embedded *embedded // nil with servers elsewhere
+	tracer   *tracing.Tracer // nil: none
+	embedded *embedded       // nil with servers elsewhere
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	kv       map[string]jetstream.KeyValue
@@ -197,6 +199,9 @@ func (b *Bus) Close() error {
 	}
 	return nil
 }
+
+// Trace makes spans of frames on their way. Call it before anything runs.
+func (b *Bus) Trace(t *tracing.Tracer) { b.tracer = t }
 
 // KV returns one of the buckets of control state.
 func (b *Bus) KV(bucket string) jetstream.KeyValue { return b.kv[bucket] }

@@ -34,6 +34,7 @@ import (
 	"whatchanged/pkg/replay"
 	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
+	"whatchanged/pkg/tracing"
 )
 
 // maxSessionLife is how long anybody can stay signed in.
@@ -129,6 +130,7 @@ type Deps struct {
 	Health      *health.Health
 	Gatherer    prometheus.Gatherer
 	Metrics     prometheus.Registerer
+	Tracer      *tracing.Tracer // nil: no spans
 	Log         *slog.Logger
 }
 
@@ -195,6 +197,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 			next(huma.WithValue(malformedStatus{ctx, body}, bodyKey{}, body))
 		},
 		a.authenticate,
+		a.trace,
 	)
 	a.registerChanges()
 	a.registerFaces()

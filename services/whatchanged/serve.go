@@ -126,7 +126,7 @@ func runServer(cmd *cobra.Command, env *Environment, flags *configFlags, service
 	if env.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
-	server, err := start(cmd.Context(), cfg, services, whole, log)
+	server, err := start(cmd.Context(), cfg, services, whole, log, env.Getenv)
 	if err != nil {
 		return err
 	}

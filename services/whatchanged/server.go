@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -30,6 +31,7 @@ import (
 	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
 	"whatchanged/pkg/telemetry"
+	"whatchanged/pkg/tracing"
 	"whatchanged/services/api"
 	"whatchanged/services/normalizer"
 	"whatchanged/services/receiver"
@@ -50,14 +52,25 @@ type server struct {
 	audit    *audit.Recorder
 	first    *bootstrap // what the first start made, else nil
 	health   *health.Health
+	tracer   *tracing.Tracer // nil: no traces
 	parts    *app.Group
 }
 
 // start opens what the services need and starts them. What it opened is closed
 // again when it fails.
-func start(ctx context.Context, cfg Config, services []string, whole bool, log *slog.Logger) (*server, error) {
+func start(ctx context.Context, cfg Config, services []string, whole bool, log *slog.Logger, getenv func(string) string) (*server, error) {
 	s := &server{cfg: cfg, log: log, metrics: telemetry.NewRegistry(), parts: app.NewGroup(log)}
 	s.health = health.New(log.With("part", "health"), s.metrics)
+	name := "whatchanged"
+	if !whole {
+		name += "-" + strings.Join(services, "-")
+	}
+	var err error
+	if s.tracer, err = tracing.Open(ctx, tracing.Settings{
+		Service: name, Version: telemetry.Version(), Getenv: getenv, Log: log.With("part", "tracing"), Metrics: s.metrics,
+	}); err != nil {
+		return nil, &usageError{err}
+	}
 	if err := s.open(ctx, services, whole); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -81,6 +94,7 @@ func (s *server) open(ctx context.Context, services []string, whole bool) (err e
 	if s.bus, err = bus.Connect(ctx, s.cfg.Bus, s.log.With("part", "bus"), s.metrics); err != nil {
 		return err
 	}
+	s.bus.Trace(s.tracer)
 	s.health.Add("bus", func(context.Context) error { return s.bus.Healthy() })
 	failpoint.Hit("recovery-bus")
 	s.audit = audit.NewRecorder(s.bus, audit.DefaultLimits(), s.log.With("part", "audit"), s.metrics)
@@ -187,7 +201,7 @@ func (s *server) keepBootstrap(b registry.Bootstrap) error {
 // addWriter starts the writers, and what watches over the bus and its rows.
 func (s *server) addWriter() error {
 	log := s.log.With("part", "writer")
-	w, err := writer.New(writer.Deps{Bus: s.bus, Store: s.store, Audit: s.store, Log: log, Metrics: s.metrics})
+	w, err := writer.New(writer.Deps{Bus: s.bus, Store: s.store, Audit: s.store, Log: log, Metrics: s.metrics, Tracer: s.tracer})
 	if err != nil {
 		return err
 	}
@@ -251,7 +265,7 @@ func (s *server) newNormalizer(lane string) (*normalizer.Service, error) {
 func (s *server) normalizerDeps() normalizer.Deps {
 	return normalizer.Deps{
 		Bus: s.bus, Known: s.store, Settings: s.settings.of, Fetches: s.fetches, Normalizers: all.Set(),
-		Log: s.log.With("part", "normalizer"), Metrics: s.metrics,
+		Log: s.log.With("part", "normalizer"), Metrics: s.metrics, Tracer: s.tracer,
 	}
 }
 
@@ -281,7 +295,7 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 		// On a cluster the body's limit follows its max_payload.
 		s.cfg.Receiver.MaxBody = min(s.cfg.Receiver.MaxBody, s.bus.MaxRecord()-s.cfg.Receiver.MaxKeptHeaders)
 		r, err := receiver.New(receiver.Deps{
-			Registry: s.registry, Committer: s.fresh, Sealer: s.sealer, Log: s.log.With("part", "receiver"), Metrics: s.metrics,
+			Registry: s.registry, Committer: s.fresh, Sealer: s.sealer, Log: s.log.With("part", "receiver"), Metrics: s.metrics, Tracer: s.tracer,
 		}, s.cfg.Receiver)
 		if err != nil {
 			return err
@@ -303,7 +317,7 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 		}
 		a, err := api.New(api.Deps{
 			Store: s.store, Registry: s.registry, Committer: s.fresh, Bus: s.bus, Normalizers: all.Set(), Sealer: s.sealer, Audit: s.audit, Dead: desk,
-			SignIn: accounts, Proxies: proxies, Health: s.health, Gatherer: s.metrics, Metrics: s.metrics, Log: s.log.With("part", "api"),
+			SignIn: accounts, Proxies: proxies, Health: s.health, Gatherer: s.metrics, Metrics: s.metrics, Tracer: s.tracer, Log: s.log.With("part", "api"),
 		}, s.cfg.API)
 		if err != nil {
 			return err
@@ -346,6 +360,9 @@ func route(webhooks, rest http.Handler) http.Handler {
 	})
 }
 
+// traceGrace is how long the last spans may take to be sent.
+const traceGrace = 5 * time.Second
+
 // close stops the services and releases what start opened, the bus last: it
 // keeps what the others could not finish.
 func (s *server) close() error {
@@ -355,6 +372,11 @@ func (s *server) close() error {
 	}
 	if s.bus != nil {
 		errs = append(errs, s.bus.Close())
+	}
+	last, cancel := context.WithTimeout(context.Background(), traceGrace) // what is left of traces is worth no more
+	defer cancel()
+	if err := s.tracer.Close(last); err != nil {
+		s.log.Warn("the last traces are not sent", "error", err)
 	}
 	return errors.Join(errs...)
 }
