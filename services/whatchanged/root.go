@@ -73,6 +73,7 @@ answers what changed, where, by whom and when.`,
 	group("use", newLog(env), newChanges(env), newWhatChanged(env), newIncidents(env), newServicesCommand(env), newDeliveries(env),
 		newSources(env), newKeys(env), newAudit(env))
 	group("look", newDoctor(env), newDeadCommand(env), newReplay(env), newNormalize(env))
+	group("look", newHealthcheck(env), newVersion(env))
 	for _, c := range bench.Commands() {
 		group("look", c)
 	}
