@@ -30,7 +30,7 @@ func (c Config) Validate() error {
 func NewLogger(w io.Writer, cfg Config) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
-		return nil, fmt.Errorf("log level %q: want debug, info, warn or error", cfg.Level)
+		return nil, fmt.Errorf("level: %q: want debug, info, warn or error", cfg.Level)
 	}
 	options := &slog.HandlerOptions{Level: level}
 	switch cfg.Format {
@@ -39,7 +39,7 @@ func NewLogger(w io.Writer, cfg Config) (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	default:
-		return nil, fmt.Errorf("log format %q: want text or json", cfg.Format)
+		return nil, fmt.Errorf("format: %q: want text or json", cfg.Format)
 	}
 }
 
