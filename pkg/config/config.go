@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -51,27 +52,70 @@ func Load(cfg any, from Sources) error {
 		}
 	}
 	for _, key := range k.Keys() {
-		if !known(fields, key) {
+		emptySection := k.Get(key) == nil && hasUnder(fields, key)
+		if !known(fields, key) && !emptySection {
 			unknown = append(unknown, fmt.Errorf("unknown key %q%s", key, suggest(fields, key)))
 		}
 	}
 	if len(unknown) > 0 {
 		return fmt.Errorf("configuration: %w", errors.Join(unknown...))
 	}
-	err := k.UnmarshalWithConf("", cfg, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
-		Result:           cfg,
-		WeaklyTypedInput: true,
-		MatchName:        func(key, field string) bool { return key == snake(field) },
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(
-			mapstructure.StringToTimeDurationHookFunc(),
-			mapstructure.TextUnmarshallerHookFunc(),
-			mapstructure.StringToSliceHookFunc(","),
-		),
-	}})
-	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
+	return decode(cfg, k)
+}
+
+// decode puts what was given into the fields of cfg, one at a time, so that a
+// fault names its key.
+func decode(cfg any, k *koanf.Koanf) error {
+	var faults []error
+	walk(reflect.Indirect(reflect.ValueOf(cfg)), "", func(key string, v reflect.Value) {
+		if !k.Exists(key) {
+			return
+		}
+		d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
+			Result:           v.Addr().Interface(),
+			WeaklyTypedInput: true,
+			DecodeHook: mapstructure.ComposeDecodeHookFunc(
+				mapstructure.StringToTimeDurationHookFunc(),
+				mapstructure.TextUnmarshallerHookFunc(),
+				mapstructure.StringToSliceHookFunc(","),
+			),
+		})
+		if err == nil {
+			err = d.Decode(k.Get(key))
+		}
+		if k.Get(key) == "" && v.Kind() != reflect.String && v.Kind() != reflect.Slice {
+			err = errEmpty
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s (%s): want %s", key, Env(key), wanted(v)))
+		}
+	})
+	if len(faults) > 0 {
+		return fmt.Errorf("configuration: %w", errors.Join(faults...))
 	}
 	return nil
+}
+
+// errEmpty: an empty variable is not a number, and above all not 0, which often
+// means that there is no limit.
+var errEmpty = errors.New("empty")
+
+// wanted says what a field takes. What was given instead is not shown: it may
+// be a secret at the wrong place.
+func wanted(v reflect.Value) string {
+	if v.Type() == reflect.TypeFor[time.Duration]() {
+		return "a duration, such as 20s or 5m"
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list, or its elements with commas"
+	case reflect.String:
+		return "a text"
+	default:
+		return "a number without a unit"
+	}
 }
 
 // Field is one setting: its key and its value now.
@@ -124,7 +168,7 @@ func fromEnviron(from Sources, fields []Field) (map[string]any, []error) {
 		}
 		key, ok := byName[name]
 		if !ok {
-			unknown = append(unknown, fmt.Errorf("unknown environment variable %s", name))
+			unknown = append(unknown, fmt.Errorf("unknown environment variable %s%s", name, suggestEnv(fields, name)))
 			continue
 		}
 		out[key] = value
@@ -145,6 +189,11 @@ func known(fields []Field, key string) bool {
 	return slices.ContainsFunc(fields, func(f Field) bool { return f.Key == key })
 }
 
+// hasUnder reports whether section has keys.
+func hasUnder(fields []Field, section string) bool {
+	return slices.ContainsFunc(fields, func(f Field) bool { return strings.HasPrefix(f.Key, section+".") })
+}
+
 // suggest names the known keys that end in the same word, since most wrong
 // keys are right ones at the wrong place.
 func suggest(fields []Field, key string) string {
@@ -155,6 +204,48 @@ func suggest(fields []Field, key string) string {
 		}
 	}
 	return ""
+}
+
+// suggestEnv names the variable that name was meant to be: the one that differs
+// by two characters at most, else one that ends as it does.
+func suggestEnv(fields []Field, name string) string {
+	best, least := "", 3
+	for _, f := range fields {
+		if d := distance(name, Env(f.Key)); d < least {
+			best, least = Env(f.Key), d
+		}
+	}
+	for _, f := range fields {
+		if best == "" && strings.HasSuffix(Env(f.Key), "_"+strings.TrimPrefix(name, Prefix)) {
+			best = Env(f.Key)
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return " (did you mean " + best + "?)"
+}
+
+// distance is how many characters must be added, removed or replaced to turn a
+// into b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // snake turns a Go field name into a key: MaxBytes is max_bytes, CAFile ca_file.

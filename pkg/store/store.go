@@ -71,31 +71,31 @@ var name = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
 func (c Config) Validate() error {
 	var errs []error
 	if scheme, _, ok := strings.Cut(c.DSN, ":"); !ok || !strings.Contains(" clickhouse http https embedded ", " "+scheme+" ") {
-		errs = append(errs, errors.New("store dsn: must begin with clickhouse://, http://, https:// or embedded:<dir>"))
+		errs = append(errs, errors.New("dsn: must begin with clickhouse://, http://, https:// or embedded:<dir>"))
 	}
 	if !name.MatchString(c.Database) {
-		errs = append(errs, errors.New("store database: must be letters, digits and underscores"))
+		errs = append(errs, errors.New("database: must be letters, digits and underscores"))
 	}
 	if c.Cluster != "" && !name.MatchString(c.Cluster) {
-		errs = append(errs, errors.New("store cluster: must be letters, digits and underscores"))
+		errs = append(errs, errors.New("cluster: must be letters, digits and underscores"))
 	}
 	if c.PayloadDays < 1 {
-		errs = append(errs, errors.New("store payload days: must be at least 1"))
+		errs = append(errs, errors.New("payload_days: must be at least 1"))
 	}
 	if c.QueryTimeout < time.Second {
-		errs = append(errs, errors.New("store query timeout: must be at least 1s"))
+		errs = append(errs, errors.New("query_timeout: must be at least 1s"))
 	}
 	if c.QueryMemory < 64<<20 {
-		errs = append(errs, errors.New("store query memory: must be at least 64 MiB"))
+		errs = append(errs, errors.New("query_memory: must be at least 64 MiB"))
 	}
 	if c.QueryRows < 1 {
-		errs = append(errs, errors.New("store query rows: must be at least 1"))
+		errs = append(errs, errors.New("query_rows: must be at least 1"))
 	}
 	if c.ExportTimeout < time.Second {
-		errs = append(errs, errors.New("store export timeout: must be at least 1s"))
+		errs = append(errs, errors.New("export_timeout: must be at least 1s"))
 	}
 	if c.MaxConns < 2 {
-		errs = append(errs, errors.New("store max conns: must be at least 2"))
+		errs = append(errs, errors.New("max_conns: must be at least 2"))
 	}
 	return errors.Join(errs...)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -110,7 +111,31 @@ func (c *Config) Validate() error {
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data_dir: must be set"))
 	}
-	errs = append(errs, c.Bus.Validate(), c.Store.Validate(), c.Receiver.Validate(), c.API.Validate(), c.OIDC.Validate(), c.HTTP.Validate(), c.Log.Validate())
+	for _, part := range []struct {
+		section string
+		fault   error
+	}{
+		{"bus", c.Bus.Validate()}, {"store", c.Store.Validate()}, {"receiver", c.Receiver.Validate()}, {"api", c.API.Validate()},
+		{"oidc", c.OIDC.Validate()}, {"http", c.HTTP.Validate()}, {"log", c.Log.Validate()},
+	} {
+		errs = append(errs, under(part.section, part.fault))
+	}
+	return errors.Join(errs...)
+}
+
+// under puts the section before each fault, which begins with a key in it.
+func under(section string, fault error) error {
+	if fault == nil {
+		return nil
+	}
+	several, ok := fault.(interface{ Unwrap() []error })
+	if !ok {
+		return fmt.Errorf("%s.%w", section, fault)
+	}
+	var errs []error
+	for _, err := range several.Unwrap() {
+		errs = append(errs, under(section, err))
+	}
 	return errors.Join(errs...)
 }
 
@@ -128,6 +153,9 @@ func reachable(listen string) string {
 
 // The environment variables under our prefix that are not settings of a server.
 var notSettings = []string{"WHATCHANGED_URL", "WHATCHANGED_KEY", "WHATCHANGED_CONFIG", "WHATCHANGED_CORPUS"}
+
+// listenTwice is the key that Listen stands for.
+const listenTwice = "http.listen"
 
 // configFlags are the flags of commands that run a server.
 type configFlags struct {
@@ -151,6 +179,14 @@ var flagKeys = map[string]struct{ key, help string }{
 }
 
 func addConfigFlags(cmd *cobra.Command, env *Environment) *configFlags {
+	f := addSettingFlags(cmd, env)
+	cmd.Flags().BoolVar(&f.check, "check", false, "check the configuration and exit")
+	cmd.Flags().BoolVar(&f.dump, "dump", false, "print the configuration, without secrets, and exit")
+	return f
+}
+
+// addSettingFlags adds the flags that say what the configuration is.
+func addSettingFlags(cmd *cobra.Command, env *Environment) *configFlags {
 	f := &configFlags{env: env}
 	defaults := DefaultConfig()
 	values := make(map[string]any)
@@ -165,8 +201,6 @@ func addConfigFlags(cmd *cobra.Command, env *Environment) *configFlags {
 		cmd.Flags().String(name, value, setting.help)
 	}
 	cmd.Flags().StringVar(&f.file, "config", env.Getenv("WHATCHANGED_CONFIG"), "YAML file with settings (or WHATCHANGED_CONFIG)")
-	cmd.Flags().BoolVar(&f.check, "check", false, "check the configuration and exit")
-	cmd.Flags().BoolVar(&f.dump, "dump", false, "print the configuration, without secrets, and exit")
 	return f
 }
 
@@ -183,6 +217,9 @@ func (f *configFlags) load(cmd *cobra.Command) (Config, error) {
 	if err != nil {
 		return cfg, &usageError{err}
 	}
+	if cfg.HTTP.Listen != "" {
+		return cfg, usagef("configuration: %s: say it as listen (%s)", listenTwice, config.Env("listen"))
+	}
 	cfg.complete()
 	if err := cfg.Validate(); err != nil {
 		return cfg, &usageError{fmt.Errorf("configuration: %w", err)}
@@ -195,6 +232,9 @@ func (f *configFlags) load(cmd *cobra.Command) (Config, error) {
 func (c *Config) print(w io.Writer) {
 	section := ""
 	for _, field := range config.Fields(c) {
+		if field.Key == listenTwice {
+			continue
+		}
 		group, name, nested := strings.Cut(field.Key, ".")
 		if !nested {
 			group, name = "", field.Key
@@ -207,12 +247,28 @@ func (c *Config) print(w io.Writer) {
 		if nested {
 			indent = "  "
 		}
-		value := fmt.Sprintf("%v", field.Value)
-		if field.Key == "store.dsn" || field.Key == "bus.url" {
-			value = withoutPassword(value)
+		comment := "" // a secret that is not shown cannot be read back
+		if _, secret := field.Value.(auth.Secret); secret {
+			comment = "# "
 		}
-		fmt.Fprintf(w, "%s%s: %q # %s\n", indent, name, value, config.Env(field.Key))
+		fmt.Fprintf(w, "%s%s%s: %s # %s\n", comment, indent, name, shown(field), config.Env(field.Key))
 	}
+}
+
+// shown is a setting's value as YAML.
+func shown(field config.Field) string {
+	if list, ok := field.Value.([]string); ok {
+		quoted := make([]string, len(list))
+		for i, s := range list {
+			quoted[i] = strconv.Quote(s)
+		}
+		return "[" + strings.Join(quoted, ", ") + "]"
+	}
+	value := fmt.Sprint(field.Value)
+	if field.Key == "store.dsn" || field.Key == "bus.url" {
+		value = withoutPassword(value)
+	}
+	return strconv.Quote(value)
 }
 
 func withoutPassword(dsn string) string {

@@ -103,7 +103,7 @@ func runServer(cmd *cobra.Command, env *Environment, flags *configFlags, service
 	}
 	if !whole {
 		if err := cfg.validateApart(services); err != nil {
-			return &usageError{err}
+			return err
 		}
 		if err := cfg.nameApart(services); err != nil {
 			return err
@@ -146,14 +146,17 @@ func runServer(cmd *cobra.Command, env *Environment, flags *configFlags, service
 func (c *Config) validateApart(services []string) error {
 	var errs []error
 	if c.Bus.URL == "" {
-		errs = append(errs, errors.New("a service that runs alone needs NATS servers: say --nats nats://host:4222"))
+		errs = append(errs, errors.New("bus.url: a service that runs alone needs NATS servers: say --nats nats://host:4222"))
 	}
 	needsStore := slices.ContainsFunc(services, func(s string) bool { return s != serviceReceiver })
 	if needsStore && strings.HasPrefix(c.Store.DSN, "embedded:") {
-		errs = append(errs, errors.New("a service that runs alone needs a ClickHouse server: say --clickhouse clickhouse://host:9000, "+
+		errs = append(errs, errors.New("store.dsn: a service that runs alone needs a ClickHouse server: say --clickhouse clickhouse://host:9000, "+
 			"or run `whatchanged clickhouse` and say --clickhouse http://host:8123"))
 	}
-	return errors.Join(errs...)
+	if len(errs) == 0 {
+		return nil
+	}
+	return &usageError{errors.Join(errs...)}
 }
 
 // nameApart gives services on one machine names of their own on the bus, where
