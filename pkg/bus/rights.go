@@ -64,6 +64,10 @@ func (b *Bus) learnRights(ctx context.Context) error {
 	defer cancel()
 	msg, err := b.nc.RequestWithContext(ctx, ownInfo, nil)
 	if err != nil {
+		var refused *PermissionError
+		if err := b.permission(InboxPrefix(b.user), b.permission(ownInfo, err)); b.user != "" && errors.As(err, &refused) {
+			return err // not even this: the rest would be refused one by one
+		}
 		b.log.Debug("servers do not say what this user may do", "error", err)
 		return nil
 	}
@@ -113,7 +117,7 @@ func (b *Bus) checkRights() error {
 // which itself has no answer.
 type denials struct {
 	mu       sync.Mutex
-	subjects map[string]bool
+	subjects map[string]string // what was refused on it: publish or subscribe
 	log      seldom
 }
 
@@ -124,12 +128,16 @@ func (b *Bus) refused(err error) {
 	b.metrics.denied.Inc()
 	if _, rest, ok := strings.Cut(err.Error(), `"`); ok {
 		subject, _, _ := strings.Cut(rest, `"`)
+		what := "publish"
+		if strings.Contains(err.Error(), "Subscription") {
+			what = "subscribe"
+		}
 		b.denied.mu.Lock()
 		if b.denied.subjects == nil {
-			b.denied.subjects = map[string]bool{}
+			b.denied.subjects = map[string]string{}
 		}
 		if len(b.denied.subjects) < maxDenials {
-			b.denied.subjects[subject] = true
+			b.denied.subjects[subject] = what
 		}
 		b.denied.mu.Unlock()
 	}
@@ -145,9 +153,9 @@ func (b *Bus) permission(subject string, err error) error {
 	}
 	b.denied.mu.Lock()
 	defer b.denied.mu.Unlock()
-	for denied := range b.denied.subjects {
+	for denied, what := range b.denied.subjects {
 		if denied == subject || strings.HasPrefix(denied, subject+".") {
-			return errors.Join(&PermissionError{User: user, Missing: []string{"publish " + denied}}, err)
+			return &PermissionError{User: user, Missing: []string{what + " " + denied}}
 		}
 	}
 	return err

@@ -131,7 +131,7 @@ func (b *Bus) knownStreams(ctx context.Context) (map[string]*jetstream.StreamInf
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("look at stream %s: %w", name, err)
+			return nil, fmt.Errorf("look at stream %s: %w", name, b.permission(jsAPI+"STREAM.INFO."+name, err))
 		}
 		known[name] = stream.CachedInfo()
 	}
