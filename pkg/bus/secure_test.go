@@ -245,12 +245,23 @@ func TestCluster_RefusesWhatAUserHasNoBusinessWith(t *testing.T) {
 	})
 }
 
-// The error says what is wrong and what to do, and no secret.
+// With certificates asked of clients too, and streams where their servers have
+// the tag that was asked for. The error of who is refused says what is wrong and
+// what to do, and no secret.
 func TestConnect_SaysWhyItIsRefused(t *testing.T) {
 	cluster := bustest.SecureCluster(t, "verify: false", "verify: true")
 	good := cluster.Config(bus.UserAdmin)
 	good.CertFile, good.KeyFile = filepath.Join(cluster.Dir, "tls.crt"), filepath.Join(cluster.Dir, "tls.key")
-	as(t, good, bus.UserAdmin)
+	good.Replicas, good.PlacementTags = 1, []string{"zone:b"}
+	st, err := as(t, good, bus.UserAdmin).Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range append(st.Streams, st.Buckets...) {
+		if s.Leader != "nats-1" || s.Replicas != 1 {
+			t.Errorf("stream %s is on %s with %d replicas, want it on the server in zone b alone", s.Name, s.Leader, s.Replicas)
+		}
+	}
 	for name, tt := range map[string]struct {
 		change func(*bus.Config)
 		want   string
@@ -308,22 +319,5 @@ func TestConnect_WaitsForWhoMakesTheStreams(t *testing.T) {
 	}
 	if st.SyncAlways == nil || !*st.SyncAlways || len(st.Servers) != 1 || st.Servers[0].Version == "" {
 		t.Errorf("the servers say of themselves: %+v, sync always %v", st.Servers, st.SyncAlways)
-	}
-}
-
-// Streams go where their servers have the tag that was asked for.
-func TestBus_PlacesStreams(t *testing.T) {
-	cluster := bustest.SecureCluster(t)
-	cfg := cluster.Config(bus.UserAdmin)
-	cfg.Replicas, cfg.PlacementTags = 1, []string{"zone:b"}
-	b := as(t, cfg, bus.UserAdmin)
-	st, err := b.Status(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range st.Streams {
-		if s.Leader != "nats-1" || s.Replicas != 1 {
-			t.Errorf("stream %s is on %s with %d replicas, want nats-1 alone", s.Name, s.Leader, s.Replicas)
-		}
 	}
 }
