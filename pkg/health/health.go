@@ -133,9 +133,9 @@ func (h *Health) note(name, reason string, err error) {
 	before := h.failing[name]
 	h.failing[name] = reason
 	h.mu.Unlock()
-	switch {
-	case reason == before:
-	case reason == "":
+	switch reason {
+	case before:
+	case "":
 		h.log.Info("ready again", "check", name)
 	default:
 		h.log.Warn("not ready", "check", name, "reason", reason, "error", err)

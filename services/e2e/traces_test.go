@@ -57,7 +57,7 @@ func newSpanSink(t *testing.T) *spanSink {
 		sink.mu.Lock()
 		defer sink.mu.Unlock()
 		sink.text.WriteString(prototext.Format(&sent))
-		sink.text.WriteString(fmt.Sprint(r.Header))
+		fmt.Fprint(&sink.text, r.Header)
 		for _, resource := range sent.ResourceSpans {
 			for _, scope := range resource.ScopeSpans {
 				sink.spans = append(sink.spans, scope.Spans...)
