@@ -82,7 +82,7 @@ func TestAPI_EveryAnswerHasSecurityHeaders(t *testing.T) {
 
 func TestNew_SaysWhatIsMissing(t *testing.T) {
 	_, err := api.New(api.Deps{}, api.Config{})
-	for _, want := range []string{"dependency", "public url", "tails", "heartbeat"} {
+	for _, want := range []string{"dependency", "public_url", "tails", "heartbeat"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %q", err, want)
 		}
