@@ -74,6 +74,8 @@ func NewRecorder(p Publisher, limits Limits, log *slog.Logger, reg prometheus.Re
 	r := &Recorder{limits: limits, log: log, metrics: newMetrics(reg), now: time.Now}
 	r.events = r.newLane(p, Events)
 	r.uses = r.newLane(p, Uses)
+	showAge(reg, r.events)
+	showAge(reg, r.uses)
 	return r
 }
 
@@ -142,7 +144,7 @@ func (r *Recorder) amend(e Event, o Outcome) {
 	data, err := json.Marshal(e)
 	if err != nil { // not likely: its first form was written the same way
 		r.metrics.lost.WithLabelValues(r.events.kind).Inc()
-		r.log.Error("the outcome of an audit event is not recorded", "event", e.ID, "error", err)
+		r.log.Error("the outcome of an audit event is not recorded", "event_id", e.ID, "error", err)
 		return
 	}
 	r.events.add(data)
@@ -177,6 +179,7 @@ type lane struct {
 // record is one that waits. done is nil when nobody waits for it.
 type record struct {
 	data   []byte
+	since  time.Time
 	done   chan error // room for one
 	state  atomic.Int32
 	roomed bool // holds a token of room
@@ -254,6 +257,7 @@ func (l *lane) queueUp(rec *record) bool {
 	if l.closed {
 		return false
 	}
+	rec.since = time.Now()
 	l.queue = append(l.queue, rec)
 	l.r.metrics.waiting.WithLabelValues(l.kind).Set(float64(len(l.queue)))
 	select {

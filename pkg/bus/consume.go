@@ -56,6 +56,7 @@ func (b *Bus) ConsumeDeliveries(ctx context.Context, durable, lane string, worke
 // consumer makes or updates a durable consumer. A disk that fails for a moment
 // makes it wait: a part that gave up would take the process with it.
 func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand int) (jetstream.Consumer, error) {
+	b.metrics.zeroConsumer(durable)
 	cfg := jetstream.ConsumerConfig{
 		Durable:       durable,
 		AckPolicy:     jetstream.AckExplicitPolicy,
@@ -79,6 +80,10 @@ func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand
 		var api *jetstream.APIError
 		if ctx.Err() != nil || errors.As(err, &api) && api.Code < 500 {
 			return nil, fmt.Errorf("make consumer %s of %s: %w", durable, stream, err)
+		}
+		var refused *PermissionError
+		if errors.As(b.permission(jsAPI+"CONSUMER.CREATE."+stream+"."+durable, err), &refused) {
+			return nil, fmt.Errorf("make consumer %s of %s: %w", durable, stream, refused)
 		}
 		b.log.Warn("consumer cannot be made yet", "consumer", durable, "error", err)
 		if err := pause(ctx, backoff(try)); err != nil {

@@ -60,9 +60,17 @@ func NewRegistry() *prometheus.Registry {
 	return reg
 }
 
-// Version returns the version this program was built from: the module's, with
-// the revision when it is known.
+// version is the version of a release. The linker sets it, with
+// -ldflags "-X whatchanged/pkg/telemetry.version=v1.2.3", where the program is
+// built from a tree without its history; nothing else does.
+var version string
+
+// Version returns the version this program was built as: the one its release
+// was given, else the module's, with the revision when it is known.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
