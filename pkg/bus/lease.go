@@ -19,7 +19,7 @@ const leaseFor = 15 * time.Second
 type lease struct {
 	kv    jetstream.KeyValue
 	key   string
-	owner string
+	owner string // a name of its own; what follows a space is for people
 
 	held     bool
 	revision uint64    // of our own last write while held, else the last seen
