@@ -211,7 +211,8 @@ const (
 	alarmHash    = "hash"
 	alarmLost    = "lost"
 	alarmHeaders = "headers"
-	alarmFull    = "full" // of CHANGES or DEAD: nothing is lost, and nothing moves
+	alarmFull    = "full"  // of CHANGES or DEAD: nothing is lost, and nothing moves
+	alarmNewer   = "newer" // frames of a later version: they wait for an upgrade
 )
 
 // alarm makes known that a chain is broken: a metric, a log line, a dead letter.
