@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"whatchanged/pkg/problem"
 )
 
 const pullWait = 10 * time.Second // then the pull is made again; its end is no news
@@ -177,11 +178,11 @@ func (b *Bus) fetchNow(cons jetstream.Consumer, n int) ([]jetstream.Msg, error) 
 }
 
 // safely turns a panic of a handler into an error: one frame must not stop the
-// others, and is not lost by it.
+// others, and is not lost by it. The error does not quote the frame.
 func safely(h func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			err = problem.Panicked(p)
 		}
 	}()
 	return h()
