@@ -21,10 +21,8 @@ const (
 	putBackMost     = 5 * time.Second // so that all goes on soon after what was away is back
 	malformedTries  = 5
 
-	// Messages that one consumer may have taken and not settled. Handlers take
-	// one frame each; batches take as many as fit their own limit, and frames
-	// are small while there is little to do.
-	framesInHand  = 64
+	// Messages that one consumer may have taken and not settled. Batches take as
+	// many as fit their own limit, and frames are small while there is little to do.
 	batchesInHand = 8192
 )
 
