@@ -1,6 +1,9 @@
 package store
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // Know cuts the migrations that s knows to the first n: s is then a program of
 // an earlier version.
@@ -17,7 +20,7 @@ func Describe(sql string) Statement { return describe(sql) }
 
 // Learn adds a migration of the next version.
 func (s *Store) Learn(name string, statements ...string) {
-	s.migrations = append(s.migrations[:len(s.migrations):len(s.migrations)],
+	s.migrations = append(slices.Clip(s.migrations),
 		migration{s.migrations[len(s.migrations)-1].number + 1, name, statements})
 }
 
