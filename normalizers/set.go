@@ -130,7 +130,7 @@ func (s Set) of(provider string) Normalizer {
 func (s Set) read(d *change.Delivery, r *Record) (made Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			made, err = Result{}, fmt.Errorf("%w: panic while normalizing: %v", change.ErrMalformed, p)
+			made, err = Result{}, fmt.Errorf("%w: panic while normalizing (%T)", change.ErrMalformed, p) // its text may quote the payload
 		}
 	}()
 	if change.AboutIncidents(d.Header) {

@@ -85,7 +85,7 @@ func TestProcess_Outcomes(t *testing.T) {
 	f(change.Stored, "", `{}`, stores)
 	f(change.Ignored, "ping", `{}`, ignores)
 	f(change.Dead, "no such thing", `{}`, fails)
-	f(change.Dead, "panic while normalizing: index out of range", `{}`, panics)
+	f(change.Dead, "panic while normalizing (string)", `{}`, panics)
 	f(change.Dead, "the JSON ends too early, after 1 bytes", `{`, stores)
 	f(change.Ignored, "no records in it", `{"Records":[]}`, stores)
 	f(change.Ignored, "SNS subscription handshake", `{"Type":"SubscriptionConfirmation","MessageId":"m","TopicArn":"t","SubscribeURL":"u"}`, stores)

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"whatchanged/pkg/failpoint"
+	"whatchanged/pkg/keep"
 )
 
 const (
@@ -60,6 +61,7 @@ type auditState struct {
 	Deleted  int                  `json:"deleted,omitempty"` // messages known to be missing in the middle
 	Chains   map[string]chainSeen `json:"chains,omitempty"`  // by chain
 	revision uint64
+	raw      []byte // as it was read: a later version may have put more into it
 }
 
 type chainSeen struct {
@@ -214,7 +216,7 @@ func (a *Auditor) load(ctx context.Context) (st auditState, err error) {
 		if err := json.Unmarshal(entry.Value(), &st); err != nil {
 			return st, fmt.Errorf("read the auditor's position: %w", err)
 		}
-		st.revision = entry.Revision()
+		st.revision, st.raw = entry.Revision(), entry.Value()
 	}
 	if st.Chains == nil {
 		st.Chains = map[string]chainSeen{}
@@ -224,7 +226,7 @@ func (a *Auditor) load(ctx context.Context) (st auditState, err error) {
 
 // save fails when another auditor has written meanwhile.
 func (a *Auditor) save(ctx context.Context, st auditState) error {
-	value, err := json.Marshal(st)
+	value, err := keep.Rewrite(st.raw, st)
 	if err != nil {
 		return err
 	}

@@ -154,7 +154,7 @@ func settleAll(t testing.TB, b *bus.Bus) {
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			done <- b.ConsumeDeliveries(ctx, durable, lane, 1, func(context.Context, *bus.DeliveryFrame) error { return nil })
+			done <- bustest.Consume(ctx, b, durable, lane, func(context.Context, *bus.DeliveryFrame) error { return nil })
 		}()
 		eventually(t, durable+" is there", func() bool { return consumer(t, b, durable).Name == durable })
 		if lane != change.Bulk {

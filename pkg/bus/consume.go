@@ -5,53 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"whatchanged/pkg/problem"
 )
 
 const pullWait = 10 * time.Second // then the pull is made again; its end is no news
-
-// ConsumeDeliveries hands the frames of a lane (empty: all) to h, at most
-// workers at the same time, until ctx ends. A frame is acknowledged when h has
-// returned nil; on an error it comes again, after a delay that grows from 0.1 s
-// to 5 s, while the others go on. What h reports as change.ErrMalformed is
-// tried five times and then becomes a dead letter. A frame that was handled and
-// lies on the stream twice is handled once.
-func (b *Bus) ConsumeDeliveries(ctx context.Context, durable, lane string, workers int, h func(context.Context, *DeliveryFrame) error) error {
-	cons, err := b.consumer(ctx, Deliveries, durable, lane, framesInHand)
-	if err != nil {
-		return err
-	}
-	s := &settler{bus: b, durable: durable, stage: StageNormalize}
-	known := &handled{}
-	var wg sync.WaitGroup
-	for range max(1, workers) {
-		wg.Go(func() {
-			b.pull(ctx, cons, func(m jetstream.Msg) {
-				f, err := readDeliveries(m.Headers(), m.Data())
-				if err != nil {
-					s.settle(ctx, m, FrameRef{}, err)
-					return
-				}
-				if known.has(f.ref()) {
-					s.settle(ctx, m, f.ref(), nil)
-					return
-				}
-				err = s.working([]jetstream.Msg{m}, func() error { return safely(func() error { return h(ctx, f) }) })
-				s.settle(ctx, m, f.ref(), err)
-				if err == nil {
-					known.add(f.ref())
-				}
-			})
-		})
-	}
-	wg.Wait()
-	return ctx.Err()
-}
 
 // consumer makes or updates a durable consumer. A disk that fails for a moment
 // makes it wait: a part that gave up would take the process with it.
@@ -221,11 +184,11 @@ func (b *Bus) fetchNow(cons jetstream.Consumer, n int) ([]jetstream.Msg, error) 
 }
 
 // safely turns a panic of a handler into an error: one frame must not stop the
-// others, and is not lost by it.
+// others, and is not lost by it. The error does not quote the frame.
 func safely(h func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			err = problem.Panicked(p)
 		}
 	}()
 	return h()

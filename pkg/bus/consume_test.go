@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,12 +88,12 @@ func allSettled(t testing.TB, b *bus.Bus, name string) {
 	})
 }
 
-func TestConsumeDeliveries_HandsOutEachFrameOnce(t *testing.T) {
+func TestConsume_HandsOutEachFrameOnce(t *testing.T) {
 	b := bustest.New(t)
 	c := run(t, b, change.Fresh)
 	var got seen
 	background(t, func(ctx context.Context) error {
-		return b.ConsumeDeliveries(ctx, bus.NormalizerFresh, change.Fresh, 4, func(_ context.Context, f *bus.DeliveryFrame) error {
+		return bustest.Consume(ctx, b, bus.NormalizerFresh, change.Fresh, func(_ context.Context, f *bus.DeliveryFrame) error {
 			for _, d := range f.Deliveries {
 				got.add(string(d.Body))
 			}
@@ -112,12 +111,12 @@ func TestConsumeDeliveries_HandsOutEachFrameOnce(t *testing.T) {
 	}
 }
 
-func TestConsumeDeliveries_TakesOnlyItsLane(t *testing.T) {
+func TestConsume_TakesOnlyItsLane(t *testing.T) {
 	b := bustest.New(t)
 	fresh, bulk := run(t, b, change.Fresh), run(t, b, change.Bulk)
 	var got seen
 	background(t, func(ctx context.Context) error {
-		return b.ConsumeDeliveries(ctx, bus.NormalizerBulk, change.Bulk, 1, func(_ context.Context, f *bus.DeliveryFrame) error {
+		return bustest.Consume(ctx, b, bus.NormalizerBulk, change.Bulk, func(_ context.Context, f *bus.DeliveryFrame) error {
 			got.add(f.Lane)
 			return nil
 		})
@@ -131,22 +130,20 @@ func TestConsumeDeliveries_TakesOnlyItsLane(t *testing.T) {
 	}
 }
 
-func TestConsumeDeliveries_TriesAgainLaterWhileOthersGoOn(t *testing.T) {
+func TestConsume_TriesAgainWhatFailed(t *testing.T) {
 	b := bustest.New(t)
 	c := run(t, b, change.Fresh)
 	var got seen
-	var first, again atomic.Int64
 	background(t, func(ctx context.Context) error {
-		return b.ConsumeDeliveries(ctx, bus.NormalizerFresh, change.Fresh, 1, func(_ context.Context, f *bus.DeliveryFrame) error {
+		return bustest.Consume(ctx, b, bus.NormalizerFresh, change.Fresh, func(_ context.Context, f *bus.DeliveryFrame) error {
 			body := string(f.Deliveries[0].Body)
 			got.add(body)
 			if body != "bad" || got.count("bad") > 3 {
 				return nil
 			}
-			if first.CompareAndSwap(0, int64(f.Number)); got.count("bad") == 2 {
+			if got.count("bad") == 2 {
 				panic("a handler's own mistake")
 			}
-			again.Add(1)
 			return errors.New("store down")
 		})
 	})
@@ -159,20 +156,17 @@ func TestConsumeDeliveries_TriesAgainLaterWhileOthersGoOn(t *testing.T) {
 	if diff := cmp.Diff(want, got.list, cmpopts.SortSlices(strings.Compare)); diff != "" {
 		t.Fatalf("(-want +got)\n%s", diff)
 	}
-	if got.list[1] == "bad" {
-		t.Error("the failing frame came back at once, in front of the others")
-	}
 	if dead := deadLetters(t, b); len(dead) > 0 {
 		t.Errorf("a temporary failure became a dead letter: %+v", dead)
 	}
 }
 
-func TestConsumeDeliveries_BuriesTheMalformedAfterFiveTries(t *testing.T) {
+func TestConsume_BuriesTheMalformedAfterFiveTries(t *testing.T) {
 	b := bustest.New(t)
 	c := run(t, b, change.Fresh)
 	var got seen
 	background(t, func(ctx context.Context) error {
-		return b.ConsumeDeliveries(ctx, bus.NormalizerFresh, change.Fresh, 1, func(_ context.Context, f *bus.DeliveryFrame) error {
+		return bustest.Consume(ctx, b, bus.NormalizerFresh, change.Fresh, func(_ context.Context, f *bus.DeliveryFrame) error {
 			body := string(f.Deliveries[0].Body)
 			got.add(body)
 			if body == "bad" {
@@ -199,7 +193,7 @@ func TestConsumeDeliveries_BuriesTheMalformedAfterFiveTries(t *testing.T) {
 	}
 }
 
-func TestConsumeDeliveries_BuriesWhatIsNoFrame(t *testing.T) {
+func TestConsume_BuriesWhatIsNoFrame(t *testing.T) {
 	b := bustest.New(t)
 	c := run(t, b, change.Fresh)
 	commit(t, c, delivery(1, "first"))
@@ -215,7 +209,7 @@ func TestConsumeDeliveries_BuriesWhatIsNoFrame(t *testing.T) {
 	}
 	var got seen
 	background(t, func(ctx context.Context) error {
-		return b.ConsumeDeliveries(ctx, bus.NormalizerFresh, "", 1, func(_ context.Context, f *bus.DeliveryFrame) error {
+		return bustest.Consume(ctx, b, bus.NormalizerFresh, "", func(_ context.Context, f *bus.DeliveryFrame) error {
 			got.add(string(f.Deliveries[0].Body))
 			return nil
 		})
@@ -252,7 +246,7 @@ func last(t testing.TB, b *bus.Bus, seq uint64) *nats.Msg {
 	return msg
 }
 
-func TestConsumeDeliveries_KnowsAFrameThatIsThereTwice(t *testing.T) {
+func TestConsume_KnowsAFrameThatIsThereTwice(t *testing.T) {
 	b := bustest.New(t)
 	c := run(t, b, change.Fresh)
 	commit(t, c, delivery(1, "{}"))
@@ -261,7 +255,7 @@ func TestConsumeDeliveries_KnowsAFrameThatIsThereTwice(t *testing.T) {
 	}
 	var got seen
 	background(t, func(ctx context.Context) error {
-		return b.ConsumeDeliveries(ctx, bus.NormalizerFresh, "", 1, func(_ context.Context, f *bus.DeliveryFrame) error {
+		return bustest.Consume(ctx, b, bus.NormalizerFresh, "", func(_ context.Context, f *bus.DeliveryFrame) error {
 			got.add(f.Chain)
 			return nil
 		})

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"whatchanged/pkg/keep"
 )
 
 const (
@@ -78,7 +80,7 @@ func (c *Counter) turn(ctx context.Context) error {
 
 // Count counts what has come since the last time.
 func (c *Counter) Count(ctx context.Context) error {
-	st, revision, err := c.bus.counted(ctx)
+	st, raw, revision, err := c.bus.counted(ctx)
 	if err != nil {
 		return err
 	}
@@ -102,7 +104,7 @@ func (c *Counter) Count(ctx context.Context) error {
 	if st == before {
 		return nil
 	}
-	return c.save(ctx, st, revision)
+	return c.save(ctx, st, raw, revision)
 }
 
 // settle moves the mark behind which all is written.
@@ -164,27 +166,27 @@ func (c *Counter) read(ctx context.Context, st *Counted, now jetstream.StreamSta
 
 // Counted says how far the counter has come; all is zero when it never ran.
 func (b *Bus) Counted(ctx context.Context) (Counted, error) {
-	st, _, err := b.counted(ctx)
+	st, _, _, err := b.counted(ctx)
 	return st, err
 }
 
-func (b *Bus) counted(ctx context.Context) (st Counted, revision uint64, err error) {
+func (b *Bus) counted(ctx context.Context) (st Counted, raw []byte, revision uint64, err error) {
 	entry, err := b.kv[BucketState].Get(ctx, counterKey)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return st, 0, nil
+		return st, nil, 0, nil
 	}
 	if err == nil {
 		err = json.Unmarshal(entry.Value(), &st)
 	}
 	if err != nil {
-		return st, 0, fmt.Errorf("read the counter's position: %w", err)
+		return st, nil, 0, fmt.Errorf("read the counter's position: %w", err)
 	}
-	return st, entry.Revision(), nil
+	return st, entry.Value(), entry.Revision(), nil
 }
 
 // save fails when another counter has written meanwhile.
-func (c *Counter) save(ctx context.Context, st Counted, revision uint64) error {
-	value, err := json.Marshal(st)
+func (c *Counter) save(ctx context.Context, st Counted, raw []byte, revision uint64) error {
+	value, err := keep.Rewrite(raw, st)
 	if err != nil {
 		return err
 	}
@@ -205,7 +207,7 @@ type Standing struct {
 // Standing asks how things stand now. It reads at most so many receipts; when
 // the counter is further behind, it says since when.
 func (b *Bus) Standing(ctx context.Context, most int) (Standing, error) {
-	counted, _, err := b.counted(ctx)
+	counted, _, _, err := b.counted(ctx)
 	st := Standing{Counted: counted}
 	if err != nil {
 		return st, err

@@ -183,12 +183,12 @@ func TestStanding_TellsWhatIsSettledAndWhatIsNotCountedYet(t *testing.T) {
 
 	stored := make(chan struct{})
 	background(t, func(ctx context.Context) error {
-		return b.ConsumeDeliveries(ctx, bus.NormalizerFresh, change.Fresh, 1, func(ctx context.Context, f *bus.DeliveryFrame) error {
+		return bustest.Consume(ctx, b, bus.NormalizerFresh, change.Fresh, func(ctx context.Context, f *bus.DeliveryFrame) error {
 			return b.PublishChanges(ctx, &bus.ChangeFrame{Chain: f.Chain, Number: f.Number, Lane: f.Lane, Results: []change.Result{{DeliveryID: f.Deliveries[0].ID}}})
 		})
 	})
 	background(t, func(ctx context.Context) error {
-		return b.ConsumeDeliveries(ctx, bus.NormalizerBulk, change.Bulk, 1, func(context.Context, *bus.DeliveryFrame) error { return nil })
+		return bustest.Consume(ctx, b, bus.NormalizerBulk, change.Bulk, func(context.Context, *bus.DeliveryFrame) error { return nil })
 	})
 	eventually(t, "all to be normalized", func() bool {
 		p, err := b.Progress(t.Context())

@@ -16,6 +16,7 @@ import (
 
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/failpoint"
+	"whatchanged/pkg/keep"
 )
 
 // The stages where a delivery can end.
@@ -50,6 +51,7 @@ type DeadLetter struct {
 	Task       json.RawMessage   `json:"task,omitempty"`    // what is to be done again where no delivery says it: a LogFile
 	Discarded  *Discard          `json:"discarded,omitempty"`
 	Order      int64             `json:"order,omitempty"` // nanoseconds: its place in the list, from when it was first stored on
+	Later      string            `json:"-"`               // what a later version has put into it, see keep.Unknown
 	Bytes      []byte            `json:"-"`               // only where they never got to payloads
 	Seq        uint64            `json:"-"`               // where on the stream it was read
 }
@@ -114,6 +116,9 @@ func (d *DeadLetter) follow(before *DeadLetter) {
 	if d.Provider == "" {
 		d.Provider = before.Provider
 	}
+	if d.Later == "" {
+		d.Later = before.Later
+	}
 }
 
 // putDead publishes d under a name of its own: what is said of a letter again
@@ -122,7 +127,7 @@ func (b *Bus) putDead(ctx context.Context, d *DeadLetter) error {
 	for _, s := range []*string{&d.Reason, &d.FirstError, &d.LastError} {
 		*s = cut(*s, maxReason)
 	}
-	line, err := json.Marshal(d)
+	line, err := keep.With(d, d.Later)
 	if err != nil {
 		return fmt.Errorf("encode dead letter: %w", err)
 	}
@@ -162,6 +167,9 @@ func cut(s string, n int) string {
 func readDead(b []byte) (d DeadLetter, err error) {
 	line, rest, _ := bytes.Cut(b, []byte{'\n'})
 	if err := json.Unmarshal(line, &d); err != nil {
+		return d, fmt.Errorf("read dead letter: %w", err)
+	}
+	if d.Later, err = keep.Unknown(line, d); err != nil {
 		return d, fmt.Errorf("read dead letter: %w", err)
 	}
 	if len(rest) > 0 {
@@ -211,7 +219,8 @@ const (
 	alarmHash    = "hash"
 	alarmLost    = "lost"
 	alarmHeaders = "headers"
-	alarmFull    = "full" // of CHANGES or DEAD: nothing is lost, and nothing moves
+	alarmFull    = "full"  // of CHANGES or DEAD: nothing is lost, and nothing moves
+	alarmNewer   = "newer" // frames of a later version: they wait for an upgrade
 )
 
 // alarm makes known that a chain is broken: a metric, a log line, a dead letter.

@@ -121,3 +121,12 @@ func ReadTally(header string, deliveries int) (map[string]int, error) {
 	}
 	return sums, err
 }
+
+// FrameVersion is the version of frames that is written.
+const FrameVersion = frameVersion
+
+// ErrNewer marks a frame of a later version.
+var ErrNewer = errNewer
+
+// NewerAlarms returns how often a frame of a later version was left.
+func (b *Bus) NewerAlarms() int { return value(b.metrics.alarms.WithLabelValues(alarmNewer)) }

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/keep"
 )
 
 // Fetch is the stream of log files that are to be fetched: a queue of work, from
@@ -52,6 +53,25 @@ type LogFile struct {
 	Again   string      `json:"again,omitempty"`
 	Tries   int         `json:"tries,omitempty"`
 	FirstAt change.Time `json:"first_at,omitzero"`
+	Later   string      `json:"-"` // what a later version has put into it, see keep.Unknown
+}
+
+// MarshalJSON also writes what a later version had put into f: one that is asked
+// for again goes on the bus again.
+func (f LogFile) MarshalJSON() ([]byte, error) {
+	type plain LogFile
+	return keep.With(plain(f), f.Later)
+}
+
+// UnmarshalJSON also reads what a later version has put into f.
+func (f *LogFile) UnmarshalJSON(b []byte) (err error) {
+	type plain LogFile
+	*f = LogFile{}
+	if err := json.Unmarshal(b, (*plain)(f)); err != nil {
+		return err
+	}
+	f.Later, err = keep.Unknown(b, (*plain)(f))
+	return err
 }
 
 // fetchStream is a queue of work: unlike the others it holds nothing that is

@@ -60,6 +60,10 @@ type ChangeFrame struct {
 // errUnreadable marks a message on a stream that is not what we published.
 var errUnreadable = errors.New("frame unreadable")
 
+// errNewer marks a frame of a later version than we can read. It is whole, and
+// stays for those who can.
+var errNewer = errors.New("frame of a later version")
+
 const (
 	frameVersion = 2
 	frameTarget  = 4 << 20 // bytes before compression; a larger delivery is a frame of its own
@@ -75,10 +79,16 @@ const (
 	maxChanges    = 1 << 18
 )
 
-// A message is these four bytes, the CRC-32C of all that follows, and the
-// compressed protobuf message of frame.proto (S2, which is Snappy and more: three
-// times as fast as zstd at its fastest, for half as many bytes again). A frame's hash is the SHA-256 of
-// the whole message as it lies on the stream.
+// A message is these three bytes and the version, the CRC-32C of all that
+// follows, and the compressed protobuf message of frame.proto (S2, which is
+// Snappy and more: three times as fast as zstd at its fastest, for half as many
+// bytes again). A frame's hash is the SHA-256 of the whole message as it lies on
+// the stream.
+//
+// The first eight bytes are the same in every later version, so that a frame
+// which is newer can be told from one that is damaged. Within a version fields
+// are added, which others read over. What they cannot read over is a new
+// version, and is written one release after it can be read.
 var magic = [4]byte{'w', 'c', 'f', frameVersion}
 
 const envelope = len(magic) + 4
@@ -109,12 +119,15 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.
 
 // unseal returns what seal was given, in memory of its own.
 func unseal(msg []byte) ([]byte, error) {
-	if len(msg) < envelope || [4]byte(msg) != magic {
+	if len(msg) < envelope || [3]byte(msg) != [3]byte(magic[:]) || msg[3] < frameVersion {
 		return nil, fmt.Errorf("%w: it does not begin like a frame", errUnreadable)
 	}
 	packed := msg[envelope:]
 	if checksum(packed) != binary.BigEndian.Uint32(msg[len(magic):]) {
 		return nil, fmt.Errorf("%w: wrong checksum", errUnreadable)
+	}
+	if msg[3] > frameVersion {
+		return nil, fmt.Errorf("%w: %d, and this program reads %d", errNewer, msg[3], frameVersion)
 	}
 	if n, err := s2.DecodedLen(packed); err == nil && n > maxDecoded {
 		return nil, fmt.Errorf("%w: %d bytes once decompressed, at most %d", errUnreadable, n, maxDecoded)
@@ -135,6 +148,11 @@ func readDeliveries(h nats.Header, msg []byte) (*DeliveryFrame, error) {
 // checks that it is what its headers say.
 func openDeliveries(h nats.Header, msg []byte, hash [32]byte) (*DeliveryFrame, error) {
 	raw, err := unseal(msg)
+	if errors.Is(err, errNewer) {
+		if link, unreadable := readLink(h); unreadable == nil && link.Hash != hash {
+			err = fmt.Errorf("%w: wrong hash", errUnreadable) // it was ours, and its version was damaged
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ type lease struct {
 	bus   *Bus
 	kv    jetstream.KeyValue
 	key   string
-	owner string
+	owner string // a name of its own; what follows a space is for people
 
 	held     bool
 	revision uint64    // of our own last write while held, else the last seen

@@ -81,7 +81,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		deadDepth:    gauges("dead_depth", "Dead letters that wait for somebody, by stage; counted every minute.", "stage"),
 		deadOldest:   gauges("dead_oldest_seconds", "How long ago the oldest of them first failed, by stage; 0 when there are none.", "stage"),
 		deadBytes:    gauges("dead_used_ratio", "How much of the room for dead letters is taken: above 0.8, those whose bytes are in payloads are removed.").WithLabelValues(),
-		alarms:       counters("alarms_total", "Signs of lost or changed frames, and full streams, by kind.", "kind"),
+		alarms:       counters("alarms_total", "Signs of lost or changed frames, full streams, and frames of a later version, by kind.", "kind"),
 		uncounted:    counters("uncounted_frames_total", "Unreadable frames: how many deliveries of which source they had is not known.").WithLabelValues(),
 		trimmed:      counters("trimmed_frames_total", "Stored frames purged.", "stream"),
 		restarts:     counters("server_restarts_total", "Restarts of the embedded server to free a wedged stream.").WithLabelValues(),

@@ -18,7 +18,7 @@ func TestConsume_TakesUpAtOnceWhatAProcessBeforeHadInHand(t *testing.T) {
 	c := run(t, b, change.Fresh)
 	var got seen
 	consume := func(ctx context.Context) error {
-		return b.ConsumeDeliveries(ctx, bus.NormalizerFresh, change.Fresh, 1, func(_ context.Context, f *bus.DeliveryFrame) error {
+		return bustest.Consume(ctx, b, bus.NormalizerFresh, change.Fresh, func(_ context.Context, f *bus.DeliveryFrame) error {
 			got.add(string(f.Deliveries[0].Body))
 			return nil
 		})

@@ -38,7 +38,7 @@ func TestBus_WorksWithAServerElsewhere(t *testing.T) {
 	c := run(t, b, change.Fresh)
 	var got seen
 	background(t, func(ctx context.Context) error {
-		return b.ConsumeDeliveries(ctx, bus.NormalizerFresh, change.Fresh, 2, func(_ context.Context, f *bus.DeliveryFrame) error {
+		return bustest.Consume(ctx, b, bus.NormalizerFresh, change.Fresh, func(_ context.Context, f *bus.DeliveryFrame) error {
 			for _, d := range f.Deliveries {
 				got.add(string(d.Body))
 			}

@@ -21,10 +21,8 @@ const (
 	putBackMost     = 5 * time.Second // so that all goes on soon after what was away is back
 	malformedTries  = 5
 
-	// Messages that one consumer may have taken and not settled. Handlers take
-	// one frame each; batches take as many as fit their own limit, and frames
-	// are small while there is little to do.
-	framesInHand  = 64
+	// Messages that one consumer may have taken and not settled. Batches take as
+	// many as fit their own limit, and frames are small while there is little to do.
 	batchesInHand = 8192
 )
 
@@ -48,6 +46,14 @@ func (s *settler) settle(ctx context.Context, m jetstream.Msg, ref FrameRef, err
 		s.attempts.forget(seq)
 		s.bus.metrics.consumed.WithLabelValues(s.durable).Inc()
 		s.done(ctx, "acknowledge", m.DoubleAck)
+	case errors.Is(err, errNewer):
+		// Not ours to give up: a consumer of that version may take it, now or
+		// after the upgrade. Until then nothing trims it.
+		s.bus.metrics.redeliveries.WithLabelValues(s.durable).Inc()
+		s.bus.metrics.alarms.WithLabelValues(alarmNewer).Inc()
+		s.log.error(s.bus.log, "frame of a later version is left for those who can read it: upgrade this service", "consumer", s.durable,
+			"chain", m.Headers().Get(headerChain), "frame", m.Headers().Get(headerFrame), "delivered", delivered, "error", err)
+		_ = m.NakWithDelay(min(backoff(delivered), putBackMost)) // without a connection the ack wait does the same
 	case errors.Is(err, errUnreadable):
 		d := DeadLetter{Stage: StageFrame, Chain: m.Headers().Get(headerChain), Bytes: m.Data()}
 		d.Frame, _ = strconv.ParseUint(m.Headers().Get(headerFrame), 10, 64) // as far as it can be read
@@ -102,7 +108,7 @@ func (s *settler) done(ctx context.Context, what string, ack func(context.Contex
 	}
 }
 
-// seldom logs a warning that repeats once in a while; a counter has them all.
+// seldom logs what repeats once in a while; a counter has them all.
 type seldom struct {
 	mu   sync.Mutex
 	next time.Time
@@ -111,12 +117,27 @@ type seldom struct {
 const seldomEvery = 10 * time.Second
 
 func (l *seldom) warn(log *slog.Logger, message string, args ...any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now := time.Now(); now.After(l.next) {
-		l.next = now.Add(seldomEvery)
+	if l.now() {
 		log.Warn(message, args...) //nolint:sloglint // a fixed phrase at each caller
 	}
+}
+
+func (l *seldom) error(log *slog.Logger, message string, args ...any) {
+	if l.now() {
+		log.Error(message, args...) //nolint:sloglint // a fixed phrase at each caller
+	}
+}
+
+// now reports whether it is time to log again.
+func (l *seldom) now() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if !now.After(l.next) {
+		return false
+	}
+	l.next = now.Add(seldomEvery)
+	return true
 }
 
 // working keeps messages from being delivered again while h works on them.

@@ -17,7 +17,7 @@ import (
 
 // A handler that is stopped in the middle leaves its frame for the next start;
 // that is no news, and another consumer has it at once.
-func TestConsumeDeliveries_StoppingIsNoWarning(t *testing.T) {
+func TestConsume_StoppingIsNoWarning(t *testing.T) {
 	var log bytes.Buffer
 	b, err := bus.Connect(t.Context(), bustest.Config(t), slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})), prometheus.NewRegistry())
 	if err != nil {
@@ -26,7 +26,7 @@ func TestConsumeDeliveries_StoppingIsNoWarning(t *testing.T) {
 	t.Cleanup(func() { _ = b.Close() })
 	commit(t, run(t, b, change.Fresh), delivery(1, "left"))
 	ctx, stop := context.WithCancel(t.Context())
-	err = b.ConsumeDeliveries(ctx, "stopped", change.Fresh, 1, func(ctx context.Context, _ *bus.DeliveryFrame) error {
+	err = bustest.Consume(ctx, b, "stopped", change.Fresh, func(ctx context.Context, _ *bus.DeliveryFrame) error {
 		stop()
 		return ctx.Err()
 	})
@@ -35,7 +35,7 @@ func TestConsumeDeliveries_StoppingIsNoWarning(t *testing.T) {
 	}
 	ctx, stop = context.WithCancel(t.Context())
 	got := 0
-	_ = b.ConsumeDeliveries(ctx, "stopped", change.Fresh, 1, func(_ context.Context, f *bus.DeliveryFrame) error {
+	_ = bustest.Consume(ctx, b, "stopped", change.Fresh, func(_ context.Context, f *bus.DeliveryFrame) error {
 		got += len(f.Deliveries)
 		stop()
 		return nil

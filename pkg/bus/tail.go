@@ -35,7 +35,7 @@ func (b *Bus) Tail(ctx context.Context, h func(*ChangeFrame) error) error {
 		}
 		frames, err := openChanges(m.Data())
 		if err != nil {
-			continue // a dead letter by the writer's consumer
+			continue // the writer's consumer reports it
 		}
 		for _, f := range frames {
 			if err := h(f); err != nil {

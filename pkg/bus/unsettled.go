@@ -59,7 +59,8 @@ func (b *Bus) unsettled(ctx context.Context, stream, durable, subject string) (a
 
 // Unwritten hands the change frames to h that the writer has not settled,
 // oldest first: what is in them may not be in the store. It returns at what was
-// the end when it began. What is unreadable is left out: the writer reports it.
+// the end when it began. What is unreadable, or of a later version, is left out:
+// the writer reports it.
 func (b *Bus) Unwritten(ctx context.Context, h func(*ChangeFrame) error) error {
 	from := uint64(0)
 	cons, err := b.js.Consumer(ctx, Changes, Writer)
@@ -72,7 +73,7 @@ func (b *Bus) Unwritten(ctx context.Context, h func(*ChangeFrame) error) error {
 	return b.read(ctx, reading{stream: Changes, from: from}, func(s stored) error {
 		frames, err := openChanges(s.data)
 		if err != nil {
-			return nil //nolint:nilerr // a dead letter by the writer
+			return nil //nolint:nilerr // the writer reports it
 		}
 		for _, f := range frames {
 			if err := h(f); err != nil {

@@ -43,7 +43,7 @@ func TestUnsettled_TellsSinceWhenSomethingWaits(t *testing.T) {
 		}
 	}
 	background(t, func(ctx context.Context) error {
-		return b.ConsumeDeliveries(ctx, bus.NormalizerFresh, change.Fresh, 1, func(ctx context.Context, f *bus.DeliveryFrame) error {
+		return bustest.Consume(ctx, b, bus.NormalizerFresh, change.Fresh, func(ctx context.Context, f *bus.DeliveryFrame) error {
 			if string(f.Deliveries[0].Body) == "first" {
 				return nil
 			}

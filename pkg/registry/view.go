@@ -53,6 +53,7 @@ type place struct{ org, id string }
 type row[T any] struct {
 	value    *T
 	revision uint64
+	raw      []byte // as it lies in the bucket: a later version may have put more into it
 }
 
 func newView() *view {
@@ -120,7 +121,7 @@ func (t *table[T]) apply(at place, e entry, placeOf func(*T) place) error {
 	if placeOf(value) != at { // or one org's record could speak for another
 		return fmt.Errorf("the record says it is %v", placeOf(value))
 	}
-	t.rows[at] = row[T]{value, e.revision}
+	t.rows[at] = row[T]{value, e.revision, e.value}
 	return nil
 }
 

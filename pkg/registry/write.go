@@ -16,6 +16,7 @@ import (
 	"whatchanged/pkg/audit"
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/keep"
 	"whatchanged/pkg/problem"
 )
 
@@ -214,7 +215,11 @@ func update[T any](ctx context.Context, r *Registry, kind, org, id string, of fu
 		if err := edit(&value); err != nil {
 			return none, err
 		}
-		err := r.replace(ctx, kind, org, id, old.revision, old.value, value)
+		body, err := keep.Rewrite(old.raw, value, identities...)
+		if err != nil {
+			return none, fmt.Errorf("encode %s %s: %w", kind, id, err)
+		}
+		err = r.replace(ctx, kind, org, id, old.revision, old.value, value, body)
 		if !errors.Is(err, errOutrun) {
 			return value, err
 		}
@@ -255,22 +260,27 @@ var errOutrun = errors.New("written by somebody else meanwhile")
 // write stores value if the object is still at revision (0: does not exist),
 // and waits until the view has it.
 func (r *Registry) write(ctx context.Context, kind, org, id string, revision uint64, value any) error {
-	return r.replace(ctx, kind, org, id, revision, nil, value)
-}
-
-// replace is write of an object that is known as it was before.
-func (r *Registry) replace(ctx context.Context, kind, org, id string, revision uint64, before, value any) error {
 	body, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("encode %s %s: %w", kind, id, err)
 	}
+	return r.replace(ctx, kind, org, id, revision, nil, value, body)
+}
+
+// identities are the members by which the parts of an object are known: a
+// session's, a secret's, a mapping's.
+var identities = []string{"id", "sealed", "match"}
+
+// replace writes body, which is value and what a later version has put into the
+// object, in place of what was there before.
+func (r *Registry) replace(ctx context.Context, kind, org, id string, revision uint64, before, value any, body []byte) error {
 	key := joinKey(kind, org, id)
 	var written uint64
 	operation := audit.OpUpdate
 	if revision == 0 {
 		operation = audit.OpCreate
 	}
-	err = r.audited(ctx, operation, kind, org, id, before, value, func() error {
+	err := r.audited(ctx, operation, kind, org, id, before, value, func() error {
 		return r.call(ctx, kind, func(ctx context.Context) (err error) {
 			if revision == 0 {
 				written, err = r.kv.Create(ctx, key, body)

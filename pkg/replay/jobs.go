@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/keep"
 	"whatchanged/pkg/problem"
 )
 
@@ -64,7 +65,7 @@ func (s *Jobs) Submit(ctx context.Context, id string, r Request) (j Job, made bo
 // List returns the jobs of an org, newest first: those that are not over, and
 // the last ones that are.
 func (s *Jobs) List(ctx context.Context, org string) ([]Job, error) {
-	l, _, err := s.load(ctx, org)
+	l, _, _, err := s.load(ctx, org)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +75,7 @@ func (s *Jobs) List(ctx context.Context, org string) ([]Job, error) {
 
 // Get returns one job.
 func (s *Jobs) Get(ctx context.Context, org, id string) (Job, error) {
-	l, _, err := s.load(ctx, org)
+	l, _, _, err := s.load(ctx, org)
 	if err != nil {
 		return Job{}, err
 	}
@@ -180,7 +181,7 @@ const editTries = 20
 // edit changes an org's ledger, again from the start when another did meanwhile.
 func (s *Jobs) edit(ctx context.Context, org string, edit func(*ledger) error) error {
 	for range editTries {
-		l, revision, err := s.load(ctx, org)
+		l, raw, revision, err := s.load(ctx, org)
 		if err != nil {
 			return err
 		}
@@ -189,7 +190,7 @@ func (s *Jobs) edit(ctx context.Context, org string, edit func(*ledger) error) e
 		} else if err != nil {
 			return err
 		}
-		value, err := json.Marshal(l)
+		value, err := keep.Rewrite(raw, l, "id")
 		if err != nil {
 			return fmt.Errorf("encode replays: %w", err)
 		}
@@ -208,18 +209,18 @@ func (s *Jobs) edit(ctx context.Context, org string, edit func(*ledger) error) e
 	return problem.BusyFor(time.Second, "replays_busy", "the replays are being changed by others: try again", nil)
 }
 
-func (s *Jobs) load(ctx context.Context, org string) (l ledger, revision uint64, err error) {
+func (s *Jobs) load(ctx context.Context, org string) (l ledger, raw []byte, revision uint64, err error) {
 	entry, err := s.kv.Get(ctx, keyPrefix+org)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return l, 0, nil
+		return l, nil, 0, nil
 	}
 	if err != nil {
-		return l, 0, problem.BusyFor(2*time.Second, "replays_unavailable", "replays cannot be read at this moment: try again", err)
+		return l, nil, 0, problem.BusyFor(2*time.Second, "replays_unavailable", "replays cannot be read at this moment: try again", err)
 	}
 	if err := json.Unmarshal(entry.Value(), &l); err != nil {
-		return l, 0, fmt.Errorf("decode replays of %s: %w", org, err)
+		return l, nil, 0, fmt.Errorf("decode replays of %s: %w", org, err)
 	}
-	return l, entry.Revision(), nil
+	return l, entry.Value(), entry.Revision(), nil
 }
 
 // Watch hands the jobs of each org that are not over to seen, oldest first: those

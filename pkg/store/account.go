@@ -197,22 +197,3 @@ func (s *Store) ReceivingOrgs(ctx context.Context, start, end time.Time) ([]stri
 	}
 	return orgs, nil
 }
-
-// LastFrames returns, for each chain of which a delivery was received since
-// then, the last frame that is stored: a chain on the bus must not end before.
-func (s *Store) LastFrames(ctx context.Context, since time.Time) (map[string]uint64, error) {
-	var rows []struct {
-		Chain string `ch:"chain"`
-		Last  uint64 `ch:"last"`
-	}
-	if err := s.query(ctx, "last frames", &rows,
-		"SELECT chain, max(frame_no) AS last FROM deliveries WHERE received_at >= "+atParam("since")+" GROUP BY chain",
-		clickhouse.Named("since", since.UnixMilli())); err != nil {
-		return nil, err
-	}
-	out := make(map[string]uint64, len(rows))
-	for _, r := range rows {
-		out[r.Chain] = r.Last
-	}
-	return out, nil
-}

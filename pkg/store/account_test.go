@@ -162,17 +162,6 @@ func TestStoredFrames_ListsThePlacesThatAreThere(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-
-	last, err := s.LastFrames(t.Context(), noon.Add(-time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(map[string]uint64{"c1": 7, "c2": 5}, last); diff != "" {
-		t.Errorf("last frames (-want +got):\n%s", diff)
-	}
-	if last, err = s.LastFrames(t.Context(), noon.Add(time.Hour)); err != nil || len(last) != 0 {
-		t.Errorf("last frames of later: %v, %v", last, err)
-	}
 }
 
 func TestStoredFrames_SaysWhichDeliveriesAreShortOfChanges(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -244,7 +245,8 @@ func (q *IncidentQuery) where() (*where, error) {
 }
 
 // FindIncidents returns a page of the incidents that match, and how many do.
-// All reports of the org are added up: incidents are few beside changes.
+// The latest of all are found by when something was last said of them; a filter
+// is about what reports add up to, so then all of the org's are added up.
 func (s *Store) FindIncidents(ctx context.Context, q IncidentQuery) (Page[Incident], error) {
 	p := paging{start: q.Start, end: q.End, limit: q.Limit, offset: q.Offset, cursor: q.Cursor, sort: q.Sort}
 	filter := q
@@ -256,7 +258,11 @@ func (s *Store) FindIncidents(ctx context.Context, q IncidentQuery) (Page[Incide
 	if err != nil {
 		return Page[Incident]{}, err
 	}
-	keys, total, err := s.incidentKeys(ctx, w, p)
+	find := s.incidentKeys
+	if len(w.clauses) == 1 && p.sort != Asc {
+		find = s.latestIncidents
+	}
+	keys, total, err := find(ctx, w, p)
 	if err != nil {
 		return Page[Incident]{}, fmt.Errorf("find incidents: %w", err)
 	}
@@ -276,9 +282,73 @@ func (s *Store) FindIncidents(ctx context.Context, q IncidentQuery) (Page[Incide
 	return out, nil
 }
 
+// candidatesAPiece is how many incidents are added up for each that is wanted,
+// at first.
+const candidatesAPiece = 4
+
+// latestIncidents is incidentKeys for the latest of all incidents of an org. When
+// one began is between the first and the last time that its reports name. So
+// those of which something was said last are added up, until as many as are
+// wanted began after anything that was said of the others.
+func (s *Store) latestIncidents(ctx context.Context, w *where, p paging) ([]key, int64, error) {
+	var all uint64
+	if err := s.conn.QueryRow(ctx, "SELECT uniqExact(id) FROM incidents WHERE org = {org:String}", w.args...).Scan(&all); err != nil {
+		return nil, 0, fmt.Errorf("count incidents: %w", err)
+	}
+	began := "1"
+	args := w.args
+	if p.after != nil {
+		began = "min(if(r.started_at > fromUnixTimestamp64Milli(0, 'UTC'), least(r.at, r.started_at), r.at)) <= " + atParam("after")
+		args = append(slices.Clip(args), clickhouse.Named("after", p.after.at.UnixMilli()))
+	}
+	wanted := p.offset + p.limit + 1
+	for n := candidatesAPiece * wanted; n < int(all); n *= candidatesAPiece {
+		var rows []key
+		err := s.query(ctx, "incidents candidates", &rows, `SELECT r.id AS id, max(greatest(r.at, r.started_at)) AS at
+FROM incidents AS r
+WHERE r.org = {org:String}
+GROUP BY id
+HAVING `+began+`
+ORDER BY at DESC
+LIMIT {most:UInt32}`, append(slices.Clip(args), clickhouse.Named("most", n))...)
+		if err != nil {
+			return nil, 0, err
+		}
+		ids := make([]string, len(rows))
+		for i, r := range rows {
+			ids[i] = hex.EncodeToString([]byte(r.ID))
+		}
+		keys, _, err := s.sumKeys(ctx, w, p, ids)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(rows) < n || len(keys) > p.limit && keys[len(keys)-1].At.After(rows[n-1].At) {
+			return keys, int64(all), nil
+		}
+	}
+	return s.incidentKeys(ctx, w, p)
+}
+
 // incidentKeys returns the keys of a page and one more, and how many incidents
 // match in all.
 func (s *Store) incidentKeys(ctx context.Context, w *where, p paging) ([]key, int64, error) {
+	keys, total, err := s.sumKeys(ctx, w, p, nil)
+	if err != nil || len(keys) > 0 || p.offset == 0 && p.after == nil {
+		return keys, total, err
+	}
+	// The page is beyond the end: nobody said how many there are.
+	p.offset, p.after, p.limit = 0, nil, 1
+	_, total, err = s.sumKeys(ctx, w, p, nil)
+	return nil, total, err
+}
+
+// ofThese is the condition that reports are of incidents whose ids are given.
+const ofThese = "\n  AND r.id IN (SELECT toFixedString(unhex(hex), 16) FROM (SELECT arrayJoin({ids:Array(String)}) AS hex))"
+
+// sumKeys adds reports up, all of the org or those of some incidents, and
+// returns the keys of a page of what matches, and how many do, unless the page
+// is empty.
+func (s *Store) sumKeys(ctx context.Context, w *where, p paging, ids []string) ([]key, int64, error) {
 	order, before := "DESC", "<"
 	if p.sort == Asc {
 		order, before = "ASC", ">"
@@ -287,7 +357,12 @@ func (s *Store) incidentKeys(ctx context.Context, w *where, p paging) ([]key, in
 	if len(w.clauses) > 1 { // the first is the org, which is the sum's own
 		matching = strings.Join(w.clauses[1:], "\n  AND ")
 	}
-	args := append(w.args, clickhouse.Named("limit", p.limit+1), clickhouse.Named("offset", p.offset))
+	args := append(slices.Clip(w.args), clickhouse.Named("limit", p.limit+1), clickhouse.Named("offset", p.offset))
+	of := ""
+	if ids != nil {
+		of = ofThese
+		args = append(args, clickhouse.Named("ids", ids))
+	}
 	after := "1"
 	if p.after != nil {
 		after = fmt.Sprintf("(at, id) %s (%s, %s)", before, atParam("after"), idParam("after_id"))
@@ -299,7 +374,7 @@ SELECT began_at AS at, id, count() OVER () AS total FROM (
 ) WHERE %s
 ) WHERE %s
 ORDER BY at %s, id %s
-LIMIT {limit:UInt32} OFFSET {offset:UInt32}`, fmt.Sprintf(narrow, ""), matching, after, order, order)
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}`, fmt.Sprintf(narrow, of), matching, after, order, order)
 	var rows []struct {
 		key
 		Total uint64 `ch:"total"`
@@ -311,16 +386,10 @@ LIMIT {limit:UInt32} OFFSET {offset:UInt32}`, fmt.Sprintf(narrow, ""), matching,
 	for i, r := range rows {
 		keys[i] = r.key
 	}
-	switch {
-	case len(rows) > 0:
-		return keys, int64(rows[0].Total), nil
-	case p.offset == 0 && p.after == nil:
+	if len(rows) == 0 {
 		return nil, 0, nil
 	}
-	// The page is beyond the end: nobody said how many there are.
-	p.offset, p.after, p.limit = 0, nil, 1
-	_, total, err := s.incidentKeys(ctx, w, p)
-	return nil, total, err
+	return keys, int64(rows[0].Total), nil
 }
 
 // incidents returns these incidents, in this order; those that are not there
@@ -339,7 +408,7 @@ func (s *Store) incidents(ctx context.Context, org string, ids []change.Incident
     arrayMin(arrayFilter((seen, at) -> at >= opened_at, tellings, resolutions)) AS resolved_seen
 FROM (
 %s
-)`, fmt.Sprintf(wide, "\n  AND r.id IN (SELECT toFixedString(unhex(hex), 16) FROM (SELECT arrayJoin({ids:Array(String)}) AS hex))"))
+)`, fmt.Sprintf(wide, ofThese))
 	var rows []summedRow
 	if err := s.query(ctx, "incidents", &rows, statement, clickhouse.Named("org", org), clickhouse.Named("ids", texts)); err != nil {
 		return nil, err

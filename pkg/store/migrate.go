@@ -13,8 +13,6 @@ import (
 	"text/template"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
-
-	"whatchanged/pkg/problem"
 )
 
 //go:embed migrations/*.sql
@@ -28,23 +26,22 @@ type migration struct {
 }
 
 // Migrate brings the tables up to date. What was applied is not applied again,
-// and a migration that was cut off is run again from its beginning. Only one
-// process may migrate at a time: serve does it alone, split services leave it
-// to `whatchanged migrate`.
+// and a migration that was cut off is run again from its beginning. Tables that
+// are too new for this program stay as they are, and that is an error. Only one
+// process may migrate at a time; it is for the caller to see to that.
 func (s *Store) Migrate(ctx context.Context) error {
-	all, err := migrations(s.cfg)
+	schema, err := s.Schema(ctx)
+	if err == nil {
+		err = schema.tooNew()
+	}
 	if err != nil {
 		return err
 	}
-	if err := s.conn.Exec(ctx, schemaTable(s.cfg)); err != nil {
-		return fmt.Errorf("create table schema_migrations: %w", err)
-	}
-	applied, err := s.applied(ctx)
-	if err != nil {
+	if err := s.makeSchemaTable(ctx); err != nil {
 		return err
 	}
-	for _, m := range all {
-		if applied[m.number] {
+	for _, m := range s.migrations {
+		if !slices.ContainsFunc(schema.Pending, func(p Migration) bool { return p.Number == m.number }) {
 			continue
 		}
 		for i, statement := range m.statements {
@@ -52,8 +49,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 				return fmt.Errorf("migration %s, statement %d: %w", m.name, i+1, err)
 			}
 		}
-		if err := s.conn.Exec(ctx, "INSERT INTO schema_migrations (number, name, applied_at) SELECT {number:UInt32}, {name:String}, now64(3)",
-			clickhouse.Named("number", m.number), clickhouse.Named("name", m.name)); err != nil {
+		if err := s.conn.Exec(ctx, "INSERT INTO schema_migrations (number, name, applied_at, oldest) SELECT {number:UInt32}, {name:String}, now64(3), {oldest:UInt32}",
+			clickhouse.Named("number", m.number), clickhouse.Named("name", m.name), clickhouse.Named("oldest", min(runsWith, m.number))); err != nil {
 			return fmt.Errorf("record migration %s: %w", m.name, err)
 		}
 		s.log.Info("migrated", "migration", m.name)
@@ -64,69 +61,30 @@ func (s *Store) Migrate(ctx context.Context) error {
 // setRetention gives payloads the configured lifetime, if the table was made
 // with another.
 func (s *Store) setRetention(ctx context.Context) error {
-	t := templateData{s.cfg}
-	var engine string
-	if err := s.conn.QueryRow(ctx, "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = {name:String}",
-		clickhouse.Named("database", s.cfg.Database), clickhouse.Named("name", t.Local("payloads"))).Scan(&engine); err != nil {
-		return fmt.Errorf("read the lifetime of payloads: %w", err)
+	statement, err := s.retention(ctx)
+	if err != nil || statement == "" {
+		return err
 	}
-	if strings.Contains(engine, t.PayloadTTL()) {
-		return nil
-	}
-	if err := s.conn.Exec(ctx, "ALTER TABLE "+t.Local("payloads")+t.OnCluster()+" MODIFY TTL "+t.PayloadTTL()); err != nil {
+	if err := s.conn.Exec(ctx, statement); err != nil {
 		return fmt.Errorf("set the lifetime of payloads: %w", err)
 	}
 	s.log.Info("payloads have a new lifetime", "days", s.cfg.PayloadDays)
 	return nil
 }
 
-// CheckSchema returns an error that says what to run when the tables are older
-// or newer than this program.
-func (s *Store) CheckSchema(ctx context.Context) error {
-	all, err := migrations(s.cfg)
-	if err != nil {
-		return err
+// retention returns the statement that gives payloads the configured lifetime,
+// empty when they have it.
+func (s *Store) retention(ctx context.Context) (string, error) {
+	t := templateData{s.cfg}
+	var engine string
+	if err := s.conn.QueryRow(ctx, "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = {name:String}",
+		clickhouse.Named("database", s.cfg.Database), clickhouse.Named("name", t.Local("payloads"))).Scan(&engine); err != nil {
+		return "", fmt.Errorf("read the lifetime of payloads: %w", err)
 	}
-	var exists uint64
-	if err := s.conn.QueryRow(ctx, "SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'schema_migrations'",
-		clickhouse.Named("database", s.cfg.Database)).Scan(&exists); err != nil {
-		return fmt.Errorf("look for the tables: %w", err)
+	if strings.Contains(engine, t.PayloadTTL()) {
+		return "", nil
 	}
-	applied := map[int]bool{}
-	if exists > 0 {
-		if applied, err = s.applied(ctx); err != nil {
-			return err
-		}
-	}
-	for _, m := range all {
-		if !applied[m.number] {
-			return problem.New(problem.Busy, "schema_old",
-				fmt.Sprintf("database %s lacks migration %s: run `whatchanged migrate`", s.cfg.Database, m.name))
-		}
-		delete(applied, m.number)
-	}
-	for number := range applied {
-		return problem.New(problem.Busy, "schema_new",
-			fmt.Sprintf("database %s has migration %d, which this version does not know: run the newer version", s.cfg.Database, number))
-	}
-	return nil
-}
-
-func (s *Store) applied(ctx context.Context) (map[int]bool, error) {
-	rows, err := s.conn.Query(ctx, "SELECT DISTINCT number FROM schema_migrations")
-	if err != nil {
-		return nil, fmt.Errorf("read applied migrations: %w", err)
-	}
-	defer rows.Close()
-	applied := map[int]bool{}
-	for rows.Next() {
-		var number uint32
-		if err := rows.Scan(&number); err != nil {
-			return nil, fmt.Errorf("read applied migrations: %w", err)
-		}
-		applied[int(number)] = true
-	}
-	return applied, rows.Err()
+	return "ALTER TABLE " + t.Local("payloads") + t.OnCluster() + " MODIFY TTL " + t.PayloadTTL(), nil
 }
 
 // schemaTable is the table of applied migrations. It is the same on every

@@ -120,6 +120,8 @@ type Store struct {
 	metrics *metrics
 	now     func() time.Time
 
+	migrations []migration // that this program knows, in order
+
 	damage damage
 
 	types sync.Map // by table: the columns that inserts fill
@@ -175,6 +177,10 @@ func open(ctx context.Context, cfg Config, opts *clickhouse.Options, engine *chd
 		opts.MaxOpenConns, opts.MaxIdleConns = cfg.MaxConns, cfg.MaxConns
 	}
 	opts.ClientInfo.Products = append(opts.ClientInfo.Products, struct{ Name, Version string }{"whatchanged", "1"})
+	known, err := migrations(cfg)
+	if err != nil {
+		return nil, err
+	}
 	if err := awaitDatabase(ctx, cfg, *opts, log); err != nil {
 		return nil, err
 	}
@@ -187,7 +193,8 @@ func open(ctx context.Context, cfg Config, opts *clickhouse.Options, engine *chd
 		return nil, errors.Join(err, conn.Close())
 	}
 	return &Store{
-		cfg: cfg, conn: conn, inserts: inserts, engine: engine, log: log, metrics: newMetrics(reg), damage: damage{wake: make(chan struct{}, 1)}, now: func() time.Time { return failpoint.Wall(time.Now()) },
+		migrations: known,
+		cfg:        cfg, conn: conn, inserts: inserts, engine: engine, log: log, metrics: newMetrics(reg), damage: damage{wake: make(chan struct{}, 1)}, now: func() time.Time { return failpoint.Wall(time.Now()) },
 		zeros: sync.OnceValue(func() []byte { return make([]byte, reserveMost) }),
 	}, nil
 }

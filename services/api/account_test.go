@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"whatchanged/pkg/bus"
+	"whatchanged/pkg/bus/bustest"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/chdb/chdbtest"
 	"whatchanged/pkg/client"
@@ -79,7 +80,7 @@ func TestAccount_NamesTheSourceThatDoesNotClose(t *testing.T) {
 	}
 	s.run(
 		func(ctx context.Context) error {
-			return s.bus.ConsumeDeliveries(ctx, bus.NormalizerBulk, change.Bulk, 1, func(context.Context, *bus.DeliveryFrame) error { return nil })
+			return bustest.Consume(ctx, s.bus, bus.NormalizerBulk, change.Bulk, func(context.Context, *bus.DeliveryFrame) error { return nil })
 		},
 		func(ctx context.Context) error {
 			return s.bus.ConsumeChangeBatches(ctx, bus.Writer, bus.BatchLimit{Records: 100}, func(context.Context, []*bus.ChangeFrame) error { return nil })

@@ -148,7 +148,7 @@ func (s *system) run(parts ...func(context.Context) error) {
 
 // pipeline does what the normalizer and the writer do, less their care.
 func (s *system) pipeline(ctx context.Context) error {
-	return s.bus.ConsumeDeliveries(ctx, "normalizer-fresh", change.Fresh, 1, func(ctx context.Context, f *bus.DeliveryFrame) error {
+	return bustest.Consume(ctx, s.bus, "normalizer-fresh", change.Fresh, func(ctx context.Context, f *bus.DeliveryFrame) error {
 		batch := store.Batch{Chain: f.Chain, Frame: f.Number, Lane: f.Lane}
 		for i := range f.Deliveries {
 			batch.Results = append(batch.Results, s.normalize(ctx, f, i))

@@ -86,6 +86,7 @@ func TestScripts(t *testing.T) {
 			"eventually": eventually,
 			"matches":    matches,
 			"github":     github,
+			"unpack":     unpack,
 		},
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +18,7 @@ import (
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/failpoint"
+	"whatchanged/pkg/problem"
 	"whatchanged/pkg/store"
 	"whatchanged/pkg/tracing"
 )
@@ -237,7 +237,7 @@ func (s *Service) process(d *change.Delivery, first time.Time, held map[int]stri
 	now := failpoint.Wall(time.Now())
 	defer func() {
 		if p := recover(); p != nil {
-			s.Log.Error("panic while normalizing", "delivery_id", d.ID.String(), "panic", p, "stack", string(debug.Stack()))
+			s.Log.Error("panic while normalizing", "delivery_id", d.ID.String(), "error", problem.Panicked(p))
 			res = change.Result{
 				DeliveryID: d.ID, Org: d.Org, SourceID: d.SourceID, Identity: d.Identity, ReceivedAt: d.ReceivedAt,
 				FirstReceived: change.At(first), NormalizedAt: change.At(now), Size: len(d.Body), BodyHash: sha256.Sum256(d.Body),

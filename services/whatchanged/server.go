@@ -154,7 +154,7 @@ func (s *server) openStore(ctx context.Context, migrate bool) (err error) {
 	s.health.Add("store", s.store.Ping)
 	failpoint.Hit("recovery-store")
 	if migrate {
-		if err := s.store.Migrate(ctx); err != nil {
+		if err := migrateAlone(ctx, s.bus, s.store, migrateWait); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@
 package bustest
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 
@@ -41,6 +42,20 @@ func Connect(tb testing.TB, cfg bus.Config) *bus.Bus {
 		}
 	})
 	return b
+}
+
+// Consume hands the frames of a lane (empty: all) to h, one after the other,
+// until ctx ends.
+func Consume(ctx context.Context, b *bus.Bus, durable, lane string, h func(context.Context, *bus.DeliveryFrame) error) error {
+	one := bus.BatchLimit{Bytes: 1, Records: 1}
+	return b.ConsumeDeliveryBatches(ctx, durable, lane, one, func(ctx context.Context, frames []*bus.DeliveryFrame) error {
+		for _, f := range frames {
+			if err := h(ctx, f); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Log returns a logger that writes warnings to the test's own output.
