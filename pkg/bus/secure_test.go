@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -145,6 +146,25 @@ func TestCluster_OutlivesEachOfItsServersUnderLoad(t *testing.T) {
 		}
 	}
 	t.Logf("%d acknowledged, %d stored", len(acked), len(stored))
+
+	// What an operator sees of it, from whole to broken.
+	inspect := func() bus.Inspection {
+		in, err := bus.Inspect(t.Context(), cluster.Config(bus.UserAdmin), bustest.Log(t), bus.As(bus.UserAdmin))
+		if err != nil {
+			t.Fatalf("inspect the servers: %v", err)
+		}
+		return in
+	}
+	if in := inspect(); len(in.Servers) != 3 || in.Servers[2].SyncAlways == nil || !*in.Servers[2].SyncAlways || len(in.Absent)+len(in.Silent) > 0 {
+		t.Errorf("a whole cluster is seen as %+v", in)
+	}
+	cluster.Servers[2].Kill()
+	eventually(t, "the server that is away is seen to be missing", func() bool {
+		in := inspect()
+		return len(in.Streams) > 0 && !slices.ContainsFunc(in.Streams, func(s bus.StreamStatus) bool { return !slices.Equal(s.Missing, []string{"nats-2"}) })
+	})
+	cluster.Servers[1].Kill()
+	eventually(t, "one server of three is seen to lead nothing", func() bool { return len(inspect().Silent) > 0 })
 }
 
 // whole waits until every stream has its three copies, and returns who leads
