@@ -158,8 +158,14 @@ func TestCluster_OutlivesEachOfItsServersUnderLoad(t *testing.T) {
 		t.Errorf("a whole cluster is seen as %+v", in)
 	}
 	cluster.Servers[2].Kill()
+	var in bus.Inspection
+	defer func() {
+		if t.Failed() {
+			t.Logf("seen last: %+v", in)
+		}
+	}()
 	eventually(t, "the server that is away is seen to be missing", func() bool {
-		in := inspect()
+		in = inspect()
 		return len(in.Streams) > 0 && !slices.ContainsFunc(in.Streams, func(s bus.StreamStatus) bool { return !slices.Equal(s.Missing, []string{"nats-2"}) })
 	})
 	cluster.Servers[1].Kill()
@@ -324,6 +330,13 @@ func TestConnect_WaitsForWhoMakesTheStreams(t *testing.T) {
 	_, err := bus.Connect(ctx, config(bus.UserReceiver), bustest.Log(t), prometheus.NewRegistry(), bus.As(bus.UserReceiver))
 	if err == nil || !strings.Contains(err.Error(), "whatchanged migrate") {
 		t.Errorf("error %v, want one that names who makes the streams", err)
+	}
+	// Nor does anybody who may ask work with servers that could lose what they acknowledged.
+	lax := config(bus.UserAdmin)
+	lax.URL = bustest.SecureServer(t, "sync_interval: always", "sync_interval: 2m").URL
+	_, err = bus.Connect(t.Context(), lax, bustest.Log(t), prometheus.NewRegistry(), bus.As(bus.UserAdmin))
+	if err == nil || !strings.Contains(err.Error(), "sync_interval: always") {
+		t.Errorf("error %v, want one that names the setting", err)
 	}
 	as(t, config(bus.UserAdmin), bus.UserAdmin)
 	larger := config(bus.UserReceiver)
