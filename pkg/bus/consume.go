@@ -44,8 +44,7 @@ func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand
 		if ctx.Err() != nil || errors.As(err, &api) && api.Code < 500 {
 			return nil, fmt.Errorf("make consumer %s of %s: %w", durable, stream, err)
 		}
-		var refused *PermissionError
-		if errors.As(b.permission(jsAPI+"CONSUMER.CREATE."+stream+"."+durable, err), &refused) {
+		if refused, ok := errors.AsType[*PermissionError](b.permission(jsAPI+"CONSUMER.CREATE."+stream+"."+durable, err)); ok {
 			return nil, fmt.Errorf("make consumer %s of %s: %w", durable, stream, refused)
 		}
 		b.log.Warn("consumer cannot be made yet", "consumer", durable, "error", err)

@@ -35,8 +35,7 @@ func (b *Bus) dialPatiently(ctx context.Context) (*nats.Conn, error) {
 
 // away reports whether a server was not there. One that ends a handshake was.
 func away(err error) bool {
-	var network *net.OpError
-	if errors.As(err, &network) {
+	if network, ok := errors.AsType[*net.OpError](err); ok {
 		return network.Op != "remote error"
 	}
 	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout)

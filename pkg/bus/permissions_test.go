@@ -94,3 +94,20 @@ func TestConnect_WorksWithServersThatHaveNoUsers(t *testing.T) {
 		t.Errorf("answers come to %s", inbox)
 	}
 }
+
+// Everything in one process can work with servers that have users, too.
+func TestConnect_ServeMayDoWhatTheOthersMay(t *testing.T) {
+	var accounts strings.Builder
+	if err := bus.WriteAccounts(&accounts, bus.AuthPassword, []string{bus.UserServe}); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("NATS_SERVE_PASSWORD", bustest.Password(bus.UserServe))
+	t.Setenv("NATS_SYSTEM_PASSWORD", bustest.Password("system"))
+	cfg := remoteConfig(bustest.Server(t, accounts.String()))
+	cfg.User, cfg.Password = bus.UserServe, auth.Secret(bustest.Password(bus.UserServe))
+	b := as(t, cfg, bus.UserServe)
+	withCommitter(t, b, func(c *bus.Committer) { commit(t, c, delivery(1, "{}")) })
+	if n := len(frames(t, b)); n != 1 || b.Denied() > 0 || !b.MayWrite(bus.BucketRegistry) {
+		t.Errorf("%d frames, %d times refused, may write the registry: %v", n, b.Denied(), b.MayWrite(bus.BucketRegistry))
+	}
+}

@@ -35,7 +35,7 @@ func TestDepths_ShowHowFarBehindEachConsumerIs(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done, given, goOn := make(chan error, 1), make(chan struct{}, 10), make(chan struct{})
 	go func() {
-		done <- b.ConsumeDeliveries(ctx, bus.RawWriter, "", 1, func(ctx context.Context, _ *bus.DeliveryFrame) error {
+		done <- bustest.Consume(ctx, b, bus.RawWriter, "", func(ctx context.Context, _ *bus.DeliveryFrame) error {
 			given <- struct{}{}
 			select {
 			case <-goOn:
@@ -106,7 +106,7 @@ func TestDepths_NeedNoMoreThanTheWritersRights(t *testing.T) {
 	writer := users[bus.UserWriter]
 	given := make(chan struct{}, 10)
 	background(t, func(ctx context.Context) error {
-		return writer.ConsumeDeliveries(ctx, bus.RawWriter, "", 1, func(ctx context.Context, _ *bus.DeliveryFrame) error {
+		return bustest.Consume(ctx, writer, bus.RawWriter, "", func(ctx context.Context, _ *bus.DeliveryFrame) error {
 			given <- struct{}{}
 			<-ctx.Done()
 			return ctx.Err()

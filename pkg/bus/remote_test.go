@@ -137,65 +137,6 @@ func TestCommitter_CountsADuplicateAsSuccess(t *testing.T) {
 	wantAlarms(t, audit(t, b))
 }
 
-func TestBus_OutlivesAServerOfACluster(t *testing.T) {
-	servers := bustest.Cluster(t, 3)
-	b := bustest.Connect(t, remoteConfig(servers[0]))
-	st, err := b.Status(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range st.Streams {
-		if s.Replicas != 3 {
-			t.Errorf("stream %s has %d replicas, want 3", s.Name, s.Replicas)
-		}
-	}
-	c := run(t, b, change.Fresh)
-	var acked []change.DeliveryID
-	try := func(n int) bool {
-		d := delivery(n, "{}")
-		_, err := c.Commit(t.Context(), d)
-		if err == nil {
-			acked = append(acked, d.ID)
-		}
-		return err == nil
-	}
-	for n := range 20 {
-		if !try(n) {
-			t.Fatal("a whole cluster does not take a delivery")
-		}
-	}
-	servers[0].Kill()
-	eventually(t, "the two that are left take deliveries", func() bool { return try(100) })
-	servers[0].Start()
-	eventually(t, "they still do", func() bool { return try(200) })
-	eventually(t, "every stream has a leader again", func() bool {
-		_, err := b.Status(t.Context())
-		_, listed := b.DeadLetters(t.Context(), bus.DeadQuery{Org: bus.AllOrgs, Limit: 1})
-		return err == nil && listed == nil
-	})
-	stored := map[change.DeliveryID]int{}
-	eventually(t, "the stream can be read to its end", func() bool { // its leader may change once more
-		clear(stored)
-		return b.Frames(t.Context(), 1, func(_ uint64, f *bus.DeliveryFrame) error {
-			for i := range f.Deliveries {
-				stored[f.Deliveries[i].ID]++
-			}
-			return nil
-		}) == nil
-	})
-	for _, id := range acked {
-		if stored[id] != 1 {
-			t.Errorf("%s was acknowledged and is stored %d times", id, stored[id])
-		}
-	}
-	auditor := b.NewAuditor()
-	eventually(t, "the chains are audited to their ends", func() bool { return auditor.Audit(t.Context()) == nil })
-	eventually(t, "there are no alarms", func() bool {
-		page, err := b.DeadLetters(t.Context(), bus.DeadQuery{Org: bus.AllOrgs})
-		return err == nil && page.Total == 0
-	})
-}
-
 func TestConnect_WaitsForServersThatStartLater(t *testing.T) {
 	server := bustest.Server(t, "")
 	server.Kill()

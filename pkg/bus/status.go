@@ -110,6 +110,11 @@ func (b *Bus) Status(ctx context.Context) (Status, error) {
 	return st, nil
 }
 
+// awayAfter is how long the leader has heard nothing of a server that is away:
+// they greet each other every second. One that a new leader has never heard of
+// has no time at all.
+const awayAfter = 5 * time.Second
+
 func streamStatus(info *jetstream.StreamInfo) StreamStatus {
 	s := info.State
 	st := StreamStatus{
@@ -123,7 +128,7 @@ func streamStatus(info *jetstream.StreamInfo) StreamStatus {
 	st.Leader = info.Cluster.Leader
 	for _, peer := range info.Cluster.Replicas {
 		switch {
-		case peer.Offline:
+		case peer.Offline, peer.Active > awayAfter, !peer.Current && peer.Active == 0:
 			st.Missing = append(st.Missing, peer.Name)
 		case !peer.Current || peer.Lag > 0:
 			st.Lagging = append(st.Lagging, peer.Name)

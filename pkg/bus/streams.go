@@ -87,8 +87,7 @@ func (b *Bus) makeStreams(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		var refused *PermissionError
-		if errors.As(b.permission(strings.TrimSuffix(jsAPI, "."), err), &refused) {
+		if refused, ok := errors.AsType[*PermissionError](b.permission(strings.TrimSuffix(jsAPI, "."), err)); ok {
 			return refused // nobody answers what is refused, either
 		}
 		if ctx.Err() != nil && last != nil {

@@ -1,11 +1,14 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/problem"
@@ -197,5 +200,26 @@ func TestRotateKey_SaysWhatBecameOfTheOldForm(t *testing.T) {
 	f("the old one too", first, "")
 	if _, ok := r.Key("evil", k.ID); ok {
 		t.Error("the key went to another org")
+	}
+}
+
+// Who follows writes nothing of its own accord but the heartbeat.
+func TestFollowing_LeavesWritingToOthers(t *testing.T) {
+	kv, _ := startBucket(t)
+	if _, err := open(t, kv).Bootstrap(t.Context(), BootstrapConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(t.Context(), kv, testLog(t), prometheus.NewRegistry(), Following())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.TouchKey(DefaultOrg, KeyPrefix+DefaultOrg)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if k, _ := open(t, kv).Key(DefaultOrg, KeyPrefix+DefaultOrg); !k.LastUsed.IsZero() {
+		t.Error("it wrote when the key was used")
 	}
 }

@@ -320,6 +320,11 @@ func TestSplit_RestartsEachInTurnUnderLoad(t *testing.T) {
 	for name := range a.parts {
 		a.nothingRefused(name)
 	}
+	for _, want := range []string{"1 servers fsync before they acknowledge", "8 streams are whole", "fit in a message"} {
+		if said := a.run("doctor"); !strings.Contains(said, want) {
+			t.Errorf("the doctor does not say %q:\n%s", want, said)
+		}
+	}
 	t.Logf("%d acknowledged, %d stored", len(l.acked), len(stored))
 }
 
@@ -363,7 +368,20 @@ func (a *apart) useEverything() {
 		return nil
 	})
 	a.run("dead", "show", id)
+	again := exec.Command(binary, "dead", "redrive", id, "--yes")
+	again.Env = a.env
+	if out, err := again.CombinedOutput(); err == nil {
+		a.t.Errorf("what breaks a normalizer was mended by doing it again: %s", out)
+	}
 	a.run("dead", "discard", id, "--reason", "a test", "--yes")
+	ctx, cancel := context.WithTimeout(a.t.Context(), patience)
+	defer cancel()
+	for _, err := range a.client.Tail(ctx, client.ChangeFilter{}) {
+		if err != nil {
+			a.t.Errorf("tail the changes: %v", err)
+		}
+		break
+	}
 }
 
 // freeAddress returns an address on this machine that nobody listens on.

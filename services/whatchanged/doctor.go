@@ -49,18 +49,23 @@ func newDoctor(env *Environment) *cobra.Command {
 asks the server whether it is up, which version it is, whether bus, ClickHouse
 and registry are well, how far its clock is from this one's, which services it runs, and whether the
 account of the last day closes. A server is the one process that answers: of
-services that run apart it says which it does not see. Exits with 1 when something failed.`,
+services that run apart it says which it does not see.
+With --nats, or in the environment of a service that has WHATCHANGED_BUS_URL, it looks at the NATS servers too:
+copies and leaders of the streams, fsync, versions, and the size of messages.
+Exits with 1 when something failed.`,
 		Example: `  whatchanged doctor
   whatchanged doctor --url https://changes.example.com --json`,
 		Args: args(cobra.NoArgs),
 	}
 	conn := connect(cmd, env)
+	nats := cmd.Flags().String("nats", "", "look at these NATS servers too, as nats://host:4222 (default WHATCHANGED_BUS_URL)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		ctx, cancel := context.WithTimeout(cmd.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(cmd.Context(), 40*time.Second)
 		defer cancel()
 		d := &doctor{}
 		d.checkMachine(env, conn)
 		d.checkServer(ctx, conn)
+		d.checkNATS(ctx, env, *nats)
 		if conn.json {
 			if err := printJSON(env.Stdout, d.findings); err != nil {
 				return err

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -51,27 +50,6 @@ jetstream { store_dir: %q, max_file: 2GB, sync_interval: always }
 		p.Kill()
 	})
 	return p
-}
-
-// Cluster starts a cluster of n such servers. All their addresses are in the
-// URL of each.
-func Cluster(tb testing.TB, n int) []*Process {
-	tb.Helper()
-	var routes []string
-	for range n {
-		routes = append(routes, freeAddr(tb))
-	}
-	var servers []*Process
-	var urls []string
-	for i, addr := range routes {
-		p := Server(tb, fmt.Sprintf("server_name: n%d\ncluster { name: test, listen: %q, routes: [nats://%s] }",
-			i, addr, strings.Join(routes, ", nats://")))
-		servers, urls = append(servers, p), append(urls, p.URL)
-	}
-	for _, p := range servers {
-		p.URL = strings.Join(urls, ",")
-	}
-	return servers
 }
 
 // Start starts the server again after Kill, with the same data and address.
