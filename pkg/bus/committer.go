@@ -107,7 +107,7 @@ func (b *Bus) NewCommitter(lane string) *Committer {
 		bus: b, lane: lane, subject: "deliveries." + lane,
 		wake:  make(chan struct{}, 1),
 		chain: hex.EncodeToString(id[:]),
-		inbox: nats.NewInbox(),
+		inbox: b.nc.NewInbox(),
 		acks:  make(chan *nats.Msg, 64),
 	}
 	c.entries.New = func() any { return &entry{done: make(chan answer, 1)} }

@@ -73,6 +73,10 @@ func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand
 		if ctx.Err() != nil || errors.As(err, &api) && api.Code < 500 {
 			return nil, fmt.Errorf("make consumer %s of %s: %w", durable, stream, err)
 		}
+		var refused *PermissionError
+		if errors.As(b.permission(jsAPI+"CONSUMER.CREATE."+stream+"."+durable, err), &refused) {
+			return nil, fmt.Errorf("make consumer %s of %s: %w", durable, stream, refused)
+		}
 		b.log.Warn("consumer cannot be made yet", "consumer", durable, "error", err)
 		if err := pause(ctx, backoff(try)); err != nil {
 			return nil, fmt.Errorf("make consumer %s of %s: %w", durable, stream, err)

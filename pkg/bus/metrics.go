@@ -26,6 +26,7 @@ type metrics struct {
 	trimmed      *prometheus.CounterVec
 	restarts     prometheus.Counter
 	asyncErrors  prometheus.Counter
+	denied       prometheus.Counter
 	diskFree     prometheus.Gauge
 	accepting    prometheus.Gauge
 }
@@ -72,6 +73,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		trimmed:      counters("trimmed_frames_total", "Stored frames purged.", "stream"),
 		restarts:     counters("server_restarts_total", "Restarts of the embedded server to free a wedged stream.").WithLabelValues(),
 		asyncErrors:  counters("connection_errors_total", "Errors the connection reported by itself.").WithLabelValues(),
+		denied:       counters("permission_denied_total", "Subjects that the servers refused to this user.").WithLabelValues(),
 		diskFree:     gauges("disk_free_bytes", "Free bytes of the embedded server's volume.").WithLabelValues(),
 		accepting:    gauges("accepting", "1 while deliveries are accepted.").WithLabelValues(),
 	}

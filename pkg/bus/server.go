@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -186,28 +185,23 @@ func (b *Bus) readSyncAlways(ctx context.Context) (*bool, error) {
 		}
 		return &on, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
-	defer cancel()
-	msg, err := b.nc.RequestWithContext(ctx, "$SYS.REQ.SERVER.PING.JSZ", nil)
+	servers, err := b.servers(ctx)
 	if err != nil {
+		return nil, err
+	}
+	var on *bool
+	for _, s := range servers {
+		if s.SyncAlways == nil {
+			continue
+		}
+		if on = s.SyncAlways; !*on {
+			return nil, fmt.Errorf("server %s acknowledges before it has fsynced: set jetstream { sync_interval: always } on each", s.Name)
+		}
+	}
+	if on == nil && (b.user == "" || b.user == UserServe || b.user == UserAdmin) {
 		b.log.Warn("servers do not say whether they fsync before they acknowledge; set sync_interval: always on each")
-		return nil, nil
 	}
-	var answer struct {
-		Data struct {
-			Config struct {
-				SyncAlways bool `json:"sync_always"`
-			} `json:"config"`
-		} `json:"data"`
-	}
-	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return nil, fmt.Errorf("read the servers' jetstream settings: %w", err)
-	}
-	on := answer.Data.Config.SyncAlways
-	if !on {
-		return nil, errors.New("the servers acknowledge before they fsync: set jetstream { sync_interval: always } on each")
-	}
-	return &on, nil
+	return on, nil
 }
 
 // syncDirs fsyncs every directory below dir, and dir itself.

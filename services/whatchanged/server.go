@@ -71,7 +71,7 @@ func (s *server) open(ctx context.Context, services []string, whole bool) (err e
 	runs := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(services, n) })
 	}
-	if s.bus, err = bus.Connect(ctx, s.cfg.Bus, s.log.With("part", "bus"), s.metrics); err != nil {
+	if s.bus, err = bus.Connect(ctx, s.cfg.Bus, s.log.With("part", "bus"), s.metrics, bus.As(busUser(services, whole))); err != nil {
 		return err
 	}
 	failpoint.Hit("recovery-bus")
@@ -125,7 +125,12 @@ func (s *server) openStore(ctx context.Context, migrate bool) (err error) {
 // installation, does the first start. With services that run apart, whichever
 // was given the first key and token does it, with just these.
 func (s *server) openRegistry(ctx context.Context, whole bool) (err error) {
-	s.registry, err = registry.Open(ctx, s.bus.KV(bus.BucketRegistry), s.log.With("part", "registry"), s.metrics, registry.WithAudit(s.audit))
+	opts := []registry.Option{registry.WithAudit(s.audit)}
+	mayWrite := s.bus.MayWrite(bus.BucketRegistry)
+	if !mayWrite {
+		opts = append(opts, registry.Following())
+	}
+	s.registry, err = registry.Open(ctx, s.bus.KV(bus.BucketRegistry), s.log.With("part", "registry"), s.metrics, opts...)
 	if err != nil {
 		return err
 	}
@@ -138,6 +143,10 @@ func (s *server) openRegistry(ctx context.Context, whole bool) (err error) {
 	}
 	fixed := s.cfg.Bootstrap.APIKey != "" && s.cfg.Bootstrap.Token != ""
 	if !whole && !fixed {
+		return nil
+	}
+	if !mayWrite {
+		s.log.Debug("the first start is left to a service that may write the registry")
 		return nil
 	}
 	first := registry.BootstrapConfig{APIKey: s.cfg.Bootstrap.APIKey, Token: s.cfg.Bootstrap.Token}
