@@ -74,6 +74,8 @@ func NewRecorder(p Publisher, limits Limits, log *slog.Logger, reg prometheus.Re
 	r := &Recorder{limits: limits, log: log, metrics: newMetrics(reg), now: time.Now}
 	r.events = r.newLane(p, Events, paceEvents)
 	r.uses = r.newLane(p, Uses, paceUses)
+	showAge(reg, r.events)
+	showAge(reg, r.uses)
 	return r
 }
 
@@ -187,6 +189,7 @@ type lane struct {
 // record is one that waits. done is nil when nobody waits for it.
 type record struct {
 	data   []byte
+	since  time.Time
 	done   chan error // room for one
 	state  atomic.Int32
 	roomed bool // holds a token of room
@@ -250,6 +253,7 @@ func (l *lane) queueUp(rec *record) bool {
 	if l.closed {
 		return false
 	}
+	rec.since = time.Now()
 	l.queue = append(l.queue, rec)
 	l.r.metrics.waiting.WithLabelValues(l.kind).Set(float64(len(l.queue)))
 	select {

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"whatchanged/pkg/problem"
+	"whatchanged/pkg/tracing"
 )
 
 // The streams, and the buckets of control state.
@@ -46,7 +47,8 @@ type Bus struct {
 	user     string // of Users; empty: nobody in particular
 	log      *slog.Logger
 	metrics  *metrics
-	embedded *embedded // nil with servers elsewhere
+	tracer   *tracing.Tracer // nil: none
+	embedded *embedded       // nil with servers elsewhere
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	kv       map[string]jetstream.KeyValue
@@ -96,6 +98,9 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.R
 	}
 	b.packs.New = func() any { return &pack{} }
 	b.reserve.Store(cfg.DiskReserve)
+	if err := reg.Register(newQueues(b)); err != nil {
+		return nil, fmt.Errorf("register bus metrics: %w", err)
+	}
 	if err := b.open(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
@@ -153,6 +158,9 @@ func (b *Bus) Close() error {
 	}
 	return nil
 }
+
+// Trace makes spans of frames on their way. Call it before anything runs.
+func (b *Bus) Trace(t *tracing.Tracer) { b.tracer = t }
 
 // KV returns one of the buckets of control state.
 func (b *Bus) KV(bucket string) jetstream.KeyValue { return b.kv[bucket] }

@@ -53,6 +53,7 @@ func (b *Bus) ConsumeDeliveries(ctx context.Context, durable, lane string, worke
 
 // consumer makes or updates a durable consumer.
 func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand int) (jetstream.Consumer, error) {
+	b.metrics.zeroConsumer(durable)
 	cfg := jetstream.ConsumerConfig{
 		Durable:       durable,
 		AckPolicy:     jetstream.AckExplicitPolicy,

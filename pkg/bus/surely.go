@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/tracing"
 )
 
 // publishSurely publishes a message until it is acknowledged or ctx ends. The
@@ -146,6 +147,9 @@ func (b *Bus) publishPack(ctx context.Context, p *pack) error {
 	msg := nats.NewMsg("changes." + p.first.Lane)
 	msg.Data = data
 	msg.Header.Set(nats.MsgIdHdr, name)
+	if parent := tracing.Parent(ctx); parent != "" {
+		msg.Header[tracing.Header] = []string{parent}
+	}
 	if err := b.publishSurely(ctx, msg); err != nil {
 		return fmt.Errorf("publish change frames %s: %w", name, err)
 	}

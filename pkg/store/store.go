@@ -23,6 +23,7 @@ import (
 
 	"whatchanged/pkg/chdb"
 	"whatchanged/pkg/failpoint"
+	"whatchanged/pkg/problem"
 )
 
 // Config says which ClickHouse to use, and within which limits.
@@ -273,7 +274,7 @@ func (s *Store) Database() string { return s.cfg.Database }
 // Ping reports whether ClickHouse answers.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.conn.Ping(ctx); err != nil {
-		return fmt.Errorf("ping clickhouse: %w", err)
+		return problem.BusyFor(5*time.Second, "store_unreachable", "the store does not answer; try again soon", fmt.Errorf("ping clickhouse: %w", err))
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ import (
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/dead"
+	"whatchanged/pkg/health"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
@@ -33,6 +34,7 @@ import (
 	"whatchanged/pkg/replay"
 	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
+	"whatchanged/pkg/tracing"
 )
 
 // maxSessionLife is how long anybody can stay signed in.
@@ -125,8 +127,10 @@ type Deps struct {
 	Audit       *audit.Recorder // the registry's too
 	Dead        *dead.Desk
 	Proxies     httpserver.Networks // in front, whose word about who called is believed
+	Health      *health.Health
 	Gatherer    prometheus.Gatherer
 	Metrics     prometheus.Registerer
+	Tracer      *tracing.Tracer // nil: no spans
 	Log         *slog.Logger
 }
 
@@ -155,7 +159,7 @@ type API struct {
 func New(deps Deps, cfg Config) (*API, error) {
 	err := cfg.Validate()
 	if deps.Store == nil || deps.Registry == nil || deps.Bus == nil || deps.Committer == nil ||
-		deps.Normalizers == nil || deps.Sealer == nil || deps.Audit == nil || deps.Dead == nil || deps.Log == nil {
+		deps.Normalizers == nil || deps.Sealer == nil || deps.Audit == nil || deps.Dead == nil || deps.Health == nil || deps.Log == nil {
 		err = errors.Join(err, errors.New("api: a dependency is missing"))
 	} else if !deps.Registry.Audited() {
 		err = errors.Join(err, errors.New("api: the registry does not record what is done to its objects"))
@@ -193,6 +197,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 			next(huma.WithValue(malformedStatus{ctx, body}, bodyKey{}, body))
 		},
 		a.authenticate,
+		a.trace,
 	)
 	a.registerChanges()
 	a.registerFaces()

@@ -29,7 +29,7 @@ func TestOperate_HealthNeedsNoKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	notReady := s.call("GET", "/readyz", "", "Authorization", "")
-	if notReady.Status != http.StatusServiceUnavailable || notReady.json(t)["checks"].(map[string]any)["store"] != "failing" {
+	if notReady.Status != http.StatusServiceUnavailable || notReady.json(t)["reasons"].(map[string]any)["store"] != "store_unreachable" {
 		t.Errorf("/readyz without a store: %d %s", notReady.Status, notReady.Body)
 	}
 }

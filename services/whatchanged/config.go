@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,8 +30,12 @@ import (
 type Config struct {
 	// Listen is the address that webhooks, the API and the CLI come to.
 	Listen string
-	// AdminListen serves profiles (/debug/pprof) when set; keep it on loopback.
+	// AdminListen serves /metrics, /healthz, /readyz and profiles (/debug/pprof)
+	// without a key when set; keep it where only those who run the product reach it.
 	AdminListen string
+	// DrainDelay is how long a process that is told to stop goes on serving while
+	// /readyz says that it is not ready, for what sends to it to notice.
+	DrainDelay time.Duration
 	// DataDir holds everything the embedded parts store, the master key and bootstrap.json.
 	DataDir string
 	// MasterKey seals secrets that must be read back; empty uses DataDir/master.key.
@@ -47,6 +52,8 @@ type Config struct {
 	HTTP      httpserver.Config
 	Log       telemetry.Config
 }
+
+const maxDrainDelay = time.Minute
 
 // Bootstrap has the fixed values of a first start.
 type Bootstrap struct {
@@ -97,6 +104,9 @@ func (c *Config) Validate() error {
 		if _, _, err := net.SplitHostPort(listen); err != nil && (listen != "" || name == "listen") {
 			errs = append(errs, fmt.Errorf("%s: want host:port, such as 127.0.0.1:8080: %w", name, err))
 		}
+	}
+	if c.DrainDelay < 0 || c.DrainDelay > maxDrainDelay {
+		errs = append(errs, fmt.Errorf("drain_delay: %s: want 0s to %s", c.DrainDelay, maxDrainDelay))
 	}
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data_dir: must be set"))
@@ -157,7 +167,7 @@ type configFlags struct {
 // flagKeys are the settings that have a flag, by the flag's name.
 var flagKeys = map[string]struct{ key, help string }{
 	"listen":           {"listen", "address for webhooks, the API and the CLI"},
-	"admin-listen":     {"admin_listen", "address for profiles; keep it on loopback (default off)"},
+	"admin-listen":     {"admin_listen", "address for metrics without a key, health and profiles; not for the outside (default off)"},
 	"data-dir":         {"data_dir", "where the embedded parts keep their data"},
 	"nats":             {"bus.url", "NATS servers, as nats://host:4222; empty embeds one"},
 	"clickhouse":       {"store.dsn", "ClickHouse, as clickhouse://host:9000 or http://host:8123; empty embeds it"},

@@ -126,7 +126,7 @@ func runServer(cmd *cobra.Command, env *Environment, flags *configFlags, service
 	if env.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
-	server, err := start(cmd.Context(), cfg, services, whole, log)
+	server, err := start(cmd.Context(), cfg, services, whole, log, env.Getenv)
 	if err != nil {
 		return err
 	}
@@ -134,6 +134,9 @@ func runServer(cmd *cobra.Command, env *Environment, flags *configFlags, service
 		server.greet(env.Stdout)
 	}
 	err = server.parts.Wait(cmd.Context())
+	if err == nil { // asked to, and not because a part failed
+		server.drain()
+	}
 	log.Info("stopping")
 	return errors.Join(err, server.close())
 }

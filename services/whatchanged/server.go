@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/http/pprof"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -23,6 +23,7 @@ import (
 	"whatchanged/pkg/dead"
 	"whatchanged/pkg/durable"
 	"whatchanged/pkg/failpoint"
+	"whatchanged/pkg/health"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/registry"
 	"whatchanged/pkg/repair"
@@ -30,6 +31,7 @@ import (
 	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
 	"whatchanged/pkg/telemetry"
+	"whatchanged/pkg/tracing"
 	"whatchanged/services/api"
 	"whatchanged/services/normalizer"
 	"whatchanged/services/receiver"
@@ -49,13 +51,26 @@ type server struct {
 	fresh    *bus.Committer
 	audit    *audit.Recorder
 	first    *bootstrap // what the first start made, else nil
+	health   *health.Health
+	tracer   *tracing.Tracer // nil: no traces
 	parts    *app.Group
 }
 
 // start opens what the services need and starts them. What it opened is closed
 // again when it fails.
-func start(ctx context.Context, cfg Config, services []string, whole bool, log *slog.Logger) (*server, error) {
+func start(ctx context.Context, cfg Config, services []string, whole bool, log *slog.Logger, getenv func(string) string) (*server, error) {
 	s := &server{cfg: cfg, log: log, metrics: telemetry.NewRegistry(), parts: app.NewGroup(log)}
+	s.health = health.New(log.With("part", "health"), s.metrics)
+	name := "whatchanged"
+	if !whole {
+		name += "-" + strings.Join(services, "-")
+	}
+	var err error
+	if s.tracer, err = tracing.Open(ctx, tracing.Settings{
+		Service: name, Version: telemetry.Version(), Getenv: getenv, Log: log.With("part", "tracing"), Metrics: s.metrics,
+	}); err != nil {
+		return nil, &usageError{err}
+	}
 	if err := s.open(ctx, services, whole); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -63,6 +78,11 @@ func start(ctx context.Context, cfg Config, services []string, whole bool, log *
 }
 
 func (s *server) open(ctx context.Context, services []string, whole bool) (err error) {
+	if s.cfg.AdminListen != "" {
+		if err := s.openAdmin(ctx); err != nil {
+			return err
+		}
+	}
 	if whole {
 		if err := durable.MkdirAll(s.cfg.DataDir); err != nil {
 			return fmt.Errorf("make the data directory: %w", err)
@@ -74,6 +94,8 @@ func (s *server) open(ctx context.Context, services []string, whole bool) (err e
 	if s.bus, err = bus.Connect(ctx, s.cfg.Bus, s.log.With("part", "bus"), s.metrics, bus.As(busUser(services, whole))); err != nil {
 		return err
 	}
+	s.bus.Trace(s.tracer)
+	s.health.Add("bus", func(context.Context) error { return s.bus.Healthy() })
 	failpoint.Hit("recovery-bus")
 	s.audit = audit.NewRecorder(s.bus, audit.DefaultLimits(), s.log.With("part", "audit"), s.metrics)
 	s.parts.Start("audit", s.audit.Run)
@@ -112,6 +134,7 @@ func (s *server) openStore(ctx context.Context, migrate bool) (err error) {
 	if err != nil {
 		return err
 	}
+	s.health.Add("store", s.store.Ping)
 	failpoint.Hit("recovery-store")
 	if migrate {
 		if err := s.store.Migrate(ctx); err != nil {
@@ -134,6 +157,7 @@ func (s *server) openRegistry(ctx context.Context, whole bool) (err error) {
 	if err != nil {
 		return err
 	}
+	s.health.Add("registry", func(context.Context) error { return s.registry.Fresh() })
 	failpoint.Hit("recovery-registry")
 	s.parts.Start("registry", s.registry.Run)
 	s.settings = &settings{registry: s.registry}
@@ -186,7 +210,7 @@ func (s *server) keepBootstrap(b registry.Bootstrap) error {
 // addWriter starts the writers, and what watches over the bus and its rows.
 func (s *server) addWriter() error {
 	log := s.log.With("part", "writer")
-	w, err := writer.New(writer.Deps{Bus: s.bus, Store: s.store, Audit: s.store, Log: log, Metrics: s.metrics})
+	w, err := writer.New(writer.Deps{Bus: s.bus, Store: s.store, Audit: s.store, Log: log, Metrics: s.metrics, Tracer: s.tracer})
 	if err != nil {
 		return err
 	}
@@ -204,6 +228,7 @@ func (s *server) addWriter() error {
 	if err != nil {
 		return err
 	}
+	s.metrics.MustRegister(s.bus.NewDepths())
 	s.parts.StartBehind("writer", w.RunChanges)
 	s.parts.StartBehind("raw-writer", w.RunRaw)
 	s.parts.StartBehind("audit-writer", w.RunAudit)
@@ -249,7 +274,7 @@ func (s *server) newNormalizer(lane string) (*normalizer.Service, error) {
 func (s *server) normalizerDeps() normalizer.Deps {
 	return normalizer.Deps{
 		Bus: s.bus, Known: s.store, Settings: s.settings.of, Fetches: s.fetches, Normalizers: all.Set(),
-		Log: s.log.With("part", "normalizer"), Metrics: s.metrics,
+		Log: s.log.With("part", "normalizer"), Metrics: s.metrics, Tracer: s.tracer,
 	}
 }
 
@@ -279,7 +304,7 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 		// On a cluster the body's limit follows its max_payload.
 		s.cfg.Receiver.MaxBody = min(s.cfg.Receiver.MaxBody, s.bus.MaxRecord()-s.cfg.Receiver.MaxKeptHeaders)
 		r, err := receiver.New(receiver.Deps{
-			Registry: s.registry, Committer: s.fresh, Sealer: s.sealer, Log: s.log.With("part", "receiver"), Metrics: s.metrics,
+			Registry: s.registry, Committer: s.fresh, Sealer: s.sealer, Log: s.log.With("part", "receiver"), Metrics: s.metrics, Tracer: s.tracer,
 		}, s.cfg.Receiver)
 		if err != nil {
 			return err
@@ -301,7 +326,7 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 		}
 		a, err := api.New(api.Deps{
 			Store: s.store, Registry: s.registry, Committer: s.fresh, Bus: s.bus, Normalizers: all.Set(), Sealer: s.sealer, Audit: s.audit, Dead: desk,
-			SignIn: accounts, Proxies: proxies, Gatherer: s.metrics, Metrics: s.metrics, Log: s.log.With("part", "api"),
+			SignIn: accounts, Proxies: proxies, Health: s.health, Gatherer: s.metrics, Metrics: s.metrics, Tracer: s.tracer, Log: s.log.With("part", "api"),
 		}, s.cfg.API)
 		if err != nil {
 			return err
@@ -321,10 +346,8 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 	if err := h.Listen(ctx); err != nil { // now, so that a taken address is said before anything else
 		return err
 	}
+	s.health.Up()
 	s.parts.Start("http", h.Run)
-	if s.cfg.AdminListen != "" {
-		s.parts.Start("admin", s.runAdmin)
-	}
 	return nil
 }
 
@@ -346,21 +369,8 @@ func route(webhooks, rest http.Handler) http.Handler {
 	})
 }
 
-// runAdmin serves profiles, apart from everything the outside can reach.
-func (s *server) runAdmin(ctx context.Context) error {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	srv := &http.Server{Addr: s.cfg.AdminListen, Handler: mux, ReadHeaderTimeout: grace}
-	stop := context.AfterFunc(ctx, func() { srv.Close() })
-	defer stop()
-	if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("admin listener: %w", err)
-	}
-	return nil
-}
+// traceGrace is how long the last spans may take to be sent.
+const traceGrace = 5 * time.Second
 
 // close stops the services and releases what start opened, the bus last: it
 // keeps what the others could not finish.
@@ -371,6 +381,11 @@ func (s *server) close() error {
 	}
 	if s.bus != nil {
 		errs = append(errs, s.bus.Close())
+	}
+	last, cancel := context.WithTimeout(context.Background(), traceGrace) // what is left of traces is worth no more
+	defer cancel()
+	if err := s.tracer.Close(last); err != nil {
+		s.log.Warn("the last traces are not sent", "error", err)
 	}
 	return errors.Join(errs...)
 }

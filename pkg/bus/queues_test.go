@@ -1,0 +1,93 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"whatchanged/pkg/bus"
+	"whatchanged/pkg/bus/bustest"
+	"whatchanged/pkg/change"
+)
+
+// What a consumer has not settled is seen as its lag, in messages and in time,
+// and is gone when it is settled.
+func TestDepths_ShowHowFarBehindEachConsumerIs(t *testing.T) {
+	b := bustest.New(t)
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(b.NewDepths())
+	publish(t, b, 3)
+	before := gauges(t, reg, "whatchanged_bus_stream_messages")
+	if before[bus.Deliveries] != 3 || before[bus.Changes] != 0 {
+		t.Errorf("messages on streams: %v", before)
+	}
+	if room := gauges(t, reg, "whatchanged_bus_stream_capacity_bytes"); room[bus.Deliveries] <= 0 {
+		t.Errorf("room: %v", room)
+	}
+
+	ctx, stop := context.WithCancel(t.Context())
+	done, given, goOn := make(chan error, 1), make(chan struct{}, 10), make(chan struct{})
+	go func() {
+		done <- b.ConsumeDeliveries(ctx, "lagging", "", 1, func(ctx context.Context, _ *bus.DeliveryFrame) error {
+			given <- struct{}{}
+			select {
+			case <-goOn:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	<-given
+	lag := map[string]float64{}
+	for _, name := range []string{"pending_frames", "in_hand_frames"} {
+		lag[name] = gauges(t, reg, "whatchanged_bus_consumer_"+name)["lagging"]
+	}
+	if diff := cmp.Diff(map[string]float64{"pending_frames": 2, "in_hand_frames": 1}, lag); diff != "" {
+		t.Errorf("while it works on the first of three (-want +got):\n%s", diff)
+	}
+	if age := gauges(t, reg, "whatchanged_bus_consumer_oldest_seconds")["lagging"]; age <= 0 || age > 60 {
+		t.Errorf("the oldest is %v s old", age)
+	}
+	close(goOn)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		settled := gauges(t, reg, "whatchanged_bus_consumer_oldest_seconds")["lagging"] == 0
+		if settled && gauges(t, reg, "whatchanged_bus_consumer_in_hand_frames")["lagging"] == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it never catches up")
+		}
+	}
+	stop()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if n, err := testutil.GatherAndCount(reg, "whatchanged_bus_look_failures_total"); n != 1 || err != nil {
+		t.Errorf("%d counters of failures, %v", n, err)
+	}
+}
+
+// publish commits n frames of one delivery each.
+func publish(t *testing.T, b *bus.Bus, n int) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	c := b.NewCommitter(change.Fresh)
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	for i := range n {
+		d := change.Delivery{ID: change.NewDeliveryID(time.Now()), Org: "org", SourceID: "src_1", ReceivedAt: change.At(time.Now()), Body: []byte{byte(i)}}
+		if _, err := c.Commit(ctx, &d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
