@@ -65,11 +65,11 @@ done
 	done
 } | keep nats.env
 {
-	for user in normalizer writer api migrate backup grafana; do
+	for user in normalizer writer api migrate grafana; do
 		echo "CLICKHOUSE_$(echo $user | tr a-z A-Z)_SHA256=$(sha256 "$(password clickhouse-$user)")"
 	done
 } | keep clickhouse.env
+echo "CLICKHOUSE_PASSWORD=$(password clickhouse-grafana)" | keep grafana.env
 password grafana-admin >/dev/null
-password clickhouse-grafana >/dev/null
 
 echo "the secrets are in $(pwd); the first API key is in first.key, the first source's token in first.token"

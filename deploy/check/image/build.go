@@ -371,4 +371,3 @@ func copyFile(from, to string, mode fs.FileMode) error {
 	}
 	return out.Close()
 }
-
