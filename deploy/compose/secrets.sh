@@ -43,7 +43,7 @@ sha256() { printf %s "$1" | openssl dgst -sha256 -r | cut -d' ' -f1; }
 # that opens sealed secrets. migrate makes the streams and the tables.
 for service in receiver normalizer writer api migrate; do
 	user=$service
-	[ $service != migrate ] || user=admin
+	[ $service != migrate ] || user="admin"
 	{
 		echo "bus: {user: $user, password: $(password nats-$user)}"
 		if [ $service != receiver ]; then
@@ -61,12 +61,12 @@ done
 # What the servers are told.
 {
 	for user in receiver normalizer writer api admin system; do
-		echo "NATS_$(echo $user | tr a-z A-Z)_PASSWORD=$(password nats-$user)"
+		echo "NATS_$(echo $user | tr "[:lower:]" "[:upper:]")_PASSWORD=$(password nats-$user)"
 	done
 } | keep nats.env
 {
 	for user in normalizer writer api migrate grafana; do
-		echo "CLICKHOUSE_$(echo $user | tr a-z A-Z)_SHA256=$(sha256 "$(password clickhouse-$user)")"
+		echo "CLICKHOUSE_$(echo $user | tr "[:lower:]" "[:upper:]")_SHA256=$(sha256 "$(password clickhouse-$user)")"
 	done
 } | keep clickhouse.env
 echo "CLICKHOUSE_PASSWORD=$(password clickhouse-grafana)" | keep grafana.env
