@@ -154,7 +154,7 @@ func (r *Recorder) amend(e Event, o Outcome) {
 	data, err := json.Marshal(e)
 	if err != nil { // not likely: its first form was written the same way
 		r.metrics.lost.WithLabelValues(r.events.kind).Inc()
-		r.log.Error("the outcome of an audit event is not recorded", "event", e.ID, "error", err)
+		r.log.Error("the outcome of an audit event is not recorded", "event_id", e.ID, "error", err)
 		return
 	}
 	r.events.add(data, nil)

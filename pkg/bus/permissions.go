@@ -127,6 +127,7 @@ func (g *grants) grant(user string) bool {
 		g.look()
 		g.list()
 		g.state("lease.>")
+		g.api("INFO") // what the account may hold, before a bucket is made
 		for _, stream := range allStreams() {
 			g.api("STREAM.CREATE."+stream, "STREAM.UPDATE."+stream)
 		}

@@ -123,26 +123,38 @@ func (d *Depths) look(ctx context.Context, name string, to chan<- prometheus.Met
 	gauge(to, d.bytes, float64(info.State.Bytes), name)
 	gauge(to, d.room, float64(info.Config.MaxBytes), name)
 	gauge(to, d.oldest, oldest, name)
-	list := stream.ListConsumers(ctx)
-	for c := range list.Info() {
-		if c.Config.Durable == "" {
-			continue // somebody reads on for a moment
+	for _, known := range durables() {
+		if known.stream != name {
+			continue
 		}
-		behind, err := unsettledFor(ctx, stream, c)
+		c, err := d.bus.js.Consumer(ctx, name, known.name)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			continue // nobody has consumed as it yet
+		}
 		if err != nil {
-			return fmt.Errorf("look at consumer %s: %w", c.Name, err)
+			return fmt.Errorf("look at consumer %s: %w", known.name, err)
 		}
-		gauge(to, d.pending, float64(c.NumPending), name, c.Name)
-		gauge(to, d.inHand, float64(c.NumAckPending), name, c.Name)
-		gauge(to, d.behind, behind.Seconds(), name, c.Name)
+		behind, err := unsettledFor(ctx, stream, c.CachedInfo())
+		if err != nil {
+			return fmt.Errorf("look at the oldest message of consumer %s: %w", known.name, err)
+		}
+		gauge(to, d.pending, float64(c.CachedInfo().NumPending), name, known.name)
+		gauge(to, d.inHand, float64(c.CachedInfo().NumAckPending), name, known.name)
+		gauge(to, d.behind, behind.Seconds(), name, known.name)
 	}
-	return list.Err()
+	return nil
 }
 
 // unsettledFor returns the age of the first message that a consumer has not settled.
 func unsettledFor(ctx context.Context, stream jetstream.Stream, c *jetstream.ConsumerInfo) (time.Duration, error) {
 	if c.NumPending == 0 && c.NumAckPending == 0 {
 		return 0, nil
+	}
+	if info := stream.CachedInfo(); info.Config.Retention == jetstream.WorkQueuePolicy {
+		if info.State.Msgs == 0 {
+			return 0, nil
+		}
+		return max(0, time.Since(info.State.FirstTime)), nil // what is settled is gone
 	}
 	subject := c.Config.FilterSubject
 	if subject == "" {

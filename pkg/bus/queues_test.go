@@ -33,7 +33,7 @@ func TestDepths_ShowHowFarBehindEachConsumerIs(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done, given, goOn := make(chan error, 1), make(chan struct{}, 10), make(chan struct{})
 	go func() {
-		done <- b.ConsumeDeliveries(ctx, "lagging", "", 1, func(ctx context.Context, _ *bus.DeliveryFrame) error {
+		done <- b.ConsumeDeliveries(ctx, bus.RawWriter, "", 1, func(ctx context.Context, _ *bus.DeliveryFrame) error {
 			given <- struct{}{}
 			select {
 			case <-goOn:
@@ -46,18 +46,18 @@ func TestDepths_ShowHowFarBehindEachConsumerIs(t *testing.T) {
 	<-given
 	lag := map[string]float64{}
 	for _, name := range []string{"pending_frames", "in_hand_frames"} {
-		lag[name] = gauges(t, reg, "whatchanged_bus_consumer_"+name)["lagging"]
+		lag[name] = gauges(t, reg, "whatchanged_bus_consumer_"+name)[bus.RawWriter]
 	}
 	if diff := cmp.Diff(map[string]float64{"pending_frames": 2, "in_hand_frames": 1}, lag); diff != "" {
 		t.Errorf("while it works on the first of three (-want +got):\n%s", diff)
 	}
-	if age := gauges(t, reg, "whatchanged_bus_consumer_oldest_seconds")["lagging"]; age <= 0 || age > 60 {
+	if age := gauges(t, reg, "whatchanged_bus_consumer_oldest_seconds")[bus.RawWriter]; age <= 0 || age > 60 {
 		t.Errorf("the oldest is %v s old", age)
 	}
 	close(goOn)
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		settled := gauges(t, reg, "whatchanged_bus_consumer_oldest_seconds")["lagging"] == 0
-		if settled && gauges(t, reg, "whatchanged_bus_consumer_in_hand_frames")["lagging"] == 0 {
+		settled := gauges(t, reg, "whatchanged_bus_consumer_oldest_seconds")[bus.RawWriter] == 0
+		if settled && gauges(t, reg, "whatchanged_bus_consumer_in_hand_frames")[bus.RawWriter] == 0 {
 			break
 		}
 		if time.Now().After(deadline) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -78,15 +79,27 @@ func (b *Bus) deliveriesMaxBytes() int64 {
 // makeStreams makes or updates buckets and streams. Servers of a cluster that
 // has just been started need a while until they can.
 func (b *Bus) makeStreams(ctx context.Context) error {
+	var last error
 	for try := 1; ; try++ {
 		within, cancel := context.WithTimeout(ctx, apiTimeout/2) // without a leader nobody answers
 		err := b.tryStreams(within)
 		cancel()
-		if err == nil || ctx.Err() != nil || !temporary(err) {
+		if err == nil {
+			return nil
+		}
+		var refused *PermissionError
+		if errors.As(b.permission(strings.TrimSuffix(jsAPI, "."), err), &refused) {
+			return refused // nobody answers what is refused, either
+		}
+		if ctx.Err() != nil && last != nil {
+			return last // which says more
+		}
+		if ctx.Err() != nil || !temporary(err) {
 			return err
 		}
+		last = err
 		b.log.Warn("the bus is not ready yet", "error", err)
-		if err := pause(ctx, min(backoff(try), 2*time.Second)); err != nil {
+		if pause(ctx, min(backoff(try), 2*time.Second)) != nil {
 			return err
 		}
 	}

@@ -54,6 +54,9 @@ func newMetrics(reg prometheus.Registerer, memory *atomic.Int64) *metrics {
 			},
 		}),
 	}
+	for _, kind := range []string{"cloudevents", "eventgrid", "sns"} {
+		m.handshakes.WithLabelValues(kind)
+	}
 	for _, reason := range []string{ // those that an alarm is about must have been 0 before
 		"bad_signature", "bad_token", "bytes_limited", "failures_limited", "internal", "out_of_memory", "queue_full", "rate_limited",
 		"registry_stale", "secret_unreadable", "signature_missing", "stale_signature", "unknown_token",

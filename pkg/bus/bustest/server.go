@@ -113,6 +113,13 @@ func (p *Process) Kill() {
 	p.cmd = nil
 }
 
+// Stop asks the server to end, and waits until it has.
+func (p *Process) Stop() {
+	p.signal(syscall.SIGTERM)
+	_ = p.cmd.Wait() // however it ends
+	p.cmd = nil
+}
+
 // Pause stops the server where it is, and returns when it stands; Resume lets
 // it go on.
 func (p *Process) Pause() {
