@@ -64,11 +64,13 @@ done
 		echo "NATS_$(echo $user | tr "[:lower:]" "[:upper:]")_PASSWORD=$(password nats-$user)"
 	done
 } | keep nats.env
+echo "CLICKHOUSE_ADMIN_SHA256=$(sha256 "$(password clickhouse-admin)")" | keep clickhouse.env
 {
-	for user in normalizer writer api migrate grafana; do
+	echo "CLICKHOUSE_ADMIN_PASSWORD=$(password clickhouse-admin)"
+	for user in api backup grafana migrate normalizer writer; do
 		echo "CLICKHOUSE_$(echo $user | tr "[:lower:]" "[:upper:]")_SHA256=$(sha256 "$(password clickhouse-$user)")"
 	done
-} | keep clickhouse.env
+} | keep access.env
 echo "CLICKHOUSE_PASSWORD=$(password clickhouse-grafana)" | keep grafana.env
 password grafana-admin >/dev/null
 

@@ -25,7 +25,10 @@ import (
 var ours = []string{"api", "migrate", "normalizer", "receiver", "writer"}
 
 // others are the services that are not.
-var others = []string{"clickhouse", "grafana", "nats", "prometheus"}
+var others = []string{"access", "clickhouse", "grafana", "nats", "prometheus"}
+
+// once are the services that do something and end.
+var once = []string{"access", "migrate"}
 
 // probes are the programs that the images of others are known to have.
 var probes = map[string][]string{
@@ -292,7 +295,7 @@ func TestEveryServiceIsWatchedLimitedAndWithoutRights(t *testing.T) {
 			say("it shares more of the machine than its network")
 		}
 		want := "unless-stopped"
-		if name == "migrate" {
+		if slices.Contains(once, name) {
 			want = "on-failure:5"
 		}
 		if s.Restart != want {
@@ -325,7 +328,7 @@ func TestEveryServiceIsWatchedLimitedAndWithoutRights(t *testing.T) {
 func checkHealth(t *testing.T, name string, s types.ServiceConfig) {
 	t.Helper()
 	switch {
-	case name == "migrate": // it ends
+	case slices.Contains(once, name):
 		return
 	case s.HealthCheck == nil || s.HealthCheck.Disable || len(s.HealthCheck.Test) < 2 || s.HealthCheck.Test[0] != "CMD":
 		t.Errorf("%s has no health check that runs a program", name)
@@ -365,6 +368,41 @@ func TestTheServersAreGivenWhatTheirFilesName(t *testing.T) {
 	f("nats", "nats/single.conf", "nats/accounts.conf")
 	f("clickhouse", "compose/clickhouse/config.xml", "compose/clickhouse/users.xml")
 	f("grafana", "grafana/provisioning/datasources/whatchanged.yaml")
+}
+
+// Each parameter of the statements that make users is given, from a variable
+// that there is.
+func TestEveryUserOfClickHouseGetsAPassword(t *testing.T) {
+	s := load(t).Services["access"]
+	command := strings.Join(s.Entrypoint, " ")
+	statements, err := os.ReadFile(filepath.Join(program.Root(t), "deploy", "clickhouse", "users.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := regexp.MustCompile(`\{([a-z]+)_sha256:String\}`).FindAllStringSubmatch(string(statements), -1)
+	if len(users) == 0 {
+		t.Error("users.sql has no parameters")
+	}
+	for _, user := range users {
+		name := "CLICKHOUSE_" + strings.ToUpper(user[1]) + "_SHA256"
+		if !strings.Contains(command, fmt.Sprintf(`--param_%s_sha256="$%s"`, user[1], name)) {
+			t.Errorf("the parameter %s_sha256 is not given", user[1])
+		}
+		if value := s.Environment[name]; value == nil || len(*value) != 64 {
+			t.Errorf("%s is not a hash", name)
+		}
+	}
+	for _, name := range ours { // whose passwords are of users that are made
+		dsn := regexp.MustCompile(`clickhouse://whatchanged_([a-z]+):`)
+		text, err := os.ReadFile(load(t).Secrets[name].File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := dsn.FindStringSubmatch(string(text))
+		if name != "receiver" && (m == nil || !strings.Contains(string(statements), "CREATE USER OR REPLACE whatchanged_"+m[1]+" ")) {
+			t.Errorf("%s is nobody to ClickHouse", name)
+		}
+	}
 }
 
 // nats-server itself reads its settings, with the passwords that were drawn.

@@ -2,6 +2,7 @@ package image
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -44,7 +45,22 @@ func checkSchema(t *testing.T, text []byte) {
 	if err != nil {
 		t.Fatalf("find the schemas: %v", err)
 	}
-	schema, err := jsonschema.NewCompiler().Compile(filepath.Join(strings.TrimSpace(string(out)), "schema", "bom-1.6.schema.json"))
+	dir := filepath.Join(strings.TrimSpace(string(out)), "schema")
+	compiler := jsonschema.NewCompiler()
+	for name, file := range map[string]string{"jsf-0.82.schema.json": "jsf-0.82.schemax.json", "spdx.schema.json": "spdx.schema.json"} {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		part, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := compiler.AddResource("http://cyclonedx.org/schema/"+name, part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	schema, err := compiler.Compile(filepath.Join(dir, "bom-1.6.schema.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
