@@ -129,7 +129,7 @@ func (b *Builder) from(ctx context.Context, stage instructions.Stage) (*Image, e
 		b.binds[root] = b.binds[parent.Root]
 		return image, copyTree(parent.Root, root, nil)
 	}
-	if err := os.MkdirAll(image.Root, 0o755); err != nil {
+	if err := os.MkdirAll(image.Root, 0o755); err != nil { //nolint:gosec // an image has other users
 		return nil, err
 	}
 	b.binds[image.Root], image.Env, err = b.Base(base, image.Root)
