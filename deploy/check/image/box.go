@@ -66,7 +66,7 @@ func Inside(ctx context.Context, b Box, line ...string) (*exec.Cmd, error) {
 		args = append(args, "/usr/bin/env", "-C", b.WorkDir)
 	}
 	cmd := exec.CommandContext(ctx, "unshare", append(args, line...)...) //nolint:gosec // running what the Dockerfile says is what this is for
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // whatever it starts ends with it
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}                // whatever it starts ends with it
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
 	return cmd, nil

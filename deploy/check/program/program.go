@@ -77,7 +77,7 @@ func Run(ctx context.Context, path string, environ []string, args ...string) (st
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // running the program under test is what this is for
-	cmd.Env = append([]string{}, environ...) // never nil, which would mean all of ours
+	cmd.Env = append([]string{}, environ...)       // never nil, which would mean all of ours
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return "", errors.Join(fmt.Errorf("run %s %q: %w", filepath.Base(path), args, err), errors.New(stderr.String()))
