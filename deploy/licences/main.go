@@ -38,5 +38,5 @@ func run(stdout io.Writer, texts bool) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.FromSlash(document), table, 0o644)
+	return os.WriteFile(filepath.FromSlash(document), table, 0o644) //nolint:gosec // a page for everyone
 }

@@ -11,9 +11,16 @@ import (
 // lib/package.json pins it.
 const LibraryVersion = "26.7.3-stable.1"
 
-// Package returns the npm package that has this machine's libchdb, and false
-// for a program that is built without the embedded engine.
-func Package() (string, bool) { return "@chdb/lib-" + platform(), embedded }
+// Package returns the npm package that has a platform's libchdb.
+func Package(goos, goarch string) string {
+	if goarch == "amd64" {
+		goarch = "x64"
+	}
+	if goos == "linux" {
+		goarch += "-gnu"
+	}
+	return "@chdb/lib-" + goos + "-" + goarch
+}
 
 // FindLibrary says where libchdb is. An explicit path (the operator's own
 // setting) is the only one looked at when it is not empty; otherwise the
@@ -51,7 +58,7 @@ func libraryPaths() []string {
 		paths = append(paths, filepath.Join(home, ".cache", "whatchanged", "libchdb", LibraryVersion, name))
 	}
 	if dir, err := os.Getwd(); err == nil {
-		module := filepath.Join("node_modules", "@chdb", "lib-"+platform(), name)
+		module := filepath.Join("node_modules", filepath.FromSlash(Package(runtime.GOOS, runtime.GOARCH)), name)
 		for {
 			paths = append(paths, filepath.Join(dir, module))
 			parent := filepath.Dir(dir)
@@ -62,18 +69,6 @@ func libraryPaths() []string {
 		}
 	}
 	return append(paths, filepath.Join("/usr/local/lib", name))
-}
-
-// platform is this machine in the words of the npm packages.
-func platform() string {
-	arch := runtime.GOARCH
-	if arch == "amd64" {
-		arch = "x64"
-	}
-	if runtime.GOOS == "linux" {
-		return "linux-" + arch + "-gnu"
-	}
-	return runtime.GOOS + "-" + arch
 }
 
 func isFile(path string) bool {

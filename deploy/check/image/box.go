@@ -65,8 +65,8 @@ func Inside(ctx context.Context, b Box, line ...string) (*exec.Cmd, error) {
 	if b.WorkDir != "" && b.WorkDir != "/" {
 		args = append(args, "/usr/bin/env", "-C", b.WorkDir)
 	}
-	cmd := exec.CommandContext(ctx, "unshare", append(args, line...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // whatever it starts ends with it
+	cmd := exec.CommandContext(ctx, "unshare", append(args, line...)...) //nolint:gosec // running what the Dockerfile says is what this is for
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}                // whatever it starts ends with it
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
 	return cmd, nil
@@ -79,12 +79,12 @@ func mountpoint(from, at string) error {
 		return err
 	}
 	if info.IsDir() {
-		return os.MkdirAll(at, 0o755)
+		return os.MkdirAll(at, 0o755) //nolint:gosec // the box has another user
 	}
-	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil { //nolint:gosec // the box has another user
 		return err
 	}
-	f, err := os.OpenFile(at, os.O_CREATE, 0o644)
+	f, err := os.OpenFile(at, os.O_CREATE, 0o644) //nolint:gosec // the box has another user
 	if err != nil {
 		return err
 	}

@@ -129,7 +129,7 @@ func (b *Builder) from(ctx context.Context, stage instructions.Stage) (*Image, e
 		b.binds[root] = b.binds[parent.Root]
 		return image, copyTree(parent.Root, root, nil)
 	}
-	if err := os.MkdirAll(image.Root, 0o755); err != nil {
+	if err := os.MkdirAll(image.Root, 0o755); err != nil { //nolint:gosec // an image has other users
 		return nil, err
 	}
 	b.binds[image.Root], image.Env, err = b.Base(base, image.Root)
@@ -159,7 +159,7 @@ func (b *Builder) run(ctx context.Context, image *Image, command instructions.Co
 		}
 	case *instructions.WorkdirCommand:
 		image.WorkDir = absolute(image.WorkDir, c.Path)
-		return os.MkdirAll(filepath.Join(image.Root, image.WorkDir), 0o755)
+		return os.MkdirAll(filepath.Join(image.Root, image.WorkDir), 0o755) //nolint:gosec // an image has other users
 	case *instructions.CopyCommand:
 		return b.copy(ctx, image, c)
 	case *instructions.RunCommand:
@@ -316,7 +316,7 @@ func (o owner) apply(root string) error {
 // copyTree copies a file, or what is in a directory, less what skip says.
 // Large files are linked: nothing here writes into a file that it did not make.
 func copyTree(from, to string, skip func(string) (bool, error)) error {
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // an image has other users
 		return err
 	}
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
@@ -371,4 +371,3 @@ func copyFile(from, to string, mode fs.FileMode) error {
 	}
 	return out.Close()
 }
-

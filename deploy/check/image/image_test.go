@@ -143,7 +143,7 @@ func putGlibc(root string) error {
 }
 
 // container runs an image as a container would: the image's user, a root that
-// cannot be written, and a volume.
+// cannot be written, and its volumes.
 type container struct {
 	image *Image
 	box   Box
@@ -151,12 +151,25 @@ type container struct {
 
 func newContainer(t *testing.T, image *Image, environ ...string) *container {
 	t.Helper()
+	c := &container{image, Box{
+		Root: image.Root, User: image.User, ReadOnly: true, Env: slices.Concat(image.Env, environ),
+		Binds: []Bind{{"/proc", "/proc"}, {"/dev", "/dev"}},
+	}}
+	for _, volume := range image.Volumes {
+		c.box.Binds = append(c.box.Binds, Bind{newVolume(t, filepath.Join(image.Root, volume)), volume})
+	}
+	return c
+}
+
+// newVolume returns a volume as a container gets it: what the image has there,
+// its owner included.
+func newVolume(t *testing.T, like string) string {
+	t.Helper()
 	data := t.TempDir()
 	if err := os.Chmod(filepath.Dir(data), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// A new volume is what the image has there, its owner included.
-	info, err := os.Stat(filepath.Join(image.Root, "data"))
+	info, err := os.Stat(like)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,10 +181,7 @@ func newContainer(t *testing.T, image *Image, environ ...string) *container {
 			t.Fatal(err)
 		}
 	}
-	return &container{image, Box{
-		Root: image.Root, User: image.User, ReadOnly: true, Env: slices.Concat(image.Env, environ),
-		Binds: []Bind{{"/proc", "/proc"}, {"/dev", "/dev"}, {data, "/data"}},
-	}}
+	return data
 }
 
 // output runs a command to its end.
@@ -267,12 +277,12 @@ func tree(t *testing.T, root string) []string {
 	return files
 }
 
-func checkMetadata(t *testing.T, image *Image) {
+func checkMetadata(t *testing.T, image *Image, volumes ...string) {
 	t.Helper()
 	if image.User != user {
 		t.Errorf("runs as %q, want %s: a number, so that Kubernetes can see that it is not root", image.User, user)
 	}
-	if diff := cmp.Diff([]string{"/data"}, image.Volumes); diff != "" {
+	if diff := cmp.Diff(volumes, image.Volumes); diff != "" {
 		t.Errorf("volumes (-want +got):\n%s", diff)
 	}
 	for label, want := range map[string]string{"title": "whatchanged", "version": version, "revision": revision} {
@@ -327,7 +337,7 @@ func TestTheStaticImage(t *testing.T) {
 
 func TestTheEmbeddedImage(t *testing.T) {
 	image := build(t, newBuilder(t), "embedded")
-	checkMetadata(t, image)
+	checkMetadata(t, image, "/data")
 	checkLibraries(t, image.Root)
 	listen := address(t)
 	c := newContainer(t, image, "WHATCHANGED_LISTEN="+listen)

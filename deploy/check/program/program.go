@@ -59,6 +59,7 @@ func Path(tb testing.TB) string {
 func Build(tb testing.TB, tags string) string {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "whatchanged")
+	//nolint:gosec // the arguments are ours
 	build := exec.CommandContext(tb.Context(), "go", "build", "-tags", tags, "-o", path, "./services/whatchanged")
 	build.Dir = Root(tb)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -75,8 +76,8 @@ func Run(ctx context.Context, path string, environ []string, args ...string) (st
 	ctx, cancel := context.WithTimeout(ctx, runTime)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = append([]string{}, environ...) // never nil, which would mean all of ours
+	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // running the program under test is what this is for
+	cmd.Env = append([]string{}, environ...)       // never nil, which would mean all of ours
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return "", errors.Join(fmt.Errorf("run %s %q: %w", filepath.Base(path), args, err), errors.New(stderr.String()))
