@@ -3,6 +3,7 @@ package bus_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/bus/bustest"
 	"whatchanged/pkg/change"
@@ -89,5 +91,46 @@ func publish(t *testing.T, b *bus.Bus, n int) {
 	stop()
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A writer that runs apart sees the depths with the rights that it has anyway.
+func TestDepths_NeedNoMoreThanTheWritersRights(t *testing.T) {
+	server := bustest.SecureServer(t)
+	users := map[string]*bus.Bus{}
+	for _, user := range []string{bus.UserAdmin, bus.UserReceiver, bus.UserWriter} {
+		cfg := bus.Config{URL: server.URL, Name: "test", MaxBytes: 100 << 20, User: user, Password: auth.Secret(bustest.Password(user))}
+		users[user] = as(t, cfg, user)
+	}
+	publish(t, users[bus.UserReceiver], 2)
+	writer := users[bus.UserWriter]
+	given := make(chan struct{}, 10)
+	background(t, func(ctx context.Context) error {
+		return writer.ConsumeDeliveries(ctx, bus.RawWriter, "", 1, func(ctx context.Context, _ *bus.DeliveryFrame) error {
+			given <- struct{}{}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+	})
+	<-given
+	reg := prometheus.NewRegistry()
+	depths := writer.NewDepths()
+	reg.MustRegister(depths)
+	denied := writer.Denied()
+	if n := gauges(t, reg, "whatchanged_bus_consumer_pending_frames")[bus.RawWriter]; n != 1 {
+		t.Errorf("%v frames are pending, want 1", n)
+	}
+	if age := gauges(t, reg, "whatchanged_bus_consumer_oldest_seconds")[bus.RawWriter]; age <= 0 {
+		t.Errorf("the oldest is %v s old", age)
+	}
+	if err := testutil.CollectAndCompare(depths, strings.NewReader(`
+# HELP whatchanged_bus_look_failures_total Scrapes that could not see the streams and their consumers.
+# TYPE whatchanged_bus_look_failures_total counter
+whatchanged_bus_look_failures_total 0
+`), "whatchanged_bus_look_failures_total"); err != nil {
+		t.Error(err)
+	}
+	if n := writer.Denied(); n != denied {
+		t.Errorf("%d requests were refused", n-denied)
 	}
 }
