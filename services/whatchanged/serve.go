@@ -175,11 +175,14 @@ func (c *Config) nameApart(services []string) error {
 	return nil
 }
 
-// greet tells a person what to do next. Secrets are shown on the first start only.
+// greet tells a person what to do next. Secrets are shown on the first start
+// only, and not those that were given: who gave them has them, and a container's
+// output goes to where logs are kept.
 func (s *server) greet(w io.Writer) {
 	url := s.cfg.API.PublicURL
 	fmt.Fprintf(w, "\nwhatchanged %s is ready at %s\n\n", telemetry.Version(), url)
-	if s.first == nil {
+	given := s.cfg.Bootstrap.APIKey != "" || s.cfg.Bootstrap.Token != ""
+	if s.first == nil || given {
 		fmt.Fprintf(w, "  webhook URL and API key are in %s\n", s.bootstrapPath())
 		fmt.Fprintf(w, "  see what changed:  whatchanged changes --data-dir %s\n\n", s.cfg.DataDir)
 		return
