@@ -63,6 +63,8 @@ type Bus struct {
 	committers []*Committer
 	turns      map[string]*turn // of Exclusively
 
+	toDeliveries, toChanges precedence // among the consumers of each stream in this process
+
 	stop    context.CancelFunc
 	watcher sync.WaitGroup
 }

@@ -65,13 +65,6 @@ func Envelope(body []byte) []byte {
 // Split says how changes are cut into parts.
 func (b *Bus) Split(f *ChangeFrame) ([][]byte, error) { return b.split(f) }
 
-// Waiting returns how many deliveries are in the queue.
-func (c *Committer) Waiting() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.queue)
-}
-
 // SetDiskReserve changes the reserve, as if the disk filled.
 func (b *Bus) SetDiskReserve(n int64) { b.reserve.Store(n) }
 

@@ -196,6 +196,7 @@ func (s *server) addWriter() error {
 		return err
 	}
 	s.parts.StartBehind("writer", w.RunChanges)
+	s.parts.StartBehind("writer-bulk", w.RunBulkChanges)
 	s.parts.StartBehind("raw-writer", w.RunRaw)
 	s.parts.StartBehind("audit-writer", w.RunAudit)
 	s.parts.StartBehind("reconciler", r.Run)
@@ -207,8 +208,10 @@ func (s *server) addWriter() error {
 }
 
 func (s *server) addNormalizers() error {
+	deps := s.normalizerDeps()
+	deps.Lately = normalizer.NewLately()
 	for _, lane := range []string{change.Bulk, change.Fresh} {
-		n, err := s.newNormalizer(lane)
+		n, err := normalizer.New(lane, deps)
 		if err != nil {
 			return err
 		}
@@ -231,8 +234,8 @@ func (s *server) addNormalizers() error {
 	return nil
 }
 
-// newNormalizer returns the normalizer of a lane; the reconciler has one that
-// runs on no lane but is handed what to do again.
+// newNormalizer returns a normalizer that runs on no lane but is handed what to
+// do again.
 func (s *server) newNormalizer(lane string) (*normalizer.Service, error) {
 	return normalizer.New(lane, s.normalizerDeps())
 }

@@ -45,6 +45,10 @@ var (
 	limit = bus.BatchLimit{
 		Records: 20_000, Bytes: 16 << 20, Wait: 300 * time.Millisecond, Busy: 3000, Longest: 900 * time.Millisecond,
 	}
+	// On the lane bulk nobody waits for a row: larger batches, and fewer inserts.
+	limitBulk = bus.BatchLimit{
+		Records: 20_000, Bytes: 16 << 20, Wait: time.Second, Busy: 3000, Longest: 2 * time.Second,
+	}
 	limitRaw = bus.BatchLimit{
 		Records: 20_000, Bytes: 6 << 20, Wait: 800 * time.Millisecond, Busy: 1500, Longest: 1200 * time.Millisecond,
 	}
@@ -69,9 +73,16 @@ func (w *Writer) RunRaw(ctx context.Context) error {
 	return w.Bus.ConsumeDeliveryBatches(ctx, bus.RawWriter, "", limitRaw, w.HandleRaw)
 }
 
-// RunChanges stores changes and the outcomes of deliveries until ctx ends.
+// RunChanges stores changes and the outcomes of deliveries until ctx ends, but
+// for those of the lane bulk.
 func (w *Writer) RunChanges(ctx context.Context) error {
-	return w.Bus.ConsumeChangeBatches(ctx, bus.Writer, limit, w.HandleChanges)
+	return w.Bus.ConsumeChangeLane(ctx, change.Fresh, limit, w.HandleChanges)
+}
+
+// RunBulkChanges is RunChanges for the lane bulk: what waits there, and be it
+// hours of it, is in nobody's way.
+func (w *Writer) RunBulkChanges(ctx context.Context) error {
+	return w.Bus.ConsumeChangeLane(ctx, change.Bulk, limitBulk, w.HandleChanges)
 }
 
 // HandleRaw inserts the deliveries of frames into payloads.
