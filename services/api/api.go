@@ -25,6 +25,7 @@ import (
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/dead"
+	"whatchanged/pkg/fair"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
@@ -112,7 +113,8 @@ type Committer interface {
 }
 
 // Deps is what the API needs. Without a Gatherer there is no /metrics, without
-// SignIn nobody signs in with an account, and Metrics may be nil; the rest is
+// SignIn nobody signs in with an account, without Orgs they have no limits, and
+// Metrics may be nil; the rest is
 // required.
 type Deps struct {
 	Store       *store.Store
@@ -124,6 +126,7 @@ type Deps struct {
 	SignIn      *signin.Provider
 	Audit       *audit.Recorder // the registry's too
 	Dead        *dead.Desk
+	Orgs        *fair.Orgs
 	Proxies     httpserver.Networks // in front, whose word about who called is believed
 	Gatherer    prometheus.Gatherer
 	Metrics     prometheus.Registerer

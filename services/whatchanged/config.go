@@ -15,6 +15,7 @@ import (
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/config"
 	"whatchanged/pkg/failpoint"
+	"whatchanged/pkg/fair"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
@@ -42,6 +43,7 @@ type Config struct {
 	Store     store.Config
 	Receiver  receiver.Config
 	API       api.Config
+	Fair      fair.Config
 	OIDC      signin.Config
 	HTTP      httpserver.Config
 	Log       telemetry.Config
@@ -64,6 +66,7 @@ func DefaultConfig() Config {
 		Store:    store.DefaultConfig(),
 		Receiver: receiver.DefaultConfig(),
 		API:      api.DefaultConfig(),
+		Fair:     fair.DefaultConfig(),
 		OIDC:     signin.DefaultConfig(),
 		HTTP:     httpserver.DefaultConfig(),
 		Log:      telemetry.DefaultConfig(),
@@ -100,7 +103,7 @@ func (c *Config) Validate() error {
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data_dir: must be set"))
 	}
-	errs = append(errs, c.Bus.Validate(), c.Store.Validate(), c.Receiver.Validate(), c.API.Validate(), c.OIDC.Validate(), c.HTTP.Validate(), c.Log.Validate())
+	errs = append(errs, c.Bus.Validate(), c.Store.Validate(), c.Receiver.Validate(), c.API.Validate(), c.Fair.Validate(), c.OIDC.Validate(), c.HTTP.Validate(), c.Log.Validate())
 	return errors.Join(errs...)
 }
 
