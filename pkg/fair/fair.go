@@ -143,11 +143,23 @@ func (a *Orgs) settle(now time.Time) map[string]*Org {
 	return next
 }
 
+// Quota returns how many bytes may be stored of an org, by its record or else the
+// configuration; not more than 0 is no quota. Nil Orgs knows the record only.
+func (a *Orgs) Quota(record *registry.Org) int64 {
+	switch {
+	case record != nil && record.QuotaBytes != 0:
+		return record.QuotaBytes
+	case a != nil:
+		return int64(a.cfg.OrgQuota)
+	}
+	return 0
+}
+
 // limitsOf returns the limits of an org: its own, else those of the configuration.
 // Less than 0 in its own record is none at all.
-func (a *Orgs) limitsOf(record *registry.Org) (l registry.Limits, quota int64) {
+func (a *Orgs) limitsOf(record *registry.Org) (l registry.Limits) {
 	if record != nil {
-		l, quota = record.Limits, record.QuotaBytes
+		l = record.Limits
 	}
 	if l.Requests == 0 {
 		l.Requests, l.RequestBurst = int64(a.cfg.OrgRate), int64(a.cfg.OrgBurst)
@@ -155,7 +167,7 @@ func (a *Orgs) limitsOf(record *registry.Org) (l registry.Limits, quota int64) {
 	if l.Bytes == 0 {
 		l.Bytes, l.ByteBurst = int64(a.cfg.OrgBytes), int64(a.cfg.OrgByteBurst)
 	}
-	return l, cmp.Or(quota, int64(a.cfg.OrgQuota))
+	return l
 }
 
 // Run looks at rates and backlog until ctx ends.

@@ -108,7 +108,7 @@ func (o *Org) refresh() {
 	if old == nil {
 		old = &gate{}
 	}
-	limits, quota := o.all.limitsOf(record)
+	limits, quota := o.all.limitsOf(record), o.all.Quota(record)
 	o.gate.Store(&gate{
 		record: record, usage: usage,
 		requests: limiter(old.requests, limits.Requests, limits.RequestBurst),

@@ -212,6 +212,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerSources()
 	a.registerRepair()
 	a.registerKeys()
+	a.registerOrgs()
 	a.registerSession()
 	a.registerLogin()
 	a.registerAudit()
