@@ -8,6 +8,8 @@ package fair
 import (
 	"errors"
 	"fmt"
+
+	"whatchanged/pkg/registry"
 )
 
 // Config has the limits of orgs whose own record sets none, and says when an org
@@ -34,6 +36,15 @@ type Config struct {
 
 // DefaultConfig sets no limits, and keeps a flood apart.
 func DefaultConfig() Config { return Config{BusyRate: 500, Share: 4} }
+
+// Quota returns how many bytes may be stored of an org, by its record or else the
+// configuration; not more than 0 is no quota.
+func (c Config) Quota(record *registry.Org) int64 {
+	if record != nil && record.QuotaBytes != 0 {
+		return record.QuotaBytes
+	}
+	return int64(c.OrgQuota)
+}
 
 // Validate reports every fault at once.
 func (c Config) Validate() error {

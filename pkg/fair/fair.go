@@ -143,16 +143,12 @@ func (a *Orgs) settle(now time.Time) map[string]*Org {
 	return next
 }
 
-// Quota returns how many bytes may be stored of an org, by its record or else the
-// configuration; not more than 0 is no quota. Nil Orgs knows the record only.
+// Quota is that of the configuration; nil Orgs has none of its own.
 func (a *Orgs) Quota(record *registry.Org) int64 {
-	switch {
-	case record != nil && record.QuotaBytes != 0:
-		return record.QuotaBytes
-	case a != nil:
-		return int64(a.cfg.OrgQuota)
+	if a == nil {
+		return Config{}.Quota(record)
 	}
-	return 0
+	return a.cfg.Quota(record)
 }
 
 // limitsOf returns the limits of an org: its own, else those of the configuration.

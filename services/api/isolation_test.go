@@ -209,6 +209,7 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 func operation(method, path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	path = regexp.MustCompile(`/sec_\w+`).ReplaceAllString(path, "/{secret_id}")
+	path = regexp.MustCompile(`/orgs/\w+`).ReplaceAllString(path, "/orgs/{id}")
 	return method + " " + regexp.MustCompile(`/(svc|chg|dlv|src|key|inc|ses|rpl|ded)_\w+`).ReplaceAllString(path, "/{id}")
 }
 

@@ -57,10 +57,16 @@ func TestOrgs_AreManagedByTheOrgThatRunsTheInstallation(t *testing.T) {
 		t.Errorf("%+v %v", got, err)
 	}
 	for name, f := range map[string]func() error{
-		"its own quota":   func() error { _, err := tenant.UpdateOrg(t.Context(), client.OrgPatch{QuotaBytes: new(int64(-1))}); return err },
-		"another's quota": func() error { _, err := tenant.UpdateAnyOrg(t.Context(), orgName, client.OrgPatch{QuotaBytes: new(int64(1))}); return err },
-		"all orgs":        func() error { _, err := tenant.Orgs(t.Context()); return err },
-		"a new org":       func() error { _, err := tenant.CreateOrg(t.Context(), client.NewOrg{ID: "x", Name: "x"}); return err },
+		"its own quota": func() error {
+			_, err := tenant.UpdateOrg(t.Context(), client.OrgPatch{QuotaBytes: new(int64(-1))})
+			return err
+		},
+		"another's quota": func() error {
+			_, err := tenant.UpdateAnyOrg(t.Context(), orgName, client.OrgPatch{QuotaBytes: new(int64(1))})
+			return err
+		},
+		"all orgs":  func() error { _, err := tenant.Orgs(t.Context()); return err },
+		"a new org": func() error { _, err := tenant.CreateOrg(t.Context(), client.NewOrg{ID: "x", Name: "x"}); return err },
 	} {
 		if p := problemOf(f()); p.Status != http.StatusForbidden || p.Reason != "not_the_operator" {
 			t.Errorf("%s: %+v", name, p)
@@ -89,8 +95,8 @@ func TestOrgs_AreManagedByTheOrgThatRunsTheInstallation(t *testing.T) {
 	}
 	eventually(t, func() error {
 		return differ([]string{
-			"Updated organisation 'Tenant': retention changed from {} to {\"change_days\":400}",
-			"Updated organisation 'Tenant': limits changed from {} to {\"requests_per_second\":50}, quota_bytes changed from '' to '1073741824'",
+			"Updated organisation 'Tenant': retention changed from '' to {\"change_days\":400}",
+			"Updated organisation 'Tenant': limits changed from '' to {\"requests_per_second\":50}, quota_bytes changed from '' to '1073741824'",
 			"Created organisation 'Tenant'",
 		}, events("tenant"))
 	})

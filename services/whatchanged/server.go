@@ -216,6 +216,13 @@ func (s *server) addWriter() error {
 	if err != nil {
 		return err
 	}
+	k, err := writer.NewKeeper(writer.KeeperDeps{
+		Bus: s.bus, Store: s.store, Registry: s.registry, Quota: s.cfg.Fair.Quota, Log: log, Metrics: s.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	s.parts.StartBehind("keeper", k.Run)
 	s.parts.StartBehind("writer", w.RunChanges)
 	s.parts.StartBehind("writer-bulk", w.RunBulkChanges)
 	s.parts.StartBehind("raw-writer", w.RunRaw)
