@@ -108,3 +108,6 @@ func ReadTally(header string, deliveries int) (map[string]int, error) {
 	}
 	return sums, err
 }
+
+// BulkPatience is how long a batch of the lane bulk lets those of the lane fresh go first.
+const BulkPatience = bulkPatience

@@ -45,10 +45,6 @@ var (
 	limit = bus.BatchLimit{
 		Records: 20_000, Bytes: 16 << 20, Wait: 300 * time.Millisecond, Busy: 3000, Longest: 900 * time.Millisecond,
 	}
-	// On the lane bulk nobody waits for a row: larger batches, and fewer inserts.
-	limitBulk = bus.BatchLimit{
-		Records: 20_000, Bytes: 16 << 20, Wait: time.Second, Busy: 3000, Longest: 2 * time.Second,
-	}
 	limitRaw = bus.BatchLimit{
 		Records: 20_000, Bytes: 6 << 20, Wait: 800 * time.Millisecond, Busy: 1500, Longest: 1200 * time.Millisecond,
 	}
@@ -82,7 +78,7 @@ func (w *Writer) RunChanges(ctx context.Context) error {
 // RunBulkChanges is RunChanges for the lane bulk: what waits there, and be it
 // hours of it, is in nobody's way.
 func (w *Writer) RunBulkChanges(ctx context.Context) error {
-	return w.Bus.ConsumeChangeLane(ctx, change.Bulk, limitBulk, w.HandleChanges)
+	return w.Bus.ConsumeChangeLane(ctx, change.Bulk, limit, w.HandleChanges)
 }
 
 // HandleRaw inserts the deliveries of frames into payloads.
