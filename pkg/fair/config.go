@@ -35,7 +35,7 @@ type Config struct {
 }
 
 // DefaultConfig sets no limits, and keeps a flood apart.
-func DefaultConfig() Config { return Config{BusyRate: 500, Share: 4} }
+func DefaultConfig() Config { return Config{BusyRate: 200, Share: 4} }
 
 // Quota returns how many bytes may be stored of an org, by its record or else the
 // configuration; not more than 0 is no quota.

@@ -100,7 +100,7 @@ func TestOrgs_AFloodGoesToTheLaneBulkAndComesBack(t *testing.T) {
 }
 
 func TestOrgs_WithoutABacklogAllAreServedAlike(t *testing.T) {
-	rates := map[string]int{"quiet": 5, "flood": 300}
+	rates := map[string]int{"quiet": 5, "flood": 150}
 	for name, c := range map[string]struct {
 		edit func(*world)
 		want []string
