@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -82,10 +83,11 @@ func (s *Store) expirePartition(ctx context.Context, table string, times []strin
 	for i, org := range orgs {
 		befores[i] = limits[org].UnixMilli()
 	}
-	where := "org IN {orgs:Array(String)}"
+	conditions := []string{"org IN {orgs:Array(String)}"}
 	for _, column := range times {
-		where += " AND toUnixTimestamp64Milli(toDateTime64(" + column + ", 3, 'UTC')) < transform(toString(org), {orgs:Array(String)}, {befores:Array(Int64)}, toInt64(0))"
+		conditions = append(conditions, "toUnixTimestamp64Milli(toDateTime64("+column+", 3, 'UTC')) < transform(toString(org), {orgs:Array(String)}, {befores:Array(Int64)}, toInt64(0))")
 	}
+	where := strings.Join(conditions, " AND ")
 	args := []any{clickhouse.Named("orgs", orgs), clickhouse.Named("befores", befores), clickhouse.Named("part", part)}
 	var found []struct {
 		Rows uint64 `ch:"row_count"`

@@ -19,7 +19,11 @@ const (
 	measureEvery = 10 * time.Minute
 	// measureShare keeps measuring from taking more than a twentieth of the time.
 	measureShare = 20
-	sweepOrgs    = 6 * time.Hour // between two looks for what has expired
+	sweepOrgs    = 6 * time.Hour    // between two looks for what has expired
+	keeperStart  = 30 * time.Second // after the start, which has enough to do
+	// beforeFrame is how much earlier than its frame was stored a delivery may have
+	// been received: clocks differ.
+	beforeFrame = time.Hour
 	// quotaWarning is how much of its quota an org may use before it is said.
 	quotaWarning = 0.8
 )
@@ -81,7 +85,13 @@ func NewKeeper(deps KeeperDeps) (*Keeper, error) {
 func (k *Keeper) Run(ctx context.Context) error {
 	return k.Bus.Alone(ctx, "keeper", func(ctx context.Context) error {
 		var swept time.Time
+		wait := keeperStart
 		for {
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 			began := k.now()
 			if err := k.Measure(ctx); err != nil && ctx.Err() == nil {
 				k.Log.Warn("what is stored has to be measured again", "error", err)
@@ -93,11 +103,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 				}
 				swept = k.now()
 			}
-			select {
-			case <-time.After(max(measureEvery, measureShare*took)):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			wait = max(measureEvery, measureShare*took)
 		}
 	})
 }
@@ -158,6 +164,7 @@ func (k *Keeper) Sweep(ctx context.Context) error {
 			oldest = s.FirstTime
 		}
 	}
+	oldest = oldest.Add(-beforeFrame)
 	before := func(days int) time.Time {
 		if days == 0 {
 			return time.Time{}
