@@ -67,14 +67,39 @@ func maskSecrets(s string, where place) (string, bool) {
 	return s, s != was
 }
 
-// masker writes a text anew, less its secrets.
+// masker writes a text anew, less its secrets. A text of the size of a whole
+// delivery goes through it, so nothing in it may look at the same bytes again
+// and again: scans remember where they ended, and what is long is judged by its
+// beginning.
 type masker struct {
-	s     string
-	where place
-	name  string // in JSON, the member that one is in
-	out   strings.Builder
-	from  int // what is before is written
+	s      string
+	where  place
+	name   string // in JSON, the member that one is in
+	out    strings.Builder
+	from   int // what is before is written
+	before surroundings
+
+	token, address, value, quoted scan
 }
+
+// scan remembers where a scan ended: begun anywhere on its way, it ends there.
+type scan struct{ from, to int }
+
+// end returns the first place from start on, and before limit, where stops
+// holds, or limit.
+func (c *scan) end(s string, start, limit int, stops func(s string, i int) bool) int {
+	if start >= c.from && start < c.to {
+		return c.to
+	}
+	c.from, c.to = start, start
+	for c.to < limit && !stops(s, c.to) {
+		c.to++
+	}
+	return c.to
+}
+
+// judged is as much of a value as its look is judged by.
+func judged(v string) string { return v[:min(len(v), 256)] }
 
 // mask replaces s[start:end].
 func (m *masker) mask(start, end int) {
@@ -111,11 +136,13 @@ func (m *masker) tokens(start, end int) {
 				continue
 			}
 			tail := i + len(shape.prefix)
-			stop := tail
-			for stop < end && (isTokenByte(s[stop]) || shape.keep && s[stop] == '/') {
-				stop++
+			var stop int
+			if shape.keep {
+				stop = m.address.end(s, tail, end, isAddressEnd)
+			} else {
+				stop = m.token.end(s, tail, end, isTokenEnd)
 			}
-			if stop-tail < shape.more || shape.fits != nil && !shape.fits(s[tail:stop]) {
+			if stop-tail < shape.more || shape.fits != nil && !shape.fits(judged(s[tail:stop])) {
 				continue
 			}
 			if shape.keep {
@@ -135,7 +162,7 @@ func (m *masker) after(start, end int) {
 	switch s[end] {
 	case '=':
 		if kind := secretName(s[start:end]); kind != notSecret {
-			m.value(kind, skipQuote(s, end+1), isEnd, false)
+			m.named(kind, skipQuote(s, end+1), &m.value, isEnd, false)
 		}
 	case ':':
 		if strings.HasPrefix(s[end:], "://") {
@@ -143,20 +170,20 @@ func (m *masker) after(start, end int) {
 			return
 		}
 		if kind := secretName(s[start:end]); kind != notSecret {
-			m.value(kind, skipBlanks(s, end+1), isEnd, true)
+			m.named(kind, skipBlanks(s, end+1), &m.value, isEnd, true)
 		}
 	case '"', '\\', '\'':
 		m.member(start, end)
 	case ' ':
 		if strings.HasPrefix(s[end:], " = ") {
 			if kind := secretName(s[start:end]); kind != notSecret {
-				m.value(kind, skipQuote(s, end+3), isEnd, false)
+				m.named(kind, skipQuote(s, end+3), &m.value, isEnd, false)
 			}
 			return
 		}
 		if scheme := s[start:end]; (len(scheme) == 6 && strings.EqualFold(scheme, "bearer") || len(scheme) == 5 && strings.EqualFold(scheme, "basic")) && m.where != inName {
-			stop := valueEnd(s, end+1, isEnd)
-			if v := s[end+1 : stop]; len(v) >= 16 && looksSecret(v) {
+			stop := m.value.end(s, end+1, len(s), isEnd)
+			if v := s[end+1 : stop]; len(v) >= 16 && looksSecret(judged(v)) {
 				m.mask(end+1, stop)
 			}
 		}
@@ -184,16 +211,16 @@ func (m *masker) member(start, end int) {
 	i = skipBlanks(s, i+2)
 	switch {
 	case escaped && strings.HasPrefix(s[i:], `\"`):
-		m.value(kind, i+2, isEnd, false)
+		m.named(kind, i+2, &m.value, isEnd, false)
 	case !escaped && i < len(s) && s[i] == '"':
-		m.value(kind, i+1, isStringEnd, false)
+		m.named(kind, i+1, &m.quoted, isStringEnd, false)
 	case !escaped && i < len(s) && s[i] == '\'':
-		m.value(kind, i+1, isEnd, false)
+		m.named(kind, i+1, &m.value, isEnd, false)
 	}
 }
 
-// value masks what stands under the name of a secret, when it looks like one.
-func (m *masker) value(kind nameKind, start int, ends func(string, int) bool, said bool) {
+// named masks what stands under the name of a secret, when it looks like one.
+func (m *masker) named(kind nameKind, start int, to *scan, ends func(string, int) bool, said bool) {
 	s := m.s
 	if kind == credentials { // a scheme may stand first: Bearer, Basic
 		for _, scheme := range [...]string{"bearer ", "basic ", "token ", "digest ", "apikey "} {
@@ -203,8 +230,8 @@ func (m *masker) value(kind nameKind, start int, ends func(string, int) bool, sa
 			}
 		}
 	}
-	stop := valueEnd(s, start, ends)
-	v := s[start:stop]
+	stop := to.end(s, start, len(s), ends)
+	v := judged(s[start:stop])
 	if len(v) < 4 || isPlaceholder(v) {
 		return
 	}
@@ -239,7 +266,7 @@ func (m *masker) userinfo(start int) {
 		}
 		return
 	}
-	if user := s[start:at]; len(user) >= 16 && looksSecret(user) {
+	if user := s[start:at]; len(user) >= 16 && looksSecret(judged(user)) {
 		m.mask(start, at)
 	}
 }

@@ -163,3 +163,38 @@ func BenchmarkMaskSecrets_None(b *testing.B) {
 		maskSecrets(text, inText)
 	}
 }
+
+// A body is as large as a delivery may be, and whoever knows a webhook's URL
+// chooses what is in it: nothing may make this take the square of its length,
+// which for these sizes is far more than the time that all tests have.
+func TestMaskSecrets_GoesOnceThroughWhatIsLarge(t *testing.T) {
+	const size = 2 << 20
+	f := func(piece string) {
+		t.Helper()
+		maskSecrets(strings.Repeat(piece, size/len(piece)), inJSON)
+	}
+	f("a ")
+	f(base62 + " ")
+	f(base62 + ".")
+	f(base62 + "/")
+	f(base62 + "+")
+	f("eyJ-")
+	f("sk-")
+	f("SG.")
+	f("hooks.slack.com/services/")
+	f("token=")
+	f(`token:`)
+	f(`"token":"`)
+	f(`\"token\":\"`)
+	f("token = ")
+	f("authorization: bearer ")
+	f("a://b:")
+	f("a://b@")
+	f("http://" + base62)
+	f("sha256:" + base62)
+	f(keyBegin + base62)
+	f(keyBegin + keyLabel)
+	f(keyBegin + keyLabel + keyEnd)
+	f(`\`)
+	f(`\"`)
+}

@@ -257,7 +257,7 @@ func (m *masker) randomPiece(start, end int) {
 
 func (m *masker) randomWord(start, end int) {
 	s := m.s
-	if end-start < shortestRandom || m.from > start || !isRandom(s[start:end]) || isNamed(s, start) || isEncodedText(s[start:end]) || isNodeID(s[start:end]) {
+	if end-start < shortestRandom || m.from > start || !isRandom(s[start:end]) || m.before.isNamed(s, start) || isEncodedText(s[start:end]) || isNodeID(s[start:end]) {
 		return
 	}
 	for end < len(s) && s[end] == '=' {
@@ -302,22 +302,39 @@ func hasHexPart(s string) bool {
 	return false
 }
 
+// surroundings is what stands before a place in a text. It is moved forward only.
+type surroundings struct {
+	at     int  // what is before is known
+	word   int  // where the word began that goes on at at
+	digest int  // where a digest was named last, and 0
+	public bool // in a certificate, or another part of PEM that is no private key: those are masked by now
+}
+
+// namedWithin is how long a URL may be whose parts are let be, and how far a
+// digest may be from its name.
+const namedWithin = 4096
+
 // isNamed reports whether what stands at i belongs to a digest, such as
 // sha256:..., to an ARN, to a URL (whose secrets have names, or shapes), or to
 // a certificate.
-func isNamed(s string, i int) bool {
-	from := i
-	for from > 0 && i-from < 4096 && s[from-1] != ' ' && s[from-1] != '"' && s[from-1] != '\'' && s[from-1] != '\n' {
-		from--
+func (b *surroundings) isNamed(s string, i int) bool {
+	for ; b.at < i; b.at++ {
+		switch seen := s[:b.at+1]; s[b.at] {
+		case ' ', '"', '\'', '\n':
+			b.word, b.digest = len(seen), 0
+			b.public = strings.HasSuffix(seen, keyBegin) || b.public && !strings.HasSuffix(seen, keyEnd)
+		case '2', '4', '6': // the last of sha512, sha384, sha256
+			for _, name := range [...]string{"sha256", "sha512", "sha384", "SHA256"} {
+				if strings.HasSuffix(seen[b.word:], name) {
+					b.digest = len(seen)
+				}
+			}
+		}
 	}
-	before := s[from:i]
-	if begin := strings.LastIndex(s[:i], keyBegin); begin >= 0 && begin > strings.LastIndex(s[:i], keyEnd) {
-		return true // private keys are masked by now
-	}
-	if strings.HasPrefix(before, "http://") || strings.HasPrefix(before, "https://") || strings.HasPrefix(before, "arn:") || strings.HasPrefix(s[from:], "sha") || strings.HasPrefix(s[from:], "SHA") {
-		return true
-	}
-	return strings.Contains(before, "sha256") || strings.Contains(before, "sha512") || strings.Contains(before, "sha384") || strings.Contains(before, "SHA256")
+	word := s[b.word:]
+	return b.public || strings.HasPrefix(word, "sha") || strings.HasPrefix(word, "SHA") ||
+		b.digest > 0 && i-b.digest < namedWithin ||
+		i-b.word < namedWithin && (strings.HasPrefix(word, "http://") || strings.HasPrefix(word, "https://") || strings.HasPrefix(word, "arn:"))
 }
 
 // isEncodedText reports whether s is base64 of text, as ids of APIs are:
@@ -396,13 +413,6 @@ func isStringEnd(s string, i int) bool {
 	return backslashes%2 == 0
 }
 
-func valueEnd(s string, start int, ends func(string, int) bool) int {
-	for start < len(s) && !ends(s, start) {
-		start++
-	}
-	return start
-}
-
 func skipBlanks(s string, i int) int {
 	for n := 0; i < len(s) && n < 3 && s[i] == ' '; n++ {
 		i++
@@ -421,6 +431,10 @@ func skipQuote(s string, i int) int {
 }
 
 func isTokenByte(c byte) bool { return isAlphanumeric(c) || c == '_' || c == '-' || c == '.' }
+
+func isTokenEnd(s string, i int) bool { return !isTokenByte(s[i]) }
+
+func isAddressEnd(s string, i int) bool { return !isTokenByte(s[i]) && s[i] != '/' }
 
 func isAlphanumeric(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'

@@ -88,24 +88,32 @@ func (g *Group) Wait(ctx context.Context) error {
 
 // Stop ends the parts, the last-started first: the listener closes, batches
 // flush. Those that were started behind the others finish the batch in hand
-// meanwhile, which on a busy machine takes seconds. Each has grace to end once
-// it is its turn; one that overruns is named.
-func (g *Group) Stop(grace time.Duration) error {
+// meanwhile, which on a busy machine takes seconds. All of them together have
+// the time within; then those that are left are told at once, and whoever has
+// not ended is named. The process may end under it: nothing that was accepted
+// rests on a clean end.
+func (g *Group) Stop(within time.Duration) error {
 	for _, p := range g.parts {
 		if p.behind {
 			p.cancel()
 		}
 	}
-	var errs []error
+	late := make(chan struct{})
+	defer time.AfterFunc(within, func() { close(late) }).Stop()
 	for _, p := range slices.Backward(g.parts) {
 		p.cancel()
-		timer := time.NewTimer(grace)
 		select {
 		case <-p.done:
-		case <-timer.C:
-			errs = append(errs, fmt.Errorf("%s did not stop within %s", p.name, grace))
+		case <-late:
 		}
-		timer.Stop()
+	}
+	var errs []error
+	for _, p := range g.parts {
+		select {
+		case <-p.done:
+		default:
+			errs = append(errs, fmt.Errorf("%s did not stop within %s", p.name, within))
+		}
 	}
 	g.parts = nil
 	return errors.Join(errs...)

@@ -71,10 +71,16 @@ func TestGroup_APartThatDoesNotStopIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		g := group()
+		g.Start("told late", func(ctx context.Context) error { <-ctx.Done(); return nil })
 		g.Start("stuck", func(context.Context) error { <-release; return nil })
+		g.Start("stuck too", func(context.Context) error { <-release; return nil })
+		began := time.Now()
 		err := g.Stop(time.Second)
-		if err == nil || !strings.Contains(err.Error(), "stuck did not stop within 1s") {
+		if err == nil || !strings.Contains(err.Error(), "stuck did not stop within 1s\nstuck too did not") {
 			t.Errorf("error = %v", err)
+		}
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("it took %s, want one second for all", took)
 		}
 		close(release)
 	})

@@ -161,45 +161,62 @@ func TestBegin_IsBusyWhileTheStreamIsAway(t *testing.T) {
 	})
 }
 
-// S2-17: a use is never dropped. Without room the call waits, and is refused.
-func TestUsed_WaitsForRoomAndDropsNothing(t *testing.T) {
+// S2-17: what a key was used for is on disk before the call goes on.
+func TestUsed_IsOnTheStreamWhenItReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stream{slow: 5 * time.Millisecond}
+		r, _ := run(t, s, audit.DefaultLimits())
+		for want := range 10 {
+			if err := r.Used(t.Context(), use()); err != nil {
+				t.Fatal(err)
+			}
+			if _, records := s.has(); records != want+1 {
+				t.Fatalf("%d uses on the stream after use %d", records, want+1)
+			}
+		}
+	})
+}
+
+// A use that cannot be recorded is refused, whether it had room or not.
+func TestUsed_IsBusyWhileTheStreamIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stream{away: true}
 		limits := audit.DefaultLimits()
 		limits.Waiting = 100
+		limits.Room = limits.Answer / 2
 		r, stop := run(t, s, limits)
+		var waiting sync.WaitGroup
 		for range limits.Waiting {
-			if err := r.Used(t.Context(), use()); err != nil {
-				t.Fatal(err)
-			}
+			waiting.Go(func() {
+				began := time.Now()
+				if err := r.Used(t.Context(), use()); problem.KindOf(err) != problem.Busy {
+					t.Errorf("not acknowledged: %v, want busy", err)
+				}
+				if waited := time.Since(began); waited != limits.Answer {
+					t.Errorf("it waited %s, want %s", waited, limits.Answer)
+				}
+			})
 		}
+		synctest.Wait()
 		began := time.Now()
 		if err := r.Used(t.Context(), use()); problem.KindOf(err) != problem.Busy {
 			t.Errorf("one more than there is room for: %v, want busy", err)
 		}
 		if waited := time.Since(began); waited != limits.Room {
-			t.Errorf("it waited %s, want %s", waited, limits.Room)
+			t.Errorf("it waited for room %s, want %s", waited, limits.Room)
 		}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := r.Used(gone, use()); problem.KindOf(err) != problem.Busy {
 			t.Errorf("of a caller who has left: %v, want busy", err)
 		}
-		// Room comes while somebody waits for it.
-		var waiting sync.WaitGroup
-		waiting.Go(func() {
-			if err := r.Used(t.Context(), use()); err != nil {
-				t.Errorf("with room in time: %v", err)
-			}
-		})
-		synctest.Wait()
-		s.set(false)
 		waiting.Wait()
+		s.set(false)
+		if err := r.Used(t.Context(), use()); err != nil {
+			t.Errorf("with the stream back: %v", err)
+		}
 		if err := stop(); err != nil {
 			t.Fatal(err)
-		}
-		if _, n := s.has(); n != limits.Waiting+1 {
-			t.Errorf("%d uses on the stream, want %d", n, limits.Waiting+1)
 		}
 		if err := r.Used(t.Context(), use()); problem.KindOf(err) != problem.Busy {
 			t.Errorf("after the end: %v, want busy", err)
@@ -210,15 +227,16 @@ func TestUsed_WaitsForRoomAndDropsNothing(t *testing.T) {
 func TestUsed_ManyShareAFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stream{slow: 5 * time.Millisecond}
-		r, stop := run(t, s, audit.DefaultLimits())
+		r, _ := run(t, s, audit.DefaultLimits())
+		var all sync.WaitGroup
 		for range 500 {
-			if err := r.Used(t.Context(), use()); err != nil {
-				t.Fatal(err)
-			}
+			all.Go(func() {
+				if err := r.Used(t.Context(), use()); err != nil {
+					t.Error(err)
+				}
+			})
 		}
-		if err := stop(); err != nil {
-			t.Fatal(err)
-		}
+		all.Wait()
 		if frames, records := s.has(); records != 500 || frames > 3 {
 			t.Errorf("%d uses in %d frames, want 500 in few", records, frames)
 		}
@@ -228,15 +246,22 @@ func TestUsed_ManyShareAFrame(t *testing.T) {
 func TestRun_SaysWhatItCouldNotPublish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stream{away: true}
-		r, stop := run(t, s, audit.DefaultLimits())
+		limits := audit.DefaultLimits()
+		limits.Stop = limits.Answer / 2
+		r, stop := run(t, s, limits)
+		var waiting sync.WaitGroup
 		for range 3 {
-			if err := r.Used(t.Context(), use()); err != nil {
-				t.Fatal(err)
-			}
+			waiting.Go(func() {
+				if err := r.Used(t.Context(), use()); problem.KindOf(err) != problem.Busy {
+					t.Errorf("at the end: %v, want busy", err)
+				}
+			})
 		}
+		synctest.Wait()
 		if err := stop(); err == nil || !strings.Contains(err.Error(), "3 audit records (use)") {
 			t.Errorf("the end: %v", err)
 		}
+		waiting.Wait()
 	})
 }
 

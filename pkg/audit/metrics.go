@@ -1,6 +1,10 @@
 package audit
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 type metrics struct {
 	records *prometheus.CounterVec
@@ -29,5 +33,29 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"kind"}),
 	}
 	reg.MustRegister(m.records, m.retries, m.refused, m.lost, m.waiting)
+	for _, kind := range []string{Events, Uses} {
+		m.records.WithLabelValues(kind)
+		m.retries.WithLabelValues(kind)
+		m.lost.WithLabelValues(kind)
+		m.waiting.WithLabelValues(kind)
+	}
+	for _, reason := range []string{"audit_full", "audit_not_acknowledged", "stopping"} {
+		m.refused.WithLabelValues(reason)
+	}
 	return m
+}
+
+// showAge adds how long the oldest record of a lane has waited.
+func showAge(reg prometheus.Registerer, l *lane) {
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "whatchanged_audit_oldest_seconds", Help: "How long the oldest of the audit records that wait has waited, by kind; 0 when there are none.",
+		ConstLabels: prometheus.Labels{"kind": l.kind},
+	}, func() float64 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if len(l.queue) == 0 {
+			return 0
+		}
+		return time.Since(l.queue[0].since).Seconds()
+	}))
 }

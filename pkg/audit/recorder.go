@@ -35,7 +35,8 @@ type Limits struct {
 	Waiting int
 	// Room is how long; then the call is refused as busy.
 	Room time.Duration
-	// Answer is how long an action waits until its record is on disk.
+	// Answer is how long an action, or the use of a key, waits until its record
+	// is on disk.
 	Answer time.Duration
 	// Stop is how long what still waits is tried for at the end.
 	Stop time.Duration
@@ -43,16 +44,15 @@ type Limits struct {
 
 // DefaultLimits returns the limits of a process that serves an API.
 func DefaultLimits() Limits {
-	return Limits{Waiting: 10_000, Room: 2 * time.Second, Answer: 4 * time.Second, Stop: 10 * time.Second}
+	return Limits{Waiting: 10_000, Room: 2 * time.Second, Answer: 4 * time.Second, Stop: 2 * time.Second}
 }
 
 // The largest frame, and how often one is begun: a frame is an fsync, however
-// small it is. Nobody waits for a use, somebody does for an event.
+// small it is, and those who wait for the next one share it.
 const (
 	frameRecords = 1000
 	frameBytes   = 512 << 10
-	paceEvents   = 2 * time.Millisecond
-	paceUses     = 20 * time.Millisecond
+	pace         = 2 * time.Millisecond
 	retryFirst   = 50 * time.Millisecond
 	retrySlowest = time.Second
 )
@@ -72,8 +72,10 @@ type Recorder struct {
 // NewRecorder returns a recorder; Run does the work.
 func NewRecorder(p Publisher, limits Limits, log *slog.Logger, reg prometheus.Registerer) *Recorder {
 	r := &Recorder{limits: limits, log: log, metrics: newMetrics(reg), now: time.Now}
-	r.events = r.newLane(p, Events, paceEvents)
-	r.uses = r.newLane(p, Uses, paceUses)
+	r.events = r.newLane(p, Events)
+	r.uses = r.newLane(p, Uses)
+	showAge(reg, r.events)
+	showAge(reg, r.uses)
 	return r
 }
 
@@ -128,21 +130,11 @@ func (r *Recorder) Begin(ctx context.Context, c Change) (became func(Outcome), e
 // commit publishes an event and waits for it.
 func (r *Recorder) commit(ctx context.Context, e Event) (Event, error) {
 	e.Version = 1
-	ctx, cancel := context.WithTimeout(ctx, r.limits.Answer)
-	defer cancel()
-	record, err := r.events.put(ctx, e, true)
-	if err != nil {
-		return e, err
+	sent, err := r.events.commit(ctx, e)
+	if err != nil && sent {
+		r.amend(e, Withdrawn) // it is on its way, and what it tells of will not be done
 	}
-	select {
-	case err := <-record.done:
-		return e, err
-	case <-ctx.Done():
-		if !record.state.CompareAndSwap(waiting, abandoned) {
-			r.amend(e, Withdrawn) // it is on its way, and what it tells of will not be done
-		}
-		return e, r.busy("audit_not_acknowledged", context.Cause(ctx))
-	}
+	return e, err
 }
 
 // amend is the last word on an event. There are no more of them than events,
@@ -152,16 +144,17 @@ func (r *Recorder) amend(e Event, o Outcome) {
 	data, err := json.Marshal(e)
 	if err != nil { // not likely: its first form was written the same way
 		r.metrics.lost.WithLabelValues(r.events.kind).Inc()
-		r.log.Error("the outcome of an audit event is not recorded", "event", e.ID, "error", err)
+		r.log.Error("the outcome of an audit event is not recorded", "event_id", e.ID, "error", err)
 		return
 	}
-	r.events.add(data, nil)
+	r.events.add(data)
 }
 
-// Used records a use of a key. It waits only when there is no room: then the
-// call must not go on.
+// Used records a use of a key. When it returns nil, the record is on disk; with
+// an error the call must not go on, and a record of it may be there all the same:
+// the key was used.
 func (r *Recorder) Used(ctx context.Context, u Use) error {
-	_, err := r.uses.put(ctx, u, false)
+	_, err := r.uses.commit(ctx, u)
 	return err
 }
 
@@ -175,7 +168,6 @@ type lane struct {
 	r    *Recorder
 	p    Publisher
 	kind string
-	pace time.Duration
 	room chan struct{} // has a token for each record that was put and is not on disk
 	wake chan struct{} // has one token while the queue may have something
 
@@ -187,6 +179,7 @@ type lane struct {
 // record is one that waits. done is nil when nobody waits for it.
 type record struct {
 	data   []byte
+	since  time.Time
 	done   chan error // room for one
 	state  atomic.Int32
 	roomed bool // holds a token of room
@@ -198,15 +191,33 @@ const (
 	abandoned
 )
 
-func (r *Recorder) newLane(p Publisher, kind string, pace time.Duration) *lane {
+func (r *Recorder) newLane(p Publisher, kind string) *lane {
 	return &lane{
-		r: r, p: p, kind: kind, pace: pace,
+		r: r, p: p, kind: kind,
 		room: make(chan struct{}, r.limits.Waiting), wake: make(chan struct{}, 1),
 	}
 }
 
+// commit publishes a record and waits until it is on disk. With an error, sent
+// says that it may get there all the same.
+func (l *lane) commit(ctx context.Context, v any) (sent bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, l.r.limits.Answer)
+	defer cancel()
+	rec, err := l.put(ctx, v)
+	if err != nil {
+		return false, err
+	}
+	select {
+	case err := <-rec.done:
+		return false, err
+	case <-ctx.Done():
+		sent := !rec.state.CompareAndSwap(waiting, abandoned)
+		return sent, l.r.busy("audit_not_acknowledged", context.Cause(ctx))
+	}
+}
+
 // put puts a record in the queue once there is room for it.
-func (l *lane) put(ctx context.Context, v any, answered bool) (*record, error) {
+func (l *lane) put(ctx context.Context, v any) (*record, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("encode an audit record: %w", err)
@@ -224,11 +235,7 @@ func (l *lane) put(ctx context.Context, v any, answered bool) (*record, error) {
 			return nil, l.r.busy("audit_full", nil)
 		}
 	}
-	var done chan error
-	if answered {
-		done = make(chan error, 1)
-	}
-	rec := &record{data: data, done: done, roomed: true}
+	rec := &record{data: data, done: make(chan error, 1), roomed: true}
 	if !l.queueUp(rec) {
 		<-l.room
 		return nil, l.r.busy("stopping", nil)
@@ -238,8 +245,8 @@ func (l *lane) put(ctx context.Context, v any, answered bool) (*record, error) {
 
 // add puts a record in the queue whether there is room or not. After the end of
 // Run it is lost, as it is with the process: its event says unknown.
-func (l *lane) add(data []byte, done chan error) {
-	if !l.queueUp(&record{data: data, done: done}) {
+func (l *lane) add(data []byte) {
+	if !l.queueUp(&record{data: data}) {
 		l.r.metrics.lost.WithLabelValues(l.kind).Inc()
 	}
 }
@@ -250,6 +257,7 @@ func (l *lane) queueUp(rec *record) bool {
 	if l.closed {
 		return false
 	}
+	rec.since = time.Now()
 	l.queue = append(l.queue, rec)
 	l.r.metrics.waiting.WithLabelValues(l.kind).Set(float64(len(l.queue)))
 	select {
@@ -287,7 +295,7 @@ func (l *lane) drain(ctx context.Context) {
 			l.mu.Unlock()
 			return
 		}
-		pause(ctx, l.pace)
+		pause(ctx, pace)
 	}
 }
 

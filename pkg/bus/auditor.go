@@ -30,7 +30,7 @@ type Auditor struct {
 
 // NewAuditor returns an auditor; Run does the work.
 func (b *Bus) NewAuditor() *Auditor {
-	return &Auditor{bus: b, lease: newLease(b.kv[BucketState], "auditor")}
+	return &Auditor{bus: b, lease: newLease(b, "auditor")}
 }
 
 // Run audits every few seconds, while the lease is ours, until ctx ends.

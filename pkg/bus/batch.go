@@ -8,8 +8,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/tracing"
 )
 
 // BatchLimit says when a batch is full.
@@ -217,8 +221,33 @@ func (c *batcher[F]) work(ctx context.Context, t batch[F]) error {
 	return c.s.working(t.msgs, func() error { return safely(func() error { return c.handle(ctx, t.frames) }) })
 }
 
+// traced begins the span of a batch that has a message whose trace is recorded.
+func (c *batcher[F]) traced(ctx context.Context, t batch[F]) (context.Context, trace.Span) {
+	if !c.bus.tracer.On() {
+		return ctx, noop.Span{}
+	}
+	var traces []string
+	for _, m := range t.msgs {
+		if parent := m.Headers()[tracing.Header]; len(parent) == 1 {
+			traces = append(traces, parent[0])
+		}
+	}
+	return c.bus.tracer.Together(ctx, "handle batch", trace.SpanKindConsumer, traces,
+		attribute.String("messaging.system", "nats"), attribute.String("messaging.consumer.group.name", c.durable),
+		attribute.Int("messaging.batch.message_count", len(t.msgs)))
+}
+
 func (c *batcher[F]) settle(ctx context.Context, t batch[F]) error {
+	m, start := c.bus.metrics, time.Now()
+	ctx, span := c.traced(ctx, t)
+	m.batchRecords.WithLabelValues(c.durable).Observe(float64(t.records))
+	m.batchBytes.WithLabelValues(c.durable).Observe(float64(t.bytes))
+	inHand := m.batchInHand.WithLabelValues(c.durable)
+	inHand.Set(float64(t.records))
 	err := c.work(ctx, t)
+	inHand.Set(0)
+	tracing.End(span, err)
+	m.batchSeconds.WithLabelValues(c.durable).Observe(time.Since(start).Seconds())
 	switch {
 	case err == nil:
 		c.s.settleAll(ctx, t.msgs)

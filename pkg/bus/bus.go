@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"whatchanged/pkg/problem"
+	"whatchanged/pkg/tracing"
 )
 
 // The streams, and the buckets of control state.
@@ -44,12 +44,16 @@ const (
 // embedded. It is safe for concurrent use.
 type Bus struct {
 	cfg      Config
+	user     string // of Users; empty: nobody in particular
 	log      *slog.Logger
 	metrics  *metrics
-	embedded *embedded // nil with servers elsewhere
+	tracer   *tracing.Tracer // nil: none
+	embedded *embedded       // nil with servers elsewhere
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	kv       map[string]jetstream.KeyValue
+	rights   *rights // nil: everything, as far as is known
+	denied   denials
 
 	maxFrame   int          // bytes of one message's body
 	reserve    atomic.Int64 // Config.DiskReserve
@@ -59,9 +63,11 @@ type Bus struct {
 	packs  sync.Pool // *pack
 
 	refusal    atomic.Pointer[problem.Error] // why nothing is accepted now
+	silences   silences
 	mu         sync.Mutex
 	committers []*Committer
-	turns      map[string]*turn // of Exclusively
+	turns      map[string]*turn      // of Exclusively
+	consumers  map[string]consumerOf // that this process has made
 
 	toDeliveries, toChanges precedence // among the consumers of each stream in this process
 
@@ -69,10 +75,23 @@ type Bus struct {
 	watcher sync.WaitGroup
 }
 
+type consumerOf struct {
+	stream string
+	cfg    jetstream.ConsumerConfig
+}
+
+// Option changes how a Bus works.
+type Option func(*Bus)
+
+// As says which of the users (see Users) this process is to the servers. Its
+// rights are checked at start, if it has any in particular.
+func As(user string) Option { return func(b *Bus) { b.user = user } }
+
 // Connect starts the embedded server, or dials the configured ones, and makes
-// or updates the streams and buckets. It refuses to go on where a setting that
-// keeps acknowledged data is not in force. The caller closes the Bus.
-func Connect(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Bus, error) {
+// or updates the streams and buckets. Who may not make them works with those
+// that are there. It refuses to go on where a setting that keeps acknowledged
+// data is not in force. The caller closes the Bus.
+func Connect(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer, opts ...Option) (*Bus, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("bus settings: %w", err)
 	}
@@ -83,8 +102,14 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.R
 		return nil, err
 	}
 	b := &Bus{cfg: cfg.filled(), log: log, metrics: m, kv: map[string]jetstream.KeyValue{}}
+	for _, opt := range opts {
+		opt(b)
+	}
 	b.packs.New = func() any { return &pack{} }
 	b.reserve.Store(cfg.DiskReserve)
+	if err := reg.Register(newQueues(b)); err != nil {
+		return nil, fmt.Errorf("register bus metrics: %w", err)
+	}
 	if err := b.open(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
@@ -115,67 +140,13 @@ func (b *Bus) open(ctx context.Context) (err error) {
 	if b.js, err = jetstream.New(b.nc, jetstream.WithDefaultTimeout(apiTimeout)); err != nil {
 		return fmt.Errorf("open jetstream: %w", err)
 	}
+	if err := b.learnRights(ctx); err != nil {
+		return err
+	}
 	if b.syncAlways, err = b.readSyncAlways(ctx); err != nil {
 		return err
 	}
 	return b.makeStreams(ctx)
-}
-
-// dialPatiently waits for servers that are started at the same moment as we
-// are. What they refuse, they refuse again: that is an error at once.
-func (b *Bus) dialPatiently(ctx context.Context) (*nats.Conn, error) {
-	for try := 1; ; try++ {
-		nc, err := b.dial()
-		var away *net.OpError
-		if err == nil || !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, nats.ErrTimeout) && !errors.As(err, &away) {
-			return nc, err
-		}
-		b.log.Warn("the bus cannot be reached yet", "error", err)
-		if pause(ctx, min(backoff(try), 2*time.Second)) != nil {
-			return nil, err
-		}
-	}
-}
-
-func (b *Bus) dial() (*nats.Conn, error) {
-	log := b.log
-	opts := []nats.Option{
-		nats.Name("whatchanged " + b.cfg.Name),
-		nats.Timeout(5 * time.Second),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(100 * time.Millisecond),
-		nats.ReconnectJitter(50*time.Millisecond, 500*time.Millisecond),
-		nats.ReconnectBufSize(-1),          // what cannot be sent now is an error now; all who send try again
-		nats.PingInterval(5 * time.Second), // a connection that swallows everything is left after three
-		nats.MaxPingsOutstanding(2),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				log.Warn("bus disconnected", "error", err)
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) { log.Info("bus reconnected") }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			b.metrics.asyncErrors.Inc()
-			log.Warn("bus connection error", "error", err)
-		}),
-	}
-	if b.embedded != nil {
-		opts = append(opts, nats.InProcessServer(b.embedded))
-	}
-	if b.cfg.CredentialsFile != "" {
-		opts = append(opts, nats.UserCredentials(b.cfg.CredentialsFile))
-	}
-	if b.cfg.CAFile != "" {
-		opts = append(opts, nats.RootCAs(b.cfg.CAFile))
-	}
-	if b.cfg.CertFile != "" {
-		opts = append(opts, nats.ClientCert(b.cfg.CertFile, b.cfg.KeyFile))
-	}
-	nc, err := nats.Connect(b.cfg.URL, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the bus: %w", err)
-	}
-	return nc, nil
 }
 
 // Close ends the connection, and the embedded server. Committers, consumers
@@ -196,6 +167,9 @@ func (b *Bus) Close() error {
 	}
 	return nil
 }
+
+// Trace makes spans of frames on their way. Call it before anything runs.
+func (b *Bus) Trace(t *tracing.Tracer) { b.tracer = t }
 
 // KV returns one of the buckets of control state.
 func (b *Bus) KV(bucket string) jetstream.KeyValue { return b.kv[bucket] }

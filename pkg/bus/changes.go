@@ -63,7 +63,7 @@ func appendResultHead(b []byte, r *change.Result) []byte {
 			return putString(putInt(b, 1, d.Index), 2, d.Reason)
 		})
 	}
-	return putInt(b, 20, r.Made)
+	return putString(putInt(b, 20, r.Made), 31, r.TraceParent)
 }
 
 func appendChange(b []byte, c *change.Change) []byte {
@@ -231,6 +231,8 @@ func readResult(s *scan, r *change.Result, left *int) {
 			r.Conflict = s.bool()
 		case 20:
 			r.Made = s.int()
+		case 31:
+			r.TraceParent = s.str()
 		case 16, 17, 18, 19:
 			if *left--; *left < 0 {
 				s.fail(fmt.Errorf("more than %d changes", maxChanges))

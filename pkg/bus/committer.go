@@ -12,10 +12,14 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/problem"
+	"whatchanged/pkg/tracing"
 )
 
 const (
@@ -78,6 +82,7 @@ type entry struct {
 	source  string
 	minute  int64
 	since   time.Time
+	trace   string // the span of its commit
 	state   atomic.Int32
 	done    chan answer // room for one, so that answering never blocks
 }
@@ -109,7 +114,7 @@ func (b *Bus) NewCommitter(lane string) *Committer {
 		bus: b, lane: lane, subject: "deliveries." + lane, pace: pace,
 		wake:  make(chan struct{}, 1),
 		chain: hex.EncodeToString(id[:]),
-		inbox: nats.NewInbox(),
+		inbox: b.nc.NewInbox(),
 		acks:  make(chan *nats.Msg, 64),
 	}
 	c.entries.New = func() any { return &entry{done: make(chan answer, 1)} }
@@ -123,7 +128,12 @@ func (b *Bus) NewCommitter(lane string) *Committer {
 // four seconds; then, and at once when there is no room or no hope, the error
 // is problem.Busy. A delivery larger than MaxRecord is problem.TooLarge. When
 // ctx ends first, d may have been stored or not.
-func (c *Committer) Commit(ctx context.Context, d *change.Delivery) (Position, error) {
+func (c *Committer) Commit(ctx context.Context, d *change.Delivery) (_ Position, err error) {
+	if d.TraceParent != "" {
+		var span trace.Span
+		ctx, span = c.bus.tracer.Step(ctx, "commit delivery")
+		defer func() { tracing.End(span, err) }()
+	}
 	e := c.entries.Get().(*entry)
 	e.encoded = appendDelivery(e.encoded[:0], d)
 	if size := len(e.encoded); size > c.bus.MaxRecord() {
@@ -132,6 +142,10 @@ func (c *Committer) Commit(ctx context.Context, d *change.Delivery) (Position, e
 			fmt.Sprintf("the request is too large to be stored: %d bytes, at most %d", size, c.bus.MaxRecord()))
 	}
 	e.org, e.source, e.minute = d.Org, d.SourceID, minuteOf(d.ID)
+	e.trace = ""
+	if d.TraceParent != "" {
+		e.trace = tracing.Parent(ctx)
+	}
 	e.since = time.Now()
 	e.state.Store(waiting)
 	if err := c.enqueue(e); err != nil {
@@ -195,6 +209,7 @@ func (c *Committer) Run(ctx context.Context) error {
 	if c.old, err = c.bus.endOfOldChain(ctx, c.lane); err != nil {
 		return fmt.Errorf("find the end of the chain before: %w", err)
 	}
+	c.bus.metrics.zeroLane(c.lane)
 	c.bus.addCommitter(c)
 	defer c.bus.removeCommitter(c)
 
@@ -251,7 +266,6 @@ func (c *Committer) take() []*entry {
 	}
 	c.queue = append(c.queue[:0], c.queue[n:]...)
 	clear(c.queue[len(c.queue) : len(c.queue)+n]) // what left must not be kept alive
-	c.bus.metrics.queueBytes.WithLabelValues(c.lane).Set(float64(c.bytes))
 	return batch
 }
 
@@ -282,7 +296,9 @@ func (c *Committer) commit(ctx context.Context, batch []*entry) error {
 	if tally := c.tallies.header(); tally != "" {
 		msg.Header[headerTally] = []string{tally}
 	}
+	span := c.traced(ctx, msg, batch)
 	seq, err := c.publish(ctx, msg, batch)
+	tracing.End(span, err)
 	if errors.Is(err, errRefused) {
 		return nil // and is nowhere: the next frame takes its number
 	}
@@ -295,7 +311,30 @@ func (c *Committer) commit(ctx context.Context, batch []*entry) error {
 	m.frames.WithLabelValues(c.lane).Inc()
 	m.deliveries.WithLabelValues(c.lane).Add(float64(len(batch)))
 	m.frameBytes.WithLabelValues(c.lane).Add(float64(len(c.sealed)))
+	m.perFrame.WithLabelValues(c.lane).Observe(float64(len(batch)))
+	m.frameSize.WithLabelValues(c.lane).Observe(float64(len(c.sealed)))
 	return nil
+}
+
+// traced begins the span of a frame's publish, when it has a delivery whose
+// trace is recorded, and names it in the message's headers.
+func (c *Committer) traced(ctx context.Context, msg *nats.Msg, batch []*entry) trace.Span {
+	if !c.bus.tracer.On() {
+		return noop.Span{}
+	}
+	var traces []string
+	for _, e := range batch {
+		if e.trace != "" {
+			traces = append(traces, e.trace)
+		}
+	}
+	ctx, span := c.bus.tracer.Together(ctx, "publish frame", trace.SpanKindProducer, traces,
+		attribute.String("messaging.system", "nats"), attribute.String("messaging.destination.name", c.subject),
+		attribute.Int("messaging.batch.message_count", len(batch)))
+	if parent := tracing.Parent(ctx); parent != "" {
+		msg.Header[tracing.Header] = []string{parent}
+	}
+	return span
 }
 
 func (c *Committer) acknowledge(batch []*entry, number uint64) {

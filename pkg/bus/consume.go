@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,8 +53,10 @@ func (b *Bus) ConsumeDeliveries(ctx context.Context, durable, lane string, worke
 	return ctx.Err()
 }
 
-// consumer makes or updates a durable consumer.
+// consumer makes or updates a durable consumer. A disk that fails for a moment
+// makes it wait: a part that gave up would take the process with it.
 func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand int) (jetstream.Consumer, error) {
+	b.metrics.zeroConsumer(durable)
 	cfg := jetstream.ConsumerConfig{
 		Durable:       durable,
 		AckPolicy:     jetstream.AckExplicitPolicy,
@@ -70,11 +74,19 @@ func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand
 		}
 		cons, err := b.js.CreateOrUpdateConsumer(ctx, stream, cfg)
 		if err == nil {
-			return cons, errors.Join(b.release(ctx, stream, cfg, cons.CachedInfo()), b.syncNames())
+			err = errors.Join(b.release(ctx, stream, cfg, cons.CachedInfo()), b.syncNames())
+		}
+		if err == nil {
+			b.remembered(stream, cfg)
+			return cons, nil
 		}
 		var api *jetstream.APIError
 		if ctx.Err() != nil || errors.As(err, &api) && api.Code < 500 {
 			return nil, fmt.Errorf("make consumer %s of %s: %w", durable, stream, err)
+		}
+		var refused *PermissionError
+		if errors.As(b.permission(jsAPI+"CONSUMER.CREATE."+stream+"."+durable, err), &refused) {
+			return nil, fmt.Errorf("make consumer %s of %s: %w", durable, stream, refused)
 		}
 		b.log.Warn("consumer cannot be made yet", "consumer", durable, "error", err)
 		if err := pause(ctx, backoff(try)); err != nil {
@@ -87,9 +99,10 @@ func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand
 // in hand, once the ack wait has changed, also on a busy machine.
 const releaseWait = time.Second
 
-// release makes what a process before us had in hand when it died come again
-// now, not when its ack wait is over: the embedded server's consumers have no
-// other process. There is no word for it but to shorten the wait for a moment.
+// release makes what was in hand when a process before us died, or when the
+// server was restarted under us, come again now, not when its ack wait is over:
+// the embedded server's consumers have no other process. There is no word for
+// it but to shorten the wait for a moment.
 func (b *Bus) release(ctx context.Context, stream string, cfg jetstream.ConsumerConfig, info *jetstream.ConsumerInfo) error {
 	if b.embedded == nil || info.NumAckPending == 0 {
 		return nil
@@ -106,6 +119,37 @@ func (b *Bus) release(ctx context.Context, stream string, cfg jetstream.Consumer
 		return fmt.Errorf("set the ack wait of consumer %s again: %w", cfg.Durable, err)
 	}
 	return waited
+}
+
+// remembered notes a consumer for releaseAll.
+func (b *Bus) remembered(stream string, cfg jetstream.ConsumerConfig) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.consumers == nil {
+		b.consumers = map[string]consumerOf{}
+	}
+	b.consumers[stream+"/"+cfg.Durable] = consumerOf{stream, cfg}
+}
+
+// releaseAll releases what the consumers of this process had in hand. What is
+// still worked on comes again too, and is done twice, which is harmless.
+func (b *Bus) releaseAll(ctx context.Context) error {
+	b.mu.Lock()
+	all := slices.Collect(maps.Values(b.consumers))
+	b.mu.Unlock()
+	errs := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, c := range all {
+		wg.Go(func() {
+			cons, err := b.js.Consumer(ctx, c.stream, c.cfg.Durable)
+			if err == nil {
+				err = b.release(ctx, c.stream, c.cfg, cons.CachedInfo())
+			}
+			errs[i] = err
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 func subjectOf(stream, lane string) string {

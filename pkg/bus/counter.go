@@ -39,7 +39,7 @@ type settling struct{ deliveries, changes uint64 }
 
 // NewCounter returns a counter; Run does the work.
 func (b *Bus) NewCounter(enter Enter) *Counter {
-	return &Counter{bus: b, enter: enter, lease: newLease(b.kv[BucketState], "counter")}
+	return &Counter{bus: b, enter: enter, lease: newLease(b, "counter")}
 }
 
 // Counted is how far the counter has come, and how far all that it counted is

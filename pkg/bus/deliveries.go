@@ -49,7 +49,7 @@ func appendDelivery(b []byte, d *change.Delivery) []byte {
 			return putString(putString(b, 1, d.Service.ID), 2, d.Service.Name)
 		})
 	}
-	return putBytes(b, 9, d.Body)
+	return putString(putBytes(b, 9, d.Body), 15, d.TraceParent)
 }
 
 func appendHeader(b []byte, h http.Header) []byte {
@@ -177,6 +177,8 @@ func (r *deliveryReader) readDelivery(s *scan) {
 			})
 		case 9:
 			d.Body = s.bytes()
+		case 15:
+			d.TraceParent = s.str()
 		}
 	}
 }

@@ -61,7 +61,7 @@ func (b *Bus) turn(name string) *turn {
 	defer b.mu.Unlock()
 	t := b.turns[name]
 	if t == nil {
-		t = &turn{free: make(chan struct{}, 1), lease: newLease(b.kv[BucketState], name)}
+		t = &turn{free: make(chan struct{}, 1), lease: newLease(b, name)}
 		t.free <- struct{}{}
 		if b.turns == nil {
 			b.turns = map[string]*turn{}
@@ -74,7 +74,7 @@ func (b *Bus) turn(name string) *turn {
 // Alone runs f while this process holds the lease of a name, and waits for its
 // turn until ctx ends. When the lease is lost, f's context ends.
 func (b *Bus) Alone(ctx context.Context, name string, f func(context.Context) error) error {
-	l := newLease(b.kv[BucketState], name)
+	l := newLease(b, name)
 	tick := time.NewTicker(leaseFor / 5)
 	defer tick.Stop()
 	for ctx.Err() == nil {

@@ -84,6 +84,12 @@ func value(c prometheus.Counter) int {
 	return int(m.GetCounter().GetValue())
 }
 
+// Denied returns how often the servers refused something to this user.
+func (b *Bus) Denied() int { return value(b.metrics.denied) }
+
+// User returns who this process is to the servers.
+func (b *Bus) User() string { return b.user }
+
 // FullAlarms returns how often a stream was found full.
 func (b *Bus) FullAlarms() int { return value(b.metrics.alarms.WithLabelValues(alarmFull)) }
 

@@ -17,6 +17,7 @@ const leaseFor = 15 * time.Second
 // who does not, takes it after it was not renewed for leaseFor by the waiter's
 // own clock, so clocks need not agree.
 type lease struct {
+	bus   *Bus
 	kv    jetstream.KeyValue
 	key   string
 	owner string
@@ -26,13 +27,20 @@ type lease struct {
 	seen     time.Time // when revision was first seen
 }
 
-func newLease(kv jetstream.KeyValue, name string) *lease {
-	return &lease{kv: kv, key: "lease." + name, owner: rand.Text()}
+func newLease(b *Bus, name string) *lease {
+	return &lease{bus: b, kv: b.kv[BucketState], key: "lease." + name, owner: rand.Text()}
 }
 
 // hold takes or renews the lease and reports whether it is ours. Call it more
 // often than every leaseFor/2.
 func (l *lease) hold(ctx context.Context) (bool, error) {
+	began := time.Now()
+	held, err := l.ask(ctx)
+	l.bus.silences.heard(ctx, "bucket "+BucketState, began, err)
+	return held, err
+}
+
+func (l *lease) ask(ctx context.Context) (bool, error) {
 	if l.held {
 		revision, err := l.kv.Update(ctx, l.key, []byte(l.owner), l.revision)
 		if err != nil {

@@ -11,9 +11,14 @@ type metrics struct {
 	deliveries   *prometheus.CounterVec
 	frameBytes   *prometheus.CounterVec
 	publish      *prometheus.HistogramVec
+	perFrame     *prometheus.HistogramVec
+	frameSize    *prometheus.HistogramVec
+	batchRecords *prometheus.HistogramVec
+	batchBytes   *prometheus.HistogramVec
+	batchSeconds *prometheus.HistogramVec
+	batchInHand  *prometheus.GaugeVec
 	retries      *prometheus.CounterVec
 	refusals     *prometheus.CounterVec
-	queueBytes   *prometheus.GaugeVec
 	consumed     *prometheus.CounterVec
 	redeliveries *prometheus.CounterVec
 	deadLetters  *prometheus.CounterVec
@@ -26,6 +31,7 @@ type metrics struct {
 	trimmed      *prometheus.CounterVec
 	restarts     prometheus.Counter
 	asyncErrors  prometheus.Counter
+	denied       prometheus.Counter
 	diskFree     prometheus.Gauge
 	accepting    prometheus.Gauge
 }
@@ -46,20 +52,28 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		all = append(all, g)
 		return g
 	}
-	publish := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: "whatchanged", Subsystem: "bus", Name: "publish_seconds",
-		Help:    "From a frame's first publish until its fsynced acknowledgement.",
-		Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
-	}, []string{"lane"})
-	all = append(all, publish)
+	histograms := func(name, help string, buckets []float64, label string) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "whatchanged", Subsystem: "bus", Name: name, Help: help, Buckets: buckets,
+		}, []string{label})
+		all = append(all, h)
+		return h
+	}
+	records, bytes := prometheus.ExponentialBuckets(1, 4, 9), prometheus.ExponentialBuckets(256, 4, 10)
 	m := &metrics{
-		frames:       counters("frames_total", "Frames committed.", "lane"),
-		deliveries:   counters("deliveries_total", "Deliveries committed.", "lane"),
-		frameBytes:   counters("frame_bytes_total", "Bytes of frames committed, compressed.", "lane"),
-		publish:      publish,
+		frames:     counters("frames_total", "Frames committed.", "lane"),
+		deliveries: counters("deliveries_total", "Deliveries committed.", "lane"),
+		frameBytes: counters("frame_bytes_total", "Bytes of frames committed, compressed.", "lane"),
+		publish: histograms("publish_seconds", "From a frame's first publish until its fsynced acknowledgement.",
+			prometheus.ExponentialBuckets(0.0001, 2, 16), "lane"),
+		perFrame:     histograms("frame_deliveries", "Deliveries in a committed frame.", records, "lane"),
+		frameSize:    histograms("frame_size_bytes", "Size of a committed frame, compressed.", bytes, "lane"),
+		batchRecords: histograms("batch_records", "Deliveries or changes that a consumer handled together.", records, "consumer"),
+		batchBytes:   histograms("batch_size_bytes", "Size of what a consumer handled together, compressed.", bytes, "consumer"),
+		batchSeconds: histograms("batch_seconds", "Time that a consumer took to handle a batch.", prometheus.ExponentialBuckets(0.001, 2, 16), "consumer"),
+		batchInHand:  gauges("batch_in_hand_records", "Deliveries or changes that a consumer is handling now.", "consumer"),
 		retries:      counters("publish_retries_total", "Frames published again for want of an answer.", "lane"),
 		refusals:     counters("refusals_total", "Deliveries refused, by reason.", "reason"),
-		queueBytes:   gauges("queue_bytes", "Bytes that wait to be committed.", "lane"),
 		consumed:     counters("consumed_frames_total", "Frames handled and acknowledged.", "consumer"),
 		redeliveries: counters("redeliveries_total", "Frames put back for later.", "consumer"),
 		deadLetters:  counters("dead_letters_total", "Dead letters stored, by stage.", "stage"),
@@ -72,13 +86,48 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		trimmed:      counters("trimmed_frames_total", "Stored frames purged.", "stream"),
 		restarts:     counters("server_restarts_total", "Restarts of the embedded server to free a wedged stream.").WithLabelValues(),
 		asyncErrors:  counters("connection_errors_total", "Errors the connection reported by itself.").WithLabelValues(),
+		denied:       counters("permission_denied_total", "Subjects that the servers refused to this user.").WithLabelValues(),
 		diskFree:     gauges("disk_free_bytes", "Free bytes of the embedded server's volume.").WithLabelValues(),
 		accepting:    gauges("accepting", "1 while deliveries are accepted.").WithLabelValues(),
 	}
+	m.zero()
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register bus metrics: %w", err)
 		}
 	}
 	return m, nil
+}
+
+// zero shows what has not happened yet as 0: an alarm on the first time needs
+// something to have been there before.
+func (m *metrics) zero() {
+	for _, kind := range []string{alarmHole, alarmHash, alarmLost, alarmHeaders, alarmFull} {
+		m.alarms.WithLabelValues(kind)
+	}
+	for _, reason := range []string{"bus_full", "bus_not_acknowledging", "bus_restarting", "disk_reserve", "queue_full", "stopping"} {
+		m.refusals.WithLabelValues(reason)
+	}
+	for _, stage := range Stages() {
+		m.deadLetters.WithLabelValues(stage)
+	}
+	for _, stream := range []string{Deliveries, Changes, Audit} {
+		m.trimmed.WithLabelValues(stream)
+	}
+}
+
+// zeroLane and zeroConsumer do the same for what this process has.
+func (m *metrics) zeroLane(lane string) {
+	m.frames.WithLabelValues(lane)
+	m.deliveries.WithLabelValues(lane)
+	m.frameBytes.WithLabelValues(lane)
+	m.retries.WithLabelValues(lane)
+	m.publish.WithLabelValues(lane)
+	m.perFrame.WithLabelValues(lane)
+	m.frameSize.WithLabelValues(lane)
+}
+
+func (m *metrics) zeroConsumer(durable string) {
+	m.consumed.WithLabelValues(durable)
+	m.redeliveries.WithLabelValues(durable)
 }

@@ -64,7 +64,7 @@ func (c *Committer) publish(ctx context.Context, msg *nats.Msg, batch []*entry) 
 				}
 				ack, err := readAck(m)
 				if err == nil {
-					err = c.bus.syncBlocks()
+					err = c.bus.syncBlocks(Deliveries)
 				}
 				switch {
 				case err == nil:

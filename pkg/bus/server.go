@@ -1,14 +1,15 @@
 package bus
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,8 +31,8 @@ type embedded struct {
 	maxBytes int64 // of DELIVERIES
 
 	mu     sync.Mutex
-	srv    *server.Server // nil while stopped
-	blocks time.Time      // of the directory of DELIVERIES when its names were synced last
+	srv    *server.Server       // nil while stopped
+	blocks map[string]time.Time // of each stream's directory when its names were synced last
 }
 
 const serverStart = 30 * time.Second
@@ -49,7 +50,7 @@ func startEmbedded(cfg Config, log *slog.Logger) (*embedded, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	e := &embedded{
-		dir: cfg.Dir, log: log, lock: lock, maxBytes: maxBytes,
+		dir: cfg.Dir, log: log, lock: lock, maxBytes: maxBytes, blocks: map[string]time.Time{},
 		opts: &server.Options{
 			ServerName:         "whatchanged",
 			DontListen:         true, // the only client is in this process
@@ -83,6 +84,9 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 func (e *embedded) start() error {
+	if err := e.rewriteEnds(); err != nil {
+		return fmt.Errorf("make what the bus has durable: %w", err)
+	}
 	srv, err := server.NewServer(e.opts.Clone())
 	if err != nil {
 		return fmt.Errorf("make the embedded nats-server: %w", err)
@@ -98,6 +102,32 @@ func (e *embedded) start() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.srv = srv
+	return nil
+}
+
+// rewriteEnds puts the end of every stream on disk anew. The server before this
+// one may have failed to sync it: what it wrote last can still be read, would be
+// taken for stored (a repeat of it is a duplicate), and would be gone after a
+// power cut, with all that comes after it in the same file.
+func (e *embedded) rewriteEnds() error {
+	streams, err := filepath.Glob(filepath.Join(e.dir, "jetstream", "$G", "streams", "*", "msgs"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range streams {
+		blocks, err := filepath.Glob(filepath.Join(dir, "*.blk"))
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(blocks, func(a, b string) int { // 9.blk is before 10.blk
+			return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+		})
+		for _, path := range blocks[max(0, len(blocks)-2):] { // a sync that fails may be one of two files
+			if err := durable.Rewrite(path); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -186,28 +216,23 @@ func (b *Bus) readSyncAlways(ctx context.Context) (*bool, error) {
 		}
 		return &on, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
-	defer cancel()
-	msg, err := b.nc.RequestWithContext(ctx, "$SYS.REQ.SERVER.PING.JSZ", nil)
+	servers, err := b.servers(ctx)
 	if err != nil {
+		return nil, err
+	}
+	var on *bool
+	for _, s := range servers {
+		if s.SyncAlways == nil {
+			continue
+		}
+		if on = s.SyncAlways; !*on {
+			return nil, fmt.Errorf("server %s acknowledges before it has fsynced: set jetstream { sync_interval: always } on each", s.Name)
+		}
+	}
+	if on == nil && (b.user == "" || b.user == UserServe || b.user == UserAdmin) {
 		b.log.Warn("servers do not say whether they fsync before they acknowledge; set sync_interval: always on each")
-		return nil, nil
 	}
-	var answer struct {
-		Data struct {
-			Config struct {
-				SyncAlways bool `json:"sync_always"`
-			} `json:"config"`
-		} `json:"data"`
-	}
-	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return nil, fmt.Errorf("read the servers' jetstream settings: %w", err)
-	}
-	on := answer.Data.Config.SyncAlways
-	if !on {
-		return nil, errors.New("the servers acknowledge before they fsync: set jetstream { sync_interval: always } on each")
-	}
-	return &on, nil
+	return on, nil
 }
 
 // syncDirs fsyncs every directory below dir, and dir itself.
@@ -228,31 +253,31 @@ func syncDirs(dir string) error {
 	})
 }
 
-// syncBlocks puts the names of the files on disk that hold DELIVERIES, if one of
+// syncBlocks puts the names of the files on disk that hold a stream, if one of
 // them is new. The server syncs what it writes to a new file, and leaves its
 // name to the file system: journals take it along, and nobody promises that.
-// An error means that the newest frame may not be there after a power cut.
-func (b *Bus) syncBlocks() error {
+// An error means that the newest message may not be there after a power cut.
+func (b *Bus) syncBlocks(stream string) error {
 	if b.embedded == nil {
 		return nil
 	}
 	e := b.embedded
-	dir := filepath.Join(e.dir, "jetstream", "$G", "streams", Deliveries, "msgs")
+	dir := filepath.Join(e.dir, "jetstream", "$G", "streams", stream, "msgs")
 	info, err := os.Stat(dir)
 	if err != nil {
-		return fmt.Errorf("look for new files of %s: %w", Deliveries, err)
+		return fmt.Errorf("look for new files of %s: %w", stream, err)
 	}
 	e.mu.Lock()
-	known := e.blocks.Equal(info.ModTime())
+	known := e.blocks[stream].Equal(info.ModTime())
 	e.mu.Unlock()
 	if known {
 		return nil
 	}
 	if err := durable.SyncDir(dir); err != nil {
-		return fmt.Errorf("sync the names of %s: %w", Deliveries, err)
+		return fmt.Errorf("sync the names of %s: %w", stream, err)
 	}
 	e.mu.Lock()
-	e.blocks = info.ModTime()
+	e.blocks[stream] = info.ModTime()
 	e.mu.Unlock()
 	return nil
 }

@@ -91,9 +91,13 @@ func (s *settler) bury(ctx context.Context, m jetstream.Msg, d DeadLetter, err e
 // done acknowledges even while stopping: the work is done, and would be done
 // again after the next start.
 func (s *settler) done(ctx context.Context, what string, ack func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	ctx = context.WithoutCancel(ctx)
+	within, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	if err := ack(ctx); err != nil {
+	began := time.Now()
+	err := ack(within)
+	s.bus.silences.heard(ctx, "consumer "+s.durable, began, err)
+	if err != nil {
 		s.bus.log.Warn("cannot settle", "consumer", s.durable, "what", what, "error", err)
 	}
 }

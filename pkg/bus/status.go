@@ -19,7 +19,9 @@ type Status struct {
 	DiskFree   int64            `json:"disk_free,omitempty"`   // embedded only
 	Reserve    int64            `json:"disk_reserve,omitempty"`
 	Refusing   string           `json:"refusing,omitempty"` // why deliveries are refused now
+	Servers    []ServerStatus   `json:"servers,omitempty"`  // those that say so, to those who may ask
 	Streams    []StreamStatus   `json:"streams"`
+	Buckets    []StreamStatus   `json:"buckets"` // the streams below them
 	Consumers  []ConsumerStatus `json:"consumers"`
 }
 
@@ -30,6 +32,9 @@ type StreamStatus struct {
 	Bytes     uint64    `json:"bytes"`
 	MaxBytes  int64     `json:"max_bytes"`
 	Replicas  int       `json:"replicas"`
+	Leader    string    `json:"leader,omitempty"`  // of a cluster
+	Missing   []string  `json:"missing,omitempty"` // servers that should have a copy and are away
+	Lagging   []string  `json:"lagging,omitempty"` // and those that are behind
 	FirstSeq  uint64    `json:"first_seq"`
 	LastSeq   uint64    `json:"last_seq"`
 	FirstTime time.Time `json:"first_time,omitzero"`
@@ -66,12 +71,28 @@ func (b *Bus) Status(ctx context.Context) (Status, error) {
 		}
 		st.DiskFree, st.Reserve = d.free, d.reserve(b.reserve.Load())
 	}
+	var err error
+	if b.embedded == nil {
+		if st.Servers, err = b.servers(ctx); err != nil {
+			return st, err
+		}
+	}
+	for _, name := range []string{BucketRegistry, BucketState} {
+		stream, err := b.js.Stream(ctx, bucket+name)
+		if err != nil {
+			return st, fmt.Errorf("look at bucket %s: %w", name, err)
+		}
+		st.Buckets = append(st.Buckets, streamStatus(stream.CachedInfo()))
+	}
 	for _, cfg := range b.streams() {
 		stream, err := b.js.Stream(ctx, cfg.Name)
 		if err != nil {
 			return st, fmt.Errorf("look at stream %s: %w", cfg.Name, err)
 		}
 		st.Streams = append(st.Streams, streamStatus(stream.CachedInfo()))
+		if !b.May(jsAPI + "CONSUMER.LIST." + cfg.Name) {
+			continue
+		}
 		list := stream.ListConsumers(ctx)
 		for c := range list.Info() {
 			if c.Config.Durable == "" {
@@ -91,9 +112,22 @@ func (b *Bus) Status(ctx context.Context) (Status, error) {
 
 func streamStatus(info *jetstream.StreamInfo) StreamStatus {
 	s := info.State
-	return StreamStatus{
+	st := StreamStatus{
 		Name: info.Config.Name, Messages: s.Msgs, Bytes: s.Bytes, MaxBytes: info.Config.MaxBytes,
 		Replicas: info.Config.Replicas, FirstSeq: s.FirstSeq, LastSeq: s.LastSeq,
 		FirstTime: s.FirstTime, LastTime: s.LastTime,
 	}
+	if info.Cluster == nil {
+		return st
+	}
+	st.Leader = info.Cluster.Leader
+	for _, peer := range info.Cluster.Replicas {
+		switch {
+		case peer.Offline:
+			st.Missing = append(st.Missing, peer.Name)
+		case !peer.Current || peer.Lag > 0:
+			st.Lagging = append(st.Lagging, peer.Name)
+		}
+	}
+	return st
 }

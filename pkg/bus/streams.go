@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -78,15 +79,27 @@ func (b *Bus) deliveriesMaxBytes() int64 {
 // makeStreams makes or updates buckets and streams. Servers of a cluster that
 // has just been started need a while until they can.
 func (b *Bus) makeStreams(ctx context.Context) error {
+	var last error
 	for try := 1; ; try++ {
 		within, cancel := context.WithTimeout(ctx, apiTimeout/2) // without a leader nobody answers
 		err := b.tryStreams(within)
 		cancel()
-		if err == nil || ctx.Err() != nil || !temporary(err) {
+		if err == nil {
+			return nil
+		}
+		var refused *PermissionError
+		if errors.As(b.permission(strings.TrimSuffix(jsAPI, "."), err), &refused) {
+			return refused // nobody answers what is refused, either
+		}
+		if ctx.Err() != nil && last != nil {
+			return last // which says more
+		}
+		if ctx.Err() != nil || !temporary(err) {
 			return err
 		}
+		last = err
 		b.log.Warn("the bus is not ready yet", "error", err)
-		if err := pause(ctx, min(backoff(try), 2*time.Second)); err != nil {
+		if pause(ctx, min(backoff(try), 2*time.Second)) != nil {
 			return err
 		}
 	}
@@ -97,8 +110,11 @@ func temporary(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.Code >= 500 && api.ErrorCode != codeNoStorage ||
 		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, jetstream.ErrNoStreamResponse)
+		errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, errNotMade)
 }
+
+// errNotMade means that a stream is missing which this user may not make.
+var errNotMade = errors.New("is not there, and this user may not make it: run `whatchanged migrate` as the user admin")
 
 // tryStreams begins with the buckets: once there are deliveries, a missing
 // bucket means that it was lost.
@@ -122,14 +138,22 @@ func (b *Bus) tryStreams(ctx context.Context) error {
 
 func (b *Bus) knownStreams(ctx context.Context) (map[string]*jetstream.StreamInfo, error) {
 	known := map[string]*jetstream.StreamInfo{}
-	list := b.js.ListStreams(ctx)
-	for info := range list.Info() {
-		known[info.Config.Name] = info
-	}
-	if err := list.Err(); err != nil {
-		return nil, fmt.Errorf("list streams: %w", err)
+	for _, name := range allStreams() {
+		stream, err := b.js.Stream(ctx, name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look at stream %s: %w", name, b.permission(jsAPI+"STREAM.INFO."+name, err))
+		}
+		known[name] = stream.CachedInfo()
 	}
 	return known, nil
+}
+
+// mayMake reports whether this connection may make and alter a stream.
+func (b *Bus) mayMake(name string) bool {
+	return b.May(jsAPI+"STREAM.CREATE."+name) && b.May(jsAPI+"STREAM.UPDATE."+name)
 }
 
 func (b *Bus) makeBucket(ctx context.Context, bucket string, known map[string]*jetstream.StreamInfo) error {
@@ -137,11 +161,27 @@ func (b *Bus) makeBucket(ctx context.Context, bucket string, known map[string]*j
 	if d := known[Deliveries]; there == nil && d != nil && d.State.LastSeq > 0 {
 		return fmt.Errorf("bucket %s is gone while there are deliveries: restore it from a backup", bucket)
 	}
+	if !b.mayMake("KV_" + bucket) {
+		return b.useBucket(ctx, bucket, there)
+	}
 	kv, err := b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: bucket, History: 5, Storage: jetstream.FileStorage, Replicas: b.replicas(there),
+		Bucket: bucket, History: 5, Storage: jetstream.FileStorage, Replicas: b.replicas(there), Placement: b.placement(there),
 	})
 	if err != nil {
 		return fmt.Errorf("make bucket %s: %w", bucket, err)
+	}
+	b.kv[bucket] = kv
+	return nil
+}
+
+// useBucket opens a bucket that another has made.
+func (b *Bus) useBucket(ctx context.Context, bucket string, there *jetstream.StreamInfo) error {
+	if there == nil {
+		return fmt.Errorf("bucket %s %w", bucket, errNotMade)
+	}
+	kv, err := b.js.KeyValue(ctx, bucket)
+	if err != nil {
+		return fmt.Errorf("open bucket %s: %w", bucket, err)
 	}
 	b.kv[bucket] = kv
 	return nil
@@ -152,13 +192,31 @@ func (b *Bus) makeStream(ctx context.Context, cfg jetstream.StreamConfig, there 
 		return fmt.Errorf("stream %s has discard policy %s, which loses data silently: set it to %s and look for the cause",
 			cfg.Name, there.Config.Discard, cfg.Discard)
 	}
-	cfg.Replicas = b.replicas(there)
+	if !b.mayMake(cfg.Name) {
+		return b.useStream(cfg, there)
+	}
+	cfg.Replicas, cfg.Placement = b.replicas(there), b.placement(there)
 	stream, err := b.js.CreateOrUpdateStream(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("make stream %s: %w", cfg.Name, err)
 	}
 	if err := checkStream(cfg, stream.CachedInfo().Config); err != nil {
 		return fmt.Errorf("stream %s: %w", cfg.Name, err)
+	}
+	return nil
+}
+
+// useStream checks a stream that another has made.
+func (b *Bus) useStream(cfg jetstream.StreamConfig, there *jetstream.StreamInfo) error {
+	if there == nil {
+		return fmt.Errorf("stream %s %w", cfg.Name, errNotMade)
+	}
+	if err := checkStream(cfg, there.Config); err != nil {
+		return fmt.Errorf("stream %s: %w: run `whatchanged migrate` as the user admin", cfg.Name, err)
+	}
+	if b.cfg.MaxBytes > 0 && there.Config.MaxBytes != cfg.MaxBytes || b.cfg.Replicas > 0 && there.Config.Replicas != b.cfg.Replicas {
+		b.log.Warn("a stream is not as the settings say; `whatchanged migrate` as the user admin makes it so", "stream", cfg.Name,
+			"max_bytes", there.Config.MaxBytes, "replicas", there.Config.Replicas)
 	}
 	return nil
 }
@@ -193,6 +251,18 @@ func (b *Bus) replicas(there *jetstream.StreamInfo) int {
 		return 3
 	default:
 		return 1
+	}
+}
+
+// placement is what was asked for, else what is there.
+func (b *Bus) placement(there *jetstream.StreamInfo) *jetstream.Placement {
+	switch {
+	case b.cfg.PlacementCluster != "" || len(b.cfg.PlacementTags) > 0:
+		return &jetstream.Placement{Cluster: b.cfg.PlacementCluster, Tags: b.cfg.PlacementTags}
+	case there != nil:
+		return there.Config.Placement
+	default:
+		return nil
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/tracing"
 )
 
 // publishSurely publishes a message until it is acknowledged or ctx ends. The
@@ -44,10 +45,15 @@ func (b *Bus) publishSurely(ctx context.Context, msg *nats.Msg) error {
 }
 
 func (b *Bus) publishOnce(ctx context.Context, msg *nats.Msg) error {
-	ctx, cancel := context.WithTimeout(ctx, ackWait)
+	within, cancel := context.WithTimeout(ctx, ackWait)
 	defer cancel()
+	began := time.Now()
 	// PublishMsg writes options into the message's headers: none are given.
-	_, err := b.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
+	ack, err := b.js.PublishMsg(within, msg, jetstream.WithRetryAttempts(0))
+	if err == nil {
+		err = b.syncBlocks(ack.Stream)
+	}
+	b.silences.heard(ctx, "a publish on "+msg.Subject, began, err)
 	return err
 }
 
@@ -146,6 +152,9 @@ func (b *Bus) publishPack(ctx context.Context, p *pack) error {
 	msg := nats.NewMsg("changes." + p.first.Lane)
 	msg.Data = data
 	msg.Header.Set(nats.MsgIdHdr, name)
+	if parent := tracing.Parent(ctx); parent != "" {
+		msg.Header[tracing.Header] = []string{parent}
+	}
 	if err := b.publishSurely(ctx, msg); err != nil {
 		return fmt.Errorf("publish change frames %s: %w", name, err)
 	}

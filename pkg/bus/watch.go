@@ -103,7 +103,10 @@ func (w *watchdog) wedged() error {
 	if err := w.embedded.health(); err != nil {
 		return err
 	}
-	return w.unanswered()
+	if err := w.unanswered(); err != nil {
+		return err
+	}
+	return w.silences.long()
 }
 
 // unanswered returns which publishes have had no answer for too long, or nil.
@@ -133,11 +136,12 @@ func (b *Bus) accept() {
 }
 
 // restart frees a wedged server, then checks that the end of every chain is
-// still there.
+// still there. What consumers had in hand comes again.
 func (b *Bus) restart(ctx context.Context) error {
 	b.log.Warn("restarting the embedded nats-server")
 	b.metrics.restarts.Inc()
 	b.embedded.stop()
+	b.silences.forget()
 	if err := b.embedded.start(); err != nil {
 		return err
 	}
@@ -159,7 +163,7 @@ func (b *Bus) restart(ctx context.Context) error {
 			errs = append(errs, b.checkStored(ctx, *last))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, b.releaseAll(ctx))...)
 }
 
 // remember writes down now and then how far each chain is.

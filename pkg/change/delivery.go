@@ -26,6 +26,9 @@ type Delivery struct {
 	Provider string
 	// Service is what the API resolved at the door; empty for webhooks.
 	Service Service
+	// TraceParent is the span of the request that brought it (W3C Trace Context),
+	// when that is recorded.
+	TraceParent string
 }
 
 // Service names a thing that changes are about, as people speak of it.
@@ -75,6 +78,9 @@ type Result struct {
 	// and how many it made where Changes has only those that are to be written.
 	Removed []ID
 	Made    int
+
+	// TraceParent is the span in which this was made, when that is recorded.
+	TraceParent string
 }
 
 // CountMade is how many changes were made of the delivery.

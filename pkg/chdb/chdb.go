@@ -54,7 +54,7 @@ const DefaultConnections = 16
 
 // closeGrace is how long Close waits for running statements before it cancels
 // them, and then again for them to end.
-const closeGrace = 10 * time.Second
+const closeGrace = time.Second
 
 // Engine is a running ClickHouse engine. Its methods may be used by any number
 // of goroutines.

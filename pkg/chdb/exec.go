@@ -180,7 +180,7 @@ func (s *statement) finish() {
 	_ = c.clean() // what ended the statement may have ended its cleaning too
 	for _, name := range s.tables {
 		if _, _, err := c.query("DROP TEMPORARY TABLE IF EXISTS "+identifier(name), "Null", nil); err != nil {
-			s.engine.log.Warn("temporary table stays", "err", err)
+			s.engine.log.Warn("temporary table stays", "error", err)
 		}
 	}
 	s.engine.pool.put(c)

@@ -11,6 +11,10 @@ import (
 // lib/package.json pins it.
 const LibraryVersion = "26.7.3-stable.1"
 
+// Package returns the npm package that has this machine's libchdb, and false
+// for a program that is built without the embedded engine.
+func Package() (string, bool) { return "@chdb/lib-" + platform(), embedded }
+
 // FindLibrary says where libchdb is. An explicit path (the operator's own
 // setting) is the only one looked at when it is not empty; otherwise the
 // directory of the binary, the user's cache (where `make lib` puts it), the

@@ -54,7 +54,7 @@ func (e *Engine) handle(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(a.status)
 	if _, err := io.Copy(w, a.body); err != nil && r.Context().Err() == nil {
-		e.log.Debug("answer cut short", "err", err)
+		e.log.Debug("answer cut short", "error", err)
 		panic(http.ErrAbortHandler) // the client must not take it for the whole
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -51,40 +52,86 @@ func Load(cfg any, from Sources) error {
 		}
 	}
 	for _, key := range k.Keys() {
-		if !known(fields, key) {
+		emptySection := k.Get(key) == nil && hasUnder(fields, key)
+		if !known(fields, key) && !emptySection {
 			unknown = append(unknown, fmt.Errorf("unknown key %q%s", key, suggest(fields, key)))
 		}
 	}
 	if len(unknown) > 0 {
 		return fmt.Errorf("configuration: %w", errors.Join(unknown...))
 	}
-	err := k.UnmarshalWithConf("", cfg, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
-		Result:           cfg,
-		WeaklyTypedInput: true,
-		MatchName:        func(key, field string) bool { return key == snake(field) },
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(
-			mapstructure.StringToTimeDurationHookFunc(),
-			mapstructure.TextUnmarshallerHookFunc(),
-			mapstructure.StringToSliceHookFunc(","),
-		),
-	}})
-	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
+	return decode(cfg, k)
+}
+
+// decode puts what was given into the fields of cfg, one at a time, so that a
+// fault names its key.
+func decode(cfg any, k *koanf.Koanf) error {
+	var faults []error
+	walk(reflect.Indirect(reflect.ValueOf(cfg)), "", func(key string, v reflect.Value, _ reflect.Type, _ string) {
+		if !k.Exists(key) {
+			return
+		}
+		d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
+			Result:           v.Addr().Interface(),
+			WeaklyTypedInput: true,
+			DecodeHook: mapstructure.ComposeDecodeHookFunc(
+				mapstructure.StringToTimeDurationHookFunc(),
+				mapstructure.TextUnmarshallerHookFunc(),
+				mapstructure.StringToSliceHookFunc(","),
+			),
+		})
+		if err == nil {
+			err = d.Decode(k.Get(key))
+		}
+		if k.Get(key) == "" && v.Kind() != reflect.String && v.Kind() != reflect.Slice {
+			err = errEmpty
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s (%s): want %s", key, Env(key), wanted(v)))
+		}
+	})
+	if len(faults) > 0 {
+		return fmt.Errorf("configuration: %w", errors.Join(faults...))
 	}
 	return nil
 }
 
-// Field is one setting: its key and its value now.
+// errEmpty: an empty variable is not a number, and above all not 0, which often
+// means that there is no limit.
+var errEmpty = errors.New("empty")
+
+// wanted says what a field takes. What was given instead is not shown: it may
+// be a secret at the wrong place.
+func wanted(v reflect.Value) string {
+	if v.Type() == reflect.TypeFor[time.Duration]() {
+		return "a duration, such as 20s or 5m"
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list, or its elements with commas"
+	case reflect.String:
+		return "a text"
+	default:
+		return "a number without a unit"
+	}
+}
+
+// Field is one setting: its key, its value now, and the struct and field that
+// declare it.
 type Field struct {
 	Key   string
 	Value any
+	In    reflect.Type
+	Name  string
 }
 
 // Fields lists the settings of a configuration in the order they are declared.
 func Fields(cfg any) []Field {
 	var out []Field
-	walk(reflect.Indirect(reflect.ValueOf(cfg)), "", func(key string, v reflect.Value) {
-		out = append(out, Field{key, v.Interface()})
+	walk(reflect.Indirect(reflect.ValueOf(cfg)), "", func(key string, v reflect.Value, in reflect.Type, name string) {
+		out = append(out, Field{key, v.Interface(), in, name})
 	})
 	return out
 }
@@ -94,7 +141,7 @@ func Env(key string) string {
 	return Prefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
-func walk(v reflect.Value, prefix string, visit func(string, reflect.Value)) {
+func walk(v reflect.Value, prefix string, visit func(key string, v reflect.Value, in reflect.Type, name string)) {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		if !field.IsExported() {
@@ -106,7 +153,7 @@ func walk(v reflect.Value, prefix string, visit func(string, reflect.Value)) {
 			walk(v.Field(i), key+".", visit)
 			continue
 		}
-		visit(key, v.Field(i))
+		visit(key, v.Field(i), v.Type(), field.Name)
 	}
 }
 
@@ -124,7 +171,7 @@ func fromEnviron(from Sources, fields []Field) (map[string]any, []error) {
 		}
 		key, ok := byName[name]
 		if !ok {
-			unknown = append(unknown, fmt.Errorf("unknown environment variable %s", name))
+			unknown = append(unknown, fmt.Errorf("unknown environment variable %s%s", name, suggestEnv(fields, name)))
 			continue
 		}
 		out[key] = value
@@ -145,6 +192,11 @@ func known(fields []Field, key string) bool {
 	return slices.ContainsFunc(fields, func(f Field) bool { return f.Key == key })
 }
 
+// hasUnder reports whether section has keys.
+func hasUnder(fields []Field, section string) bool {
+	return slices.ContainsFunc(fields, func(f Field) bool { return strings.HasPrefix(f.Key, section+".") })
+}
+
 // suggest names the known keys that end in the same word, since most wrong
 // keys are right ones at the wrong place.
 func suggest(fields []Field, key string) string {
@@ -155,6 +207,48 @@ func suggest(fields []Field, key string) string {
 		}
 	}
 	return ""
+}
+
+// suggestEnv names the variable that name was meant to be: the one that differs
+// by two characters at most, else one that ends as it does.
+func suggestEnv(fields []Field, name string) string {
+	best, least := "", 3
+	for _, f := range fields {
+		if d := distance(name, Env(f.Key)); d < least {
+			best, least = Env(f.Key), d
+		}
+	}
+	for _, f := range fields {
+		if best == "" && strings.HasSuffix(Env(f.Key), "_"+strings.TrimPrefix(name, Prefix)) {
+			best = Env(f.Key)
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return " (did you mean " + best + "?)"
+}
+
+// distance is how many characters must be added, removed or replaced to turn a
+// into b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // snake turns a Go field name into a key: MaxBytes is max_bytes, CAFile ca_file.

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,12 +71,43 @@ func TestLoad_UnknownKeysAreErrorsThatNameAll(t *testing.T) {
 	}
 }
 
-func TestLoad_AValueOfTheWrongTypeNamesItsKey(t *testing.T) {
+func TestLoad_AValueOfTheWrongTypeNamesItsKeyAndNotTheValue(t *testing.T) {
 	cfg := defaults()
-	err := config.Load(&cfg, config.Sources{Environ: []string{"WHATCHANGED_BUS_MAX_BYTES=much"}})
-	if err == nil || !strings.Contains(err.Error(), "MaxBytes") {
-		t.Errorf("error = %v, want one naming the field", err)
+	err := config.Load(&cfg, config.Sources{
+		File:    write(t, "allowed: {a: [b]}\nlisten: [a, b]\n"),
+		Environ: []string{"WHATCHANGED_BUS_MAX_BYTES=s3cret", "WHATCHANGED_BUS_WAIT=5"},
+	})
+	want := "configuration: unknown key \"allowed.a\""
+	if err == nil || err.Error() != want {
+		t.Errorf("error = %v, want %s", err, want)
 	}
+	err = config.Load(&cfg, config.Sources{
+		File:    write(t, "listen: [a, b]\n"),
+		Environ: []string{"WHATCHANGED_BUS_MAX_BYTES=s3cret", "WHATCHANGED_BUS_WAIT=5"},
+	})
+	err = errors.Join(err, config.Load(&cfg, config.Sources{Environ: []string{"WHATCHANGED_BUS_MAX_BYTES=", "WHATCHANGED_BUS_CA_FILE=", "WHATCHANGED_ALLOWED="}}))
+	want = `configuration: listen (WHATCHANGED_LISTEN): want a text
+bus.max_bytes (WHATCHANGED_BUS_MAX_BYTES): want a number without a unit
+bus.wait (WHATCHANGED_BUS_WAIT): want a duration, such as 20s or 5m
+configuration: bus.max_bytes (WHATCHANGED_BUS_MAX_BYTES): want a number without a unit`
+	if err == nil || err.Error() != want {
+		t.Errorf("error = %v, want %s", err, want)
+	}
+}
+
+func TestLoad_AnUnknownVariableNamesTheOneItWasMeantToBe(t *testing.T) {
+	f := func(name, want string) {
+		t.Helper()
+		cfg := defaults()
+		err := config.Load(&cfg, config.Sources{Environ: []string{name + "=1"}})
+		if want = "configuration: unknown environment variable " + name + want; err == nil || err.Error() != want {
+			t.Errorf("error = %v, want %s", err, want)
+		}
+	}
+	f("WHATCHANGED_LISTNE", " (did you mean WHATCHANGED_LISTEN?)")
+	f("WHATCHANGED_BUS_MAXBYTES", " (did you mean WHATCHANGED_BUS_MAX_BYTES?)")
+	f("WHATCHANGED_CA_FILE", " (did you mean WHATCHANGED_BUS_CA_FILE?)")
+	f("WHATCHANGED_NOTHING_LIKE_IT", "")
 }
 
 func TestFields_ListsEveryKeyInOrder(t *testing.T) {

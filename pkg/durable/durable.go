@@ -5,6 +5,7 @@ package durable
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -56,6 +57,20 @@ func WriteFile(path string, data []byte) error {
 		return errors.Join(err, os.Remove(temp.Name()))
 	}
 	return SyncDir(filepath.Dir(path))
+}
+
+// Rewrite writes what is read from a file over itself, and syncs it. After a
+// sync that failed, the kernel takes pages for written that are not, and no later
+// sync looks at them (https://wiki.postgresql.org/wiki/Fsync_Errors): what can be
+// read from the file would not survive a power cut. Being killed in the middle
+// changes nothing in it.
+func Rewrite(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.NewOffsetWriter(f, 0), struct{ io.Reader }{f})
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // SyncDir puts the names in a directory on disk.

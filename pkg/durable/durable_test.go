@@ -1,6 +1,7 @@
 package durable_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -52,5 +53,19 @@ func TestWriteFile_ReplacesAFileAndLeavesNothingElse(t *testing.T) {
 	}
 	if all, err := os.ReadDir(dir); err != nil || len(all) != 1 {
 		t.Errorf("%d files, %v", len(all), err)
+	}
+}
+
+func TestRewrite_LeavesWhatIsThere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "1.blk")
+	want := bytes.Repeat([]byte("0123456789abcdef"), 10_000)
+	if err := os.WriteFile(path, want, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.Rewrite(path); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, %v; want the %d that were there", len(got), err, len(want))
 	}
 }

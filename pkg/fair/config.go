@@ -53,14 +53,14 @@ func (c Config) Validate() error {
 		"org_rate": c.OrgRate, "org_burst": c.OrgBurst, "org_bytes": c.OrgBytes, "org_byte_burst": c.OrgByteBurst, "org_quota": c.OrgQuota,
 	} {
 		if n < 0 {
-			faults = append(faults, fmt.Errorf("fair %s: must not be negative", name))
+			faults = append(faults, fmt.Errorf("%s: must not be negative", name))
 		}
 	}
 	if c.BusyRate < 1 {
-		faults = append(faults, errors.New("fair busy_rate: must be at least 1"))
+		faults = append(faults, errors.New("busy_rate: must be at least 1"))
 	}
 	if c.Share < 2 {
-		faults = append(faults, errors.New("fair share: must be at least 2"))
+		faults = append(faults, errors.New("share: must be at least 2"))
 	}
 	return errors.Join(faults...)
 }

@@ -14,9 +14,11 @@ import (
 type Config struct {
 	// Listen is the host and port to listen on; port 0 picks a free one.
 	Listen string
-	// CertFile and KeyFile turn on TLS (1.2 or later) and with it HTTP/2.
+	// CertFile is a certificate (PEM, with its chain); it turns on TLS (1.2 or
+	// later) and with it HTTP/2.
 	CertFile string
-	KeyFile  string
+	// KeyFile is the key of CertFile.
+	KeyFile string
 	// ReadHeaderTimeout is how long a request's headers may take.
 	ReadHeaderTimeout time.Duration
 	// ReadTimeout is how long a whole request may take to arrive.
@@ -25,7 +27,7 @@ type Config struct {
 	WriteTimeout time.Duration
 	// IdleTimeout is how long a connection may wait for its next request.
 	IdleTimeout time.Duration
-	// MaxHeaderBytes bounds a request's line and headers.
+	// MaxHeaderBytes bounds a request's line and headers, in bytes.
 	MaxHeaderBytes int
 	// MaxConnections bounds the open connections in total.
 	MaxConnections int
@@ -50,7 +52,7 @@ func DefaultConfig() Config {
 		MaxConnections:           16_384,
 		MaxConnectionsPerAddress: 2_048,
 		MaxStreams:               100,
-		Grace:                    10 * time.Second,
+		Grace:                    5 * time.Second,
 	}
 }
 

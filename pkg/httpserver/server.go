@@ -57,6 +57,9 @@ func New(cfg Config, handler http.Handler, log *slog.Logger, reg prometheus.Regi
 			Help: "Open connections.",
 		}),
 	}
+	for _, limit := range []string{"total", "address"} {
+		s.refused.WithLabelValues(limit)
+	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true) // with TLS only; clear text stays HTTP/1

@@ -22,6 +22,10 @@ type Option func(*Registry)
 // and not by those who call, so that none can forget it.
 func WithAudit(a Auditor) Option { return func(r *Registry) { r.audit = a } }
 
+// Following makes the registry write nothing by itself but its heartbeat: what
+// has ended is cleared away by those who may write.
+func Following() Option { return func(r *Registry) { r.follows = true } }
+
 // Audited reports whether writes are recorded.
 func (r *Registry) Audited() bool { return r.audit != nil }
 

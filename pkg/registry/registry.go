@@ -41,6 +41,7 @@ type Registry struct {
 	metrics *metrics
 	now     func() time.Time
 	audit   Auditor // nil: nothing is recorded
+	follows bool    // somebody else writes
 
 	view   atomic.Pointer[view]
 	opened time.Time    // the zero of heard
@@ -75,12 +76,17 @@ func (r *Registry) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { r.every(ctx, heartbeatEvery, r.beat) })
-	wg.Go(func() { r.every(ctx, usesEvery, r.writeUses) })
-	wg.Go(func() { r.every(ctx, secretsEvery, r.endSecrets) })
-	wg.Go(func() { r.every(ctx, sessionsEvery, r.endSessions) })
+	if !r.follows {
+		wg.Go(func() { r.every(ctx, usesEvery, r.writeUses) })
+		wg.Go(func() { r.every(ctx, secretsEvery, r.endSecrets) })
+		wg.Go(func() { r.every(ctx, sessionsEvery, r.endSessions) })
+	}
 	r.follow(ctx)
 	cancel()
 	wg.Wait()
+	if r.follows {
+		return nil
+	}
 	// What is still unwritten outlives the shutdown, for a moment.
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

@@ -209,7 +209,7 @@ func (r *Registry) endSecrets(ctx context.Context) {
 			return nil
 		})
 		if err != nil && problem.KindOf(err) != problem.NotFound && ctx.Err() == nil {
-			r.log.Warn("secret that ended not removed yet", "source", s.ID, "error", err)
+			r.log.Warn("secret that ended not removed yet", "source_id", s.ID, "error", err)
 		}
 	}
 }

@@ -57,15 +57,15 @@ func (c Config) Validate() error {
 		return nil
 	}
 	var errs []error
-	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf("oidc "+format, args...)) }
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if u, err := url.Parse(c.Issuer); err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && onThisMachine(u)) {
 		fault("issuer: want an https URL")
 	}
 	if c.ClientID == "" {
-		fault("client id: must be set")
+		fault("client_id: must be set")
 	}
 	if c.ClientSecret != "" && c.ClientSecretFile != "" {
-		fault("client secret: give it or its file, not both")
+		fault("client_secret and client_secret_file: give one, not both")
 	}
 	if c.Org == "" {
 		fault("org: must be set")
@@ -79,10 +79,10 @@ func (c Config) Validate() error {
 		errs = append(errs, err)
 	}
 	if c.DefaultRole != "" && !slices.Contains(auth.Roles(), c.DefaultRole) {
-		fault("default role: one of %s, or empty", strings.Join(auth.Roles(), ", "))
+		fault("default_role: one of %s, or empty", strings.Join(auth.Roles(), ", "))
 	}
 	if len(c.Domains) == 0 && len(c.Roles) == 0 {
-		fault("domains or roles: set one, or nobody could sign in; without either it would be everybody whom the provider knows")
+		fault("domains and roles: set one, or nobody could sign in; without either it would be everybody whom the provider knows")
 	}
 	return errors.Join(errs...)
 }
@@ -99,7 +99,7 @@ func parseRoles(entries []string) (map[string]string, error) {
 	for _, entry := range entries {
 		i := strings.LastIndexByte(entry, '=') // a group's name may have one
 		if i < 1 || !slices.Contains(auth.Roles(), entry[i+1:]) {
-			errs = append(errs, fmt.Errorf("oidc roles: %q: want GROUP=ROLE or ADDRESS=ROLE, where the role is one of %s", entry, strings.Join(auth.Roles(), ", ")))
+			errs = append(errs, fmt.Errorf("roles: %q: want GROUP=ROLE or ADDRESS=ROLE, where the role is one of %s", entry, strings.Join(auth.Roles(), ", ")))
 			continue
 		}
 		roles[entry[:i]] = entry[i+1:]

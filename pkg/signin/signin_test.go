@@ -63,14 +63,14 @@ func TestConfig_NamesWhatIsWrong(t *testing.T) {
 	}
 	f(func(c *Config) { c.Issuer = "http://idp.example" }, "issuer")
 	f(func(c *Config) { c.Issuer = "idp.example" }, "issuer")
-	f(func(c *Config) { c.ClientID = "" }, "client id")
-	f(func(c *Config) { c.ClientSecret, c.ClientSecretFile = "geheim", "/x" }, "client secret")
+	f(func(c *Config) { c.ClientID = "" }, "client_id")
+	f(func(c *Config) { c.ClientSecret, c.ClientSecretFile = "geheim", "/x" }, "client_secret")
 	f(func(c *Config) { c.Org = "" }, "org")
 	f(func(c *Config) { c.Domains = []string{"*.acme.example"} }, "domains")
 	f(func(c *Config) { c.Domains = []string{"@acme.example"} }, "domains")
 	f(func(c *Config) { c.Roles = []string{"sre=king"} }, "roles")
 	f(func(c *Config) { c.Roles = []string{"=member"} }, "roles")
-	f(func(c *Config) { c.DefaultRole = "king" }, "default role")
+	f(func(c *Config) { c.DefaultRole = "king" }, "default_role")
 	f(func(c *Config) { c.Domains = nil }, "everybody")
 }
 

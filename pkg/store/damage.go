@@ -24,12 +24,19 @@ type Damaged struct {
 // reads it, for ever.
 type damage struct {
 	mu    sync.Mutex
-	parts []Damaged
+	parts []suspect
 	wake  chan struct{}
 }
 
-// unreadable finds the part's name in an error of ClickHouse.
-var unreadable = regexp.MustCompile(`from part \S*?([0-9]+_[0-9]+_[0-9]+_[0-9]+(?:_[0-9]+)?)/? in table (\w+)\.(\w+) `)
+// suspect is a part that a question stumbled over, in a table that is known by
+// its name or by its id.
+type suspect struct{ table, id, part string }
+
+// An error of ClickHouse names the part and its table, or a file of the part.
+var (
+	unreadable     = regexp.MustCompile(`from part \S*?([0-9]+_[0-9]+_[0-9]+_[0-9]+(?:_[0-9]+)?)/? in table (\w+)\.(\w+) `)
+	unreadableFile = regexp.MustCompile(`/store/[0-9a-f]{3}/([0-9a-f-]{36})/([0-9]+_[0-9]+_[0-9]+_[0-9]+(?:_[0-9]+)?)/`)
+)
 
 // stumbled notes the part that an error names, if it names one. Whether it is
 // damaged is for Mend to see: the disk may merely have failed for a moment.
@@ -38,11 +45,14 @@ func (s *Store) stumbled(err error) {
 	if !ok || s.cfg.Cluster != "" { // a replica mends itself from the others
 		return
 	}
-	found := unreadable.FindStringSubmatch(refused.Message)
-	if found == nil || found[2] != s.cfg.Database {
+	var part suspect
+	if found := unreadable.FindStringSubmatch(refused.Message); found != nil && found[2] == s.cfg.Database {
+		part = suspect{table: found[3], part: found[1]}
+	} else if found := unreadableFile.FindStringSubmatch(refused.Message); found != nil {
+		part = suspect{id: found[1], part: found[2]}
+	} else {
 		return
 	}
-	part := Damaged{Table: found[3], Part: found[1]}
 	s.damage.mu.Lock()
 	defer s.damage.mu.Unlock()
 	if len(s.damage.parts) < 1000 && !slices.Contains(s.damage.parts, part) {
@@ -67,12 +77,17 @@ func (s *Store) Mend(ctx context.Context) ([]Damaged, error) {
 	s.damage.mu.Unlock()
 	var aside []Damaged
 	var errs []error
-	for _, p := range parts {
+	for _, suspected := range parts {
+		p, err := s.partOf(ctx, suspected)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("find the table of part %s: %w", suspected.part, err))
+			continue
+		}
 		if !name.MatchString(p.Table) {
 			continue
 		}
 		var whole uint8
-		err := s.conn.QueryRow(ctx, fmt.Sprintf("CHECK TABLE %s PART '%s' SETTINGS check_query_single_value_result = 1", p.Table, p.Part)).Scan(&whole)
+		err = s.conn.QueryRow(ctx, fmt.Sprintf("CHECK TABLE %s PART '%s' SETTINGS check_query_single_value_result = 1", p.Table, p.Part)).Scan(&whole)
 		if refused, ok := errors.AsType[*clickhouse.Exception](err); ok && refused.Code == noSuchPart || err == nil && whole == 1 {
 			continue // merged away meanwhile, or readable again
 		}
@@ -93,6 +108,22 @@ func (s *Store) Mend(ctx context.Context) ([]Damaged, error) {
 }
 
 const noSuchPart = 232 // NO_SUCH_DATA_PART
+
+// partOf finds the table of a part. Without one the table is not ours, or gone.
+func (s *Store) partOf(ctx context.Context, p suspect) (Damaged, error) {
+	if p.id == "" {
+		return Damaged{Table: p.table, Part: p.part}, nil
+	}
+	var tables []struct {
+		Name string `ch:"name"`
+	}
+	err := s.query(ctx, "tables", &tables, `SELECT name FROM system.tables WHERE database = {database:String} AND toString(uuid) = {id:String}`,
+		clickhouse.Named("database", s.cfg.Database), clickhouse.Named("id", p.id))
+	if err != nil || len(tables) == 0 {
+		return Damaged{}, err
+	}
+	return Damaged{Table: tables[0].Name, Part: p.part}, nil
+}
 
 // Aside lists the parts that are damaged and were put aside, also by ClickHouse
 // itself when it started.

@@ -23,12 +23,13 @@ import (
 
 	"whatchanged/pkg/chdb"
 	"whatchanged/pkg/failpoint"
+	"whatchanged/pkg/problem"
 )
 
 // Config says which ClickHouse to use, and within which limits.
 type Config struct {
-	// DSN is clickhouse://user:password@host:9000, http(s)://host:8123, or
-	// embedded:<dir> for the engine in this process.
+	// DSN is where ClickHouse is: clickhouse://user:password@host:9000,
+	// http(s)://host:8123, or embedded:DIR for the engine in this process.
 	DSN string
 	// Database holds the tables; it is made when missing.
 	Database string
@@ -47,6 +48,15 @@ type Config struct {
 	ExportTimeout time.Duration
 	// MaxConns is how many statements may run on a server at the same time.
 	MaxConns int
+
+	library string
+}
+
+// WithLibrary returns the settings with the embedded engine's library; without
+// it, or with "", it is searched for.
+func (c Config) WithLibrary(path string) Config {
+	c.library = path
+	return c
 }
 
 // DefaultConfig returns the settings of a single machine; the DSN is left to
@@ -70,31 +80,31 @@ var name = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
 func (c Config) Validate() error {
 	var errs []error
 	if scheme, _, ok := strings.Cut(c.DSN, ":"); !ok || !strings.Contains(" clickhouse http https embedded ", " "+scheme+" ") {
-		errs = append(errs, errors.New("store dsn: must begin with clickhouse://, http://, https:// or embedded:<dir>"))
+		errs = append(errs, errors.New("dsn: must begin with clickhouse://, http://, https:// or embedded:<dir>"))
 	}
 	if !name.MatchString(c.Database) {
-		errs = append(errs, errors.New("store database: must be letters, digits and underscores"))
+		errs = append(errs, errors.New("database: must be letters, digits and underscores"))
 	}
 	if c.Cluster != "" && !name.MatchString(c.Cluster) {
-		errs = append(errs, errors.New("store cluster: must be letters, digits and underscores"))
+		errs = append(errs, errors.New("cluster: must be letters, digits and underscores"))
 	}
 	if c.PayloadDays < 1 {
-		errs = append(errs, errors.New("store payload days: must be at least 1"))
+		errs = append(errs, errors.New("payload_days: must be at least 1"))
 	}
 	if c.QueryTimeout < time.Second {
-		errs = append(errs, errors.New("store query timeout: must be at least 1s"))
+		errs = append(errs, errors.New("query_timeout: must be at least 1s"))
 	}
 	if c.QueryMemory < 64<<20 {
-		errs = append(errs, errors.New("store query memory: must be at least 64 MiB"))
+		errs = append(errs, errors.New("query_memory: must be at least 64 MiB"))
 	}
 	if c.QueryRows < 1 {
-		errs = append(errs, errors.New("store query rows: must be at least 1"))
+		errs = append(errs, errors.New("query_rows: must be at least 1"))
 	}
 	if c.ExportTimeout < time.Second {
-		errs = append(errs, errors.New("store export timeout: must be at least 1s"))
+		errs = append(errs, errors.New("export_timeout: must be at least 1s"))
 	}
 	if c.MaxConns < 2 {
-		errs = append(errs, errors.New("store max conns: must be at least 2"))
+		errs = append(errs, errors.New("max_conns: must be at least 2"))
 	}
 	return errors.Join(errs...)
 }
@@ -123,7 +133,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 		return nil, err
 	}
 	if dir, ok := strings.CutPrefix(cfg.DSN, "embedded:"); ok {
-		engine, err := chdb.Open(chdb.Config{Path: dir}, log)
+		engine, err := chdb.Open(chdb.Config{Path: dir, Library: cfg.library}, log)
 		if err != nil {
 			return nil, fmt.Errorf("open embedded clickhouse: %w", err)
 		}
@@ -273,7 +283,7 @@ func (s *Store) Database() string { return s.cfg.Database }
 // Ping reports whether ClickHouse answers.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.conn.Ping(ctx); err != nil {
-		return fmt.Errorf("ping clickhouse: %w", err)
+		return problem.BusyFor(5*time.Second, "store_unreachable", "the store does not answer; try again soon", fmt.Errorf("ping clickhouse: %w", err))
 	}
 	return nil
 }

@@ -13,8 +13,10 @@ import (
 
 // Config says how the program logs.
 type Config struct {
-	Level  string // debug, info, warn or error
-	Format string // text for people, json for programs
+	// Level is the least that is logged: debug, info, warn or error.
+	Level string
+	// Format is text for people or json for programs.
+	Format string
 }
 
 // DefaultConfig logs what an operator wants in a quiet hour, as text.
@@ -30,7 +32,7 @@ func (c Config) Validate() error {
 func NewLogger(w io.Writer, cfg Config) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
-		return nil, fmt.Errorf("log level %q: want debug, info, warn or error", cfg.Level)
+		return nil, fmt.Errorf("level: %q: want debug, info, warn or error", cfg.Level)
 	}
 	options := &slog.HandlerOptions{Level: level}
 	switch cfg.Format {
@@ -39,7 +41,7 @@ func NewLogger(w io.Writer, cfg Config) (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	default:
-		return nil, fmt.Errorf("log format %q: want text or json", cfg.Format)
+		return nil, fmt.Errorf("format: %q: want text or json", cfg.Format)
 	}
 }
 
@@ -58,9 +60,17 @@ func NewRegistry() *prometheus.Registry {
 	return reg
 }
 
-// Version returns the version this program was built from: the module's, with
-// the revision when it is known.
+// version is the version of a release. The linker sets it, with
+// -ldflags "-X whatchanged/pkg/telemetry.version=v1.2.3", where the program is
+// built from a tree without its history; nothing else does.
+var version string
+
+// Version returns the version this program was built as: the one its release
+// was given, else the module's, with the revision when it is known.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

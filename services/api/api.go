@@ -26,6 +26,7 @@ import (
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/dead"
 	"whatchanged/pkg/fair"
+	"whatchanged/pkg/health"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/limit"
 	"whatchanged/pkg/problem"
@@ -34,6 +35,7 @@ import (
 	"whatchanged/pkg/replay"
 	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
+	"whatchanged/pkg/tracing"
 )
 
 // maxSessionLife is how long anybody can stay signed in.
@@ -83,25 +85,25 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	var errs []error
 	if c.PublicURL == "" {
-		errs = append(errs, errors.New("api public url: must be set"))
+		errs = append(errs, errors.New("public_url: must be set"))
 	}
 	if c.BodyTimeout <= 0 {
-		errs = append(errs, errors.New("api body timeout: must be more than 0"))
+		errs = append(errs, errors.New("body_timeout: must be more than 0"))
 	}
 	if c.MaxTails < 1 || c.MaxKeyTails < 1 {
-		errs = append(errs, errors.New("api tails: must be at least 1"))
+		errs = append(errs, errors.New("max_tails and max_key_tails: must be at least 1"))
 	}
 	if c.MaxExports < 1 || c.MaxKeyExports < 1 {
-		errs = append(errs, errors.New("api exports: must be at least 1"))
+		errs = append(errs, errors.New("max_exports and max_key_exports: must be at least 1"))
 	}
 	if c.Heartbeat < time.Second/100 {
-		errs = append(errs, errors.New("api heartbeat: must be at least 10ms"))
+		errs = append(errs, errors.New("heartbeat: must be at least 10ms"))
 	}
 	if c.KeyRate < 0 || c.FailureRate < 0 || c.KeyRate > 0 && c.KeyBurst < 1 {
-		errs = append(errs, errors.New("api key rate, key burst, failure rate: rates must be at least 0, the burst at least 1"))
+		errs = append(errs, errors.New("key_rate, key_burst and failure_rate: rates must be at least 0, the burst at least 1"))
 	}
 	if c.SessionLife < time.Minute || c.SessionLife > maxSessionLife {
-		errs = append(errs, fmt.Errorf("api session life: must be between 1m and %s", maxSessionLife))
+		errs = append(errs, fmt.Errorf("session_life: must be between 1m and %s", maxSessionLife))
 	}
 	errs = append(errs, checkOrigins(c.CORSOrigins))
 	return errors.Join(errs...)
@@ -128,8 +130,10 @@ type Deps struct {
 	Dead        *dead.Desk
 	Orgs        *fair.Orgs
 	Proxies     httpserver.Networks // in front, whose word about who called is believed
+	Health      *health.Health
 	Gatherer    prometheus.Gatherer
 	Metrics     prometheus.Registerer
+	Tracer      *tracing.Tracer // nil: no spans
 	Log         *slog.Logger
 }
 
@@ -158,7 +162,7 @@ type API struct {
 func New(deps Deps, cfg Config) (*API, error) {
 	err := cfg.Validate()
 	if deps.Store == nil || deps.Registry == nil || deps.Bus == nil || deps.Committer == nil ||
-		deps.Normalizers == nil || deps.Sealer == nil || deps.Audit == nil || deps.Dead == nil || deps.Log == nil {
+		deps.Normalizers == nil || deps.Sealer == nil || deps.Audit == nil || deps.Dead == nil || deps.Health == nil || deps.Log == nil {
 		err = errors.Join(err, errors.New("api: a dependency is missing"))
 	} else if !deps.Registry.Audited() {
 		err = errors.Join(err, errors.New("api: the registry does not record what is done to its objects"))
@@ -181,7 +185,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 		faults:  rate.Sometimes{First: 20, Interval: time.Second},
 	}
 	if a.crossOrigin, err = newCrossOrigin(cfg.PublicURL); err != nil {
-		return nil, fmt.Errorf("api public url: %w", err)
+		return nil, fmt.Errorf("public_url: %w", err)
 	}
 	if a.repairs, err = repair.New(repair.Deps{
 		Registry: deps.Registry, Sealer: deps.Sealer, Store: deps.Store, Bus: deps.Bus, Log: deps.Log,
@@ -196,6 +200,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 			next(huma.WithValue(malformedStatus{ctx, body}, bodyKey{}, body))
 		},
 		a.authenticate,
+		a.trace,
 	)
 	a.registerChanges()
 	a.registerFaces()

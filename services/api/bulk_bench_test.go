@@ -19,6 +19,7 @@ import (
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/bus/bustest"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/health"
 	"whatchanged/pkg/registry"
 	"whatchanged/pkg/store/storetest"
 	"whatchanged/services/api"
@@ -62,7 +63,7 @@ func BenchmarkBulk(b *testing.B) {
 func bench(b *testing.B) http.Handler {
 	b.Helper()
 	log := slog.New(slog.DiscardHandler)
-	deps := api.Deps{Bus: bustest.New(b), Store: storetest.New(b), Normalizers: all.Set(), Log: log}
+	deps := api.Deps{Bus: bustest.New(b), Store: storetest.New(b), Normalizers: all.Set(), Log: log, Health: health.New(log, prometheus.NewRegistry())}
 	committer := deps.Bus.NewCommitter(change.Fresh)
 	deps.Committer = committer
 	var err error

@@ -24,7 +24,7 @@ func checkOrigins(origins []string) error {
 	for _, o := range origins {
 		u, err := url.Parse(o)
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || o != u.Scheme+"://"+u.Host || o != strings.ToLower(o) || strings.Contains(o, "*") {
-			errs = append(errs, fmt.Errorf("api cors origins: %q: want https://host[:port], in lower case and without a path; there are no patterns", o))
+			errs = append(errs, fmt.Errorf("cors_origins: %q: want https://host[:port], in lower case and without a path; there are no patterns", o))
 		}
 	}
 	return errors.Join(errs...)

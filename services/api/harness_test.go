@@ -29,6 +29,7 @@ import (
 	"whatchanged/pkg/chdb/chdbtest"
 	"whatchanged/pkg/client"
 	"whatchanged/pkg/dead"
+	"whatchanged/pkg/health"
 	"whatchanged/pkg/registry"
 	"whatchanged/pkg/store"
 	"whatchanged/pkg/store/storetest"
@@ -97,9 +98,14 @@ func start(t *testing.T, edit ...func(*api.Deps, *api.Config)) *system {
 	if err != nil {
 		t.Fatal(err)
 	}
+	well := health.New(log, s.metrics)
+	well.Add("bus", func(context.Context) error { return s.bus.Healthy() })
+	well.Add("registry", func(context.Context) error { return s.registry.Fresh() })
+	well.Add("store", s.store.Ping)
+	well.Up()
 	deps := api.Deps{
 		Dead: desk, Store: s.store, Registry: s.registry, Bus: s.bus, Committer: s.committer, Normalizers: all.Set(),
-		Sealer: sealer, Audit: s.audit, Gatherer: s.metrics, Metrics: s.metrics, Log: log,
+		Sealer: sealer, Audit: s.audit, Health: well, Gatherer: s.metrics, Metrics: s.metrics, Log: log,
 	}
 	cfg := api.DefaultConfig()
 	cfg.PublicURL = "https://changes.example.com"

@@ -19,6 +19,7 @@ import (
 	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/store"
+	"whatchanged/pkg/tracing"
 )
 
 const (
@@ -423,6 +424,7 @@ func (a *API) commitIncident(ctx context.Context, d *change.Delivery, before *st
 		return fmt.Errorf("record incident: %w", err)
 	}
 	// As for changes: a caller who leaves now would come again.
+	d.TraceParent = tracing.Parent(ctx)
 	if _, err := a.Committer.Commit(context.WithoutCancel(ctx), d); err != nil {
 		became(audit.Unknown)
 		return fmt.Errorf("commit: %w", err)

@@ -18,6 +18,7 @@ import (
 	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/store"
+	"whatchanged/pkg/tracing"
 )
 
 const (
@@ -135,6 +136,7 @@ func (a *API) take(ctx context.Context, d *change.Delivery, settle func(first *s
 	}
 	// A caller who leaves now would come again with the same Idempotency-Key: that
 	// it was taken in must be known then. The committer waits for a few seconds at most.
+	d.TraceParent = tracing.Parent(ctx)
 	if _, err := a.Committer.Commit(context.WithoutCancel(ctx), d); err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
 	}

@@ -4,14 +4,13 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics counts what the API does; every label has a fixed set of values.
 type metrics struct {
-	keyUses  *prometheus.CounterVec
-	refused  *prometheus.CounterVec
-	logged   *prometheus.CounterVec
-	tails    prometheus.Gauge
-	dropped  prometheus.Counter
-	lookups  prometheus.Counter
-	notReady *prometheus.CounterVec
-	signIns  *prometheus.CounterVec
+	keyUses *prometheus.CounterVec
+	refused *prometheus.CounterVec
+	logged  *prometheus.CounterVec
+	tails   prometheus.Gauge
+	dropped prometheus.Counter
+	lookups prometheus.Counter
+	signIns *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -40,17 +39,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "whatchanged_api_lookup_failures_total",
 			Help: "Idempotency keys that could not be looked up; the normalizer settles those later.",
 		}),
-		notReady: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "whatchanged_api_not_ready_total",
-			Help: "Readiness checks that failed.",
-		}, []string{"check"}),
 		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "whatchanged_api_sign_ins_total",
 			Help: "Sign-ins of people, by what they showed and what became of it.",
 		}, []string{"method", "outcome"}),
 	}
+	for _, reason := range []string{"unauthenticated", "forbidden", "rate_limited"} {
+		m.refused.WithLabelValues(reason)
+	}
 	if reg != nil {
-		reg.MustRegister(m.keyUses, m.refused, m.logged, m.tails, m.dropped, m.lookups, m.notReady, m.signIns)
+		reg.MustRegister(m.keyUses, m.refused, m.logged, m.tails, m.dropped, m.lookups, m.signIns)
 	}
 	return m
 }

@@ -1,13 +1,10 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -28,37 +25,12 @@ func (a *API) registerOperation() error {
 		w.Header().Set("Content-Type", "application/openapi+json")
 		w.Write(document)
 	})
-	a.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
-	})
-	a.mux.HandleFunc("GET /readyz", a.ready)
+	a.mux.HandleFunc("GET /healthz", a.Health.ServeLive)
+	a.mux.HandleFunc("GET /readyz", a.Health.ServeReady)
 	if a.Gatherer != nil {
 		a.mux.Handle("GET /metrics", a.onlyOperators(promhttp.HandlerFor(a.Gatherer, promhttp.HandlerOpts{})))
 	}
 	return nil
-}
-
-// ready serves GET /readyz. It says which checks fail and not why: that is in
-// the log, and the path needs no key.
-func (a *API) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-	defer cancel()
-	status, word := http.StatusOK, "ready"
-	checks := map[string]string{}
-	for name, err := range map[string]error{
-		"bus":      a.Bus.Healthy(),
-		"registry": a.Registry.Fresh(),
-		"store":    a.Store.Ping(ctx),
-	} {
-		checks[name] = "ok"
-		if err != nil {
-			checks[name] = "failing"
-			status, word = http.StatusServiceUnavailable, "not ready"
-			a.metrics.notReady.WithLabelValues(name).Inc()
-			a.log.Debug("not ready", "check", name, "error", err)
-		}
-	}
-	writeJSON(w, status, map[string]any{"status": word, "checks": checks})
 }
 
 // onlyOperators lets callers on this machine through, and keys with the scope
@@ -87,15 +59,4 @@ func fromHere(r *http.Request) bool {
 	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	return err == nil && net.ParseIP(host).IsLoopback()
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	out, err := json.Marshal(v)
-	if err != nil {
-		problem.Write(w, errors.Join(errors.New("encode answer"), err))
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(append(out, '\n'))
 }

@@ -29,7 +29,7 @@ func TestOperate_HealthNeedsNoKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	notReady := s.call("GET", "/readyz", "", "Authorization", "")
-	if notReady.Status != http.StatusServiceUnavailable || notReady.json(t)["checks"].(map[string]any)["store"] != "failing" {
+	if notReady.Status != http.StatusServiceUnavailable || notReady.json(t)["reasons"].(map[string]any)["store"] != "store_unreachable" {
 		t.Errorf("/readyz without a store: %d %s", notReady.Status, notReady.Body)
 	}
 }
@@ -82,7 +82,7 @@ func TestAPI_EveryAnswerHasSecurityHeaders(t *testing.T) {
 
 func TestNew_SaysWhatIsMissing(t *testing.T) {
 	_, err := api.New(api.Deps{}, api.Config{})
-	for _, want := range []string{"dependency", "public url", "tails", "heartbeat"} {
+	for _, want := range []string{"dependency", "public_url", "tails", "heartbeat"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %q", err, want)
 		}

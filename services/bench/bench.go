@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -116,7 +117,8 @@ about five minutes, uses all of the machine, and leaves nothing behind.`,
   whatchanged bench --payloads ./payloads          # your own payloads
   whatchanged bench --normalizers                  # MB/s of each normalizer, beside decoding the same JSON
   whatchanged bench --rate 2000 --duration 10m     # a longer, calmer load
-  whatchanged bench --stages lists --changes 10000000   # how fast lists are over 10 million changes`,
+  whatchanged bench --stages lists --changes 10000000   # how fast lists are over 10 million changes
+  whatchanged bench --model bench.json             # machines for 1,000 to 1,000,000 a second, from a run`,
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
@@ -129,7 +131,11 @@ about five minutes, uses all of the machine, and leaves nothing behind.`,
 	f.StringVar(&c.dir, "dir", "", "where temporary data goes; the disk under it is what is measured (default: the system's temporary directory)")
 	onlyNormalizers := f.Bool("normalizers", false, "measure the normalizers alone, on one core, without starting anything")
 	f.BoolVar(&c.json, "json", false, "print the figures as JSON")
+	saved := f.String("model", "", "measure nothing: print the machines that the figures of a saved --json run make necessary (docs/capacity.md)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *saved != "" {
+			return printModel(cmd.OutOrStdout(), *saved)
+		}
 		if *onlyNormalizers {
 			c.stages = []string{stageNormalizers}
 		}
@@ -153,6 +159,19 @@ about five minutes, uses all of the machine, and leaves nothing behind.`,
 		return report.write(cmd.OutOrStdout())
 	}
 	return cmd
+}
+
+// printModel prints the model of a run that was saved.
+func printModel(out io.Writer, path string) error {
+	report, err := readReport(path)
+	if err != nil {
+		return err
+	}
+	m, err := NewModel(report)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return m.write(out)
 }
 
 // newNoop, newPublish, newLoad and newFill are run by bench itself.

@@ -99,7 +99,7 @@ func TestHelper_EndsWithTheOneWhoAsked(t *testing.T) {
 
 func TestHelper_FailureShowsWhatItPrinted(t *testing.T) {
 	_, err := runHelper[filling, filled](t.Context(), "bench-fill", filling{DSN: "nowhere"}, nil)
-	if err == nil || !strings.Contains(err.Error(), "store dsn") {
+	if err == nil || !strings.Contains(err.Error(), "dsn: must begin") {
 		t.Errorf("error %v does not say why the store cannot be opened", err)
 	}
 }

@@ -30,7 +30,14 @@ func (r *Report) write(out io.Writer) error {
 	r.writeLists(t)
 	r.writeNormalizers(t)
 	r.writeTargets(t)
-	return t.flush()
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if model, err := NewModel(r); err == nil { // else parts of it did not run
+		fmt.Fprint(out, "\nWhat that makes necessary (docs/capacity.md)\n\n")
+		return model.write(out)
+	}
+	return nil
 }
 
 func (r *Report) writeRates(t *table) {

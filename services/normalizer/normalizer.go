@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
 
 	"whatchanged/normalizers"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/store"
+	"whatchanged/pkg/tracing"
 )
 
 // Known looks up what is stored already: deliveries by their identities, and
@@ -34,7 +36,7 @@ type Settings func(org, sourceID string) normalizers.Settings
 // Fetches reports whether log files that a source's notices name can be fetched.
 type Fetches func(org, sourceID string) bool
 
-// Deps is what the service needs; all of it but Lately is required.
+// Deps is what the service needs; all but Lately and Tracer is required.
 type Deps struct {
 	Lately      *Lately // of the process; nil: the service has one of its own
 	Bus         *bus.Bus
@@ -44,6 +46,7 @@ type Deps struct {
 	Normalizers normalizers.Set
 	Log         *slog.Logger
 	Metrics     prometheus.Registerer
+	Tracer      *tracing.Tracer // nil: no spans
 }
 
 // batch bounds what is normalized together. Each batch costs a look-up of known
@@ -137,7 +140,7 @@ func (s *Service) Handle(ctx context.Context, frames []*bus.DeliveryFrame) error
 	}
 	out := make([]*bus.ChangeFrame, len(frames))
 	for i, f := range frames {
-		results, files := s.normalize(f, known)
+		results, files := s.normalize(ctx, f, known)
 		if err := s.queue(ctx, f, files); err != nil {
 			return err
 		}
@@ -165,7 +168,7 @@ func (s *Service) Results(ctx context.Context, frames []*bus.DeliveryFrame) ([]*
 	}
 	out := make([]*bus.ChangeFrame, len(frames))
 	for i, f := range frames {
-		results, _ := s.normalize(f, known)
+		results, _ := s.normalize(ctx, f, known)
 		out[i] = &bus.ChangeFrame{Chain: f.Chain, Number: f.Number, Lane: f.Lane, Results: results}
 	}
 	return out, nil
@@ -195,16 +198,31 @@ func (s *Service) lookUp(ctx context.Context, frames []*bus.DeliveryFrame) (map[
 
 // normalize returns the results of a frame's deliveries, and the log files that
 // they ask to fetch.
-func (s *Service) normalize(f *bus.DeliveryFrame, known map[store.Identity]store.Known) (results []change.Result, files []bus.LogFile) {
+func (s *Service) normalize(ctx context.Context, f *bus.DeliveryFrame, known map[store.Identity]store.Known) (results []change.Result, files []bus.LogFile) {
 	results = make([]change.Result, len(f.Deliveries))
 	for i := range f.Deliveries {
 		d := &f.Deliveries[i]
 		var fetch []bus.LogFile
+		within, span := s.Tracer.Follow(ctx, "normalize delivery", d.TraceParent)
 		results[i], fetch = s.normalizeOne(d, known, nil)
 		results[i].Place = i
+		if d.TraceParent != "" {
+			results[i].TraceParent = tracing.Parent(within)
+			span.SetAttributes(about(&results[i])...)
+			span.End()
+		}
 		files = append(files, fetch...)
 	}
 	return results, files
+}
+
+// about is what a span says of a result: words of ours, and nothing of its content.
+func about(res *change.Result) []attribute.KeyValue {
+	return []attribute.KeyValue{
+		attribute.String("whatchanged.delivery_id", res.DeliveryID.String()), attribute.String("whatchanged.org", res.Org),
+		attribute.String("whatchanged.source_id", res.SourceID), attribute.String("whatchanged.provider", res.Provider),
+		attribute.String("whatchanged.outcome", string(res.Outcome)), attribute.Int("whatchanged.changes", len(res.Changes)),
+	}
 }
 
 // normalizeOne returns the result of one delivery, and the log files that it

@@ -84,6 +84,8 @@ func NewReplayer(deps ReplayerDeps) (*Replayer, error) {
 		active: map[string][]replay.Job{}, rest: map[string]waiting{}, wake: make(chan struct{}, 1),
 	}
 	deps.Metrics.MustRegister(r.gone)
+	r.gone.WithLabelValues("false")
+	r.gone.WithLabelValues("true")
 	return r, nil
 }
 

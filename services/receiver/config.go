@@ -14,7 +14,7 @@ type Config struct {
 	MaxBody int
 	// MaxKeptHeaders is how many bytes of headers are kept with a delivery.
 	MaxKeptHeaders int
-	// MaxMemory bounds the bodies in memory of all requests at one time.
+	// MaxMemory bounds the bytes of the bodies in memory of all requests at one time.
 	MaxMemory int64
 	// SourceRate is how many requests a second one source may send.
 	SourceRate int

@@ -27,7 +27,7 @@ func newMetrics(reg prometheus.Registerer, memory *atomic.Int64) *metrics {
 		Name: "whatchanged_receiver_body_memory_bytes",
 		Help: "Memory held by the bodies of requests in hand.",
 	}, func() float64 { return float64(memory.Load()) })
-	return &metrics{
+	m := &metrics{
 		fresh:      deliveries.WithLabelValues("false"),
 		duplicates: deliveries.WithLabelValues("true"),
 		bytes: f.NewCounter(prometheus.CounterOpts{
@@ -54,6 +54,17 @@ func newMetrics(reg prometheus.Registerer, memory *atomic.Int64) *metrics {
 			},
 		}),
 	}
+	for _, kind := range []string{"cloudevents", "eventgrid", "sns"} {
+		m.handshakes.WithLabelValues(kind)
+	}
+	for _, reason := range []string{ // those that an alarm is about must have been 0 before
+		"bad_signature", "bad_token", "bytes_limited", "failures_limited", "internal", "out_of_memory", "queue_full", "rate_limited",
+		"registry_stale", "secret_unreadable", "signature_missing", "stale_signature", "unknown_token",
+		"bus_full", "bus_not_acknowledging", "bus_restarting", "disk_reserve",
+	} {
+		m.refusals.WithLabelValues(reason)
+	}
+	return m
 }
 
 func (m *metrics) accepted(duplicate bool, size int) {

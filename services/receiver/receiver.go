@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/time/rate"
 
 	"whatchanged/normalizers"
@@ -25,6 +26,7 @@ import (
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
+	"whatchanged/pkg/tracing"
 )
 
 // The paths that the receiver serves; a source's token follows. What comes by
@@ -55,6 +57,7 @@ type Deps struct {
 	Orgs      *fair.Orgs // the limits of orgs; nil: they have none
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
+	Tracer    *tracing.Tracer // nil: no spans
 	// Client fetches certificates and keys, and confirms subscriptions. Nil is
 	// one that follows no redirect, uses no proxy and waits no longer than 3 s.
 	Client *http.Client
@@ -68,6 +71,7 @@ type Receiver struct {
 	committer Committer
 	orgs      *fair.Orgs
 	log       *slog.Logger
+	tracer    *tracing.Tracer
 	warn      rate.Sometimes // errors that can repeat
 	metrics   *metrics
 
@@ -96,7 +100,7 @@ func New(deps Deps, cfg Config) (*Receiver, error) {
 	o := newOutside(deps.Client)
 	v := &verifiers{certificates: newSNSCertificates(o), issuers: newIssuers(o)}
 	rc := &Receiver{
-		cfg: cfg, registry: deps.Registry, committer: deps.Committer, orgs: deps.Orgs, log: deps.Log,
+		cfg: cfg, registry: deps.Registry, committer: deps.Committer, orgs: deps.Orgs, log: deps.Log, tracer: deps.Tracer,
 		warn:         rate.Sometimes{Interval: time.Second},
 		certificates: v.certificates,
 		proxies:      proxies,
@@ -219,7 +223,17 @@ func (rc *Receiver) receive(r *http.Request, s *scratch, now time.Time) error {
 	if err := checkContent(r.Header, s.body, rc.cfg.MaxBody); err != nil {
 		return err
 	}
-	return rc.take(r, s, source, token, incidents, in)
+	if !rc.tracer.On() {
+		return rc.take(r, s, source, token, incidents, in)
+	}
+	// Here, and not before: what follows is proved to be the source's.
+	ctx, span := rc.tracer.Request(r.Context(), "receive delivery", now, r.Header.Get(tracing.Header),
+		attribute.String("http.route", r.Pattern), attribute.String("whatchanged.org", source.Org),
+		attribute.String("whatchanged.source_id", source.ID), attribute.Int("http.request.body.size", len(s.body)))
+	err = rc.take(r.WithContext(ctx), s, source, token, incidents, in)
+	span.SetAttributes(attribute.String("whatchanged.delivery_id", s.delivery.ID.String()))
+	tracing.End(span, err)
+	return err
 }
 
 // take makes a delivery durable that was proved to be the source's, and
@@ -242,6 +256,9 @@ func (rc *Receiver) take(r *http.Request, s *scratch, source *registry.Source, t
 		ID: change.NewDeliveryID(in.now), Org: source.Org, SourceID: source.ID, ReceivedAt: change.At(in.now),
 		Header: s.header, Body: s.body,
 		Identity: identity, Provider: source.Provider,
+	}
+	if rc.tracer.On() {
+		s.delivery.TraceParent = tracing.Parent(r.Context())
 	}
 	duplicate, err := rc.commit(r.Context(), &s.delivery)
 	if err != nil {

@@ -7,7 +7,9 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,13 +31,19 @@ import (
 type Config struct {
 	// Listen is the address that webhooks, the API and the CLI come to.
 	Listen string
-	// AdminListen serves profiles (/debug/pprof) when set; keep it on loopback.
+	// AdminListen serves /metrics, /healthz, /readyz and profiles (/debug/pprof)
+	// without a key when set; keep it where only those who run the product reach it.
 	AdminListen string
+	// DrainDelay is how long a process that is told to stop goes on serving while
+	// /readyz says that it is not ready, for what sends to it to notice.
+	DrainDelay time.Duration
 	// DataDir holds everything the embedded parts store, the master key and bootstrap.json.
 	DataDir string
-	// MasterKey seals secrets that must be read back; empty uses DataDir/master.key.
+	// MasterKey seals secrets that must be read back; empty uses the file
+	// master.key in DataDir. It must be the same for all services.
 	MasterKey auth.Secret
-	// Libchdb is the embedded ClickHouse engine's library; empty searches for it.
+	// Libchdb is the file of the embedded ClickHouse engine's library; empty
+	// searches beside the program, in the user's cache and in /usr/local/lib.
 	Libchdb string
 	// Bootstrap fixes what the first start would otherwise draw at random.
 	Bootstrap Bootstrap
@@ -49,11 +57,14 @@ type Config struct {
 	Log       telemetry.Config
 }
 
+const maxDrainDelay = time.Minute
+
 // Bootstrap has the fixed values of a first start.
 type Bootstrap struct {
-	// APIKey is the admin key.
+	// APIKey is the admin key that the first start makes (wc_live_...); empty
+	// draws one in `serve`, and makes none in services that run apart.
 	APIKey auth.Secret
-	// Token is the first source's.
+	// Token is the token in the first source's webhook URL (wct_...), likewise.
 	Token auth.Secret
 }
 
@@ -89,6 +100,7 @@ func (c *Config) complete() {
 	if c.API.PublicURL == "" {
 		c.API.PublicURL = "http://" + reachable(c.Listen)
 	}
+	c.Store = c.Store.WithLibrary(c.Libchdb)
 	c.HTTP.Listen = c.Listen
 }
 
@@ -100,10 +112,42 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: want host:port, such as 127.0.0.1:8080: %w", name, err))
 		}
 	}
+	if c.DrainDelay < 0 || c.DrainDelay > maxDrainDelay {
+		errs = append(errs, fmt.Errorf("drain_delay: %s: want 0s to %s", c.DrainDelay, maxDrainDelay))
+	}
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data_dir: must be set"))
 	}
-	errs = append(errs, c.Bus.Validate(), c.Store.Validate(), c.Receiver.Validate(), c.API.Validate(), c.Fair.Validate(), c.OIDC.Validate(), c.HTTP.Validate(), c.Log.Validate())
+	if c.MasterKey != "" {
+		if _, err := auth.OpenSealer("", c.MasterKey, true); err != nil { // with a key it opens no file
+			errs = append(errs, fmt.Errorf("master_key: %w", err))
+		}
+	}
+	for _, part := range []struct {
+		section string
+		fault   error
+	}{
+		{"bus", c.Bus.Validate()}, {"store", c.Store.Validate()}, {"receiver", c.Receiver.Validate()}, {"api", c.API.Validate()}, {"fair", c.Fair.Validate()},
+		{"oidc", c.OIDC.Validate()}, {"http", c.HTTP.Validate()}, {"log", c.Log.Validate()},
+	} {
+		errs = append(errs, under(part.section, part.fault))
+	}
+	return errors.Join(errs...)
+}
+
+// under puts the section before each fault, which begins with a key in it.
+func under(section string, fault error) error {
+	if fault == nil {
+		return nil
+	}
+	several, ok := fault.(interface{ Unwrap() []error })
+	if !ok {
+		return fmt.Errorf("%s.%w", section, fault)
+	}
+	var errs []error
+	for _, err := range several.Unwrap() {
+		errs = append(errs, under(section, err))
+	}
 	return errors.Join(errs...)
 }
 
@@ -122,6 +166,9 @@ func reachable(listen string) string {
 // The environment variables under our prefix that are not settings of a server.
 var notSettings = []string{"WHATCHANGED_URL", "WHATCHANGED_KEY", "WHATCHANGED_CONFIG", "WHATCHANGED_CORPUS"}
 
+// listenTwice is the key that Listen stands for.
+const listenTwice = "http.listen"
+
 // configFlags are the flags of commands that run a server.
 type configFlags struct {
 	env         *Environment
@@ -132,7 +179,7 @@ type configFlags struct {
 // flagKeys are the settings that have a flag, by the flag's name.
 var flagKeys = map[string]struct{ key, help string }{
 	"listen":           {"listen", "address for webhooks, the API and the CLI"},
-	"admin-listen":     {"admin_listen", "address for profiles; keep it on loopback (default off)"},
+	"admin-listen":     {"admin_listen", "address for metrics without a key, health and profiles; not for the outside (default off)"},
 	"data-dir":         {"data_dir", "where the embedded parts keep their data"},
 	"nats":             {"bus.url", "NATS servers, as nats://host:4222; empty embeds one"},
 	"clickhouse":       {"store.dsn", "ClickHouse, as clickhouse://host:9000 or http://host:8123; empty embeds it"},
@@ -144,6 +191,14 @@ var flagKeys = map[string]struct{ key, help string }{
 }
 
 func addConfigFlags(cmd *cobra.Command, env *Environment) *configFlags {
+	f := addSettingFlags(cmd, env)
+	cmd.Flags().BoolVar(&f.check, "check", false, "check the configuration and exit")
+	cmd.Flags().BoolVar(&f.dump, "dump", false, "print the configuration, without secrets, and exit")
+	return f
+}
+
+// addSettingFlags adds the flags that say what the configuration is.
+func addSettingFlags(cmd *cobra.Command, env *Environment) *configFlags {
 	f := &configFlags{env: env}
 	defaults := DefaultConfig()
 	values := make(map[string]any)
@@ -158,8 +213,6 @@ func addConfigFlags(cmd *cobra.Command, env *Environment) *configFlags {
 		cmd.Flags().String(name, value, setting.help)
 	}
 	cmd.Flags().StringVar(&f.file, "config", env.Getenv("WHATCHANGED_CONFIG"), "YAML file with settings (or WHATCHANGED_CONFIG)")
-	cmd.Flags().BoolVar(&f.check, "check", false, "check the configuration and exit")
-	cmd.Flags().BoolVar(&f.dump, "dump", false, "print the configuration, without secrets, and exit")
 	return f
 }
 
@@ -176,6 +229,9 @@ func (f *configFlags) load(cmd *cobra.Command) (Config, error) {
 	if err != nil {
 		return cfg, &usageError{err}
 	}
+	if cfg.HTTP.Listen != "" {
+		return cfg, usagef("configuration: %s: say it as listen (%s)", listenTwice, config.Env("listen"))
+	}
 	cfg.complete()
 	if err := cfg.Validate(); err != nil {
 		return cfg, &usageError{fmt.Errorf("configuration: %w", err)}
@@ -188,6 +244,9 @@ func (f *configFlags) load(cmd *cobra.Command) (Config, error) {
 func (c *Config) print(w io.Writer) {
 	section := ""
 	for _, field := range config.Fields(c) {
+		if field.Key == listenTwice {
+			continue
+		}
 		group, name, nested := strings.Cut(field.Key, ".")
 		if !nested {
 			group, name = "", field.Key
@@ -200,12 +259,28 @@ func (c *Config) print(w io.Writer) {
 		if nested {
 			indent = "  "
 		}
-		value := fmt.Sprintf("%v", field.Value)
-		if field.Key == "store.dsn" || field.Key == "bus.url" {
-			value = withoutPassword(value)
+		comment := "" // a secret that is not shown cannot be read back
+		if _, secret := field.Value.(auth.Secret); secret {
+			comment = "# "
 		}
-		fmt.Fprintf(w, "%s%s: %q # %s\n", indent, name, value, config.Env(field.Key))
+		fmt.Fprintf(w, "%s%s%s: %s # %s\n", comment, indent, name, shown(field), config.Env(field.Key))
 	}
+}
+
+// shown is a setting's value as YAML.
+func shown(field config.Field) string {
+	if list, ok := field.Value.([]string); ok {
+		quoted := make([]string, len(list))
+		for i, s := range list {
+			quoted[i] = strconv.Quote(s)
+		}
+		return "[" + strings.Join(quoted, ", ") + "]"
+	}
+	value := fmt.Sprint(field.Value)
+	if field.Key == "store.dsn" || field.Key == "bus.url" {
+		value = withoutPassword(value)
+	}
+	return strconv.Quote(value)
 }
 
 func withoutPassword(dsn string) string {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
@@ -46,8 +47,9 @@ func newDoctor(env *Environment) *cobra.Command {
 		Short: "Check this machine and the server, and say what to do",
 		Long: `Checks the engine's library, the disk and the data directory on this machine, and
 asks the server whether it is up, which version it is, whether bus, ClickHouse
-and registry are well, how far its clock is from this one's, and whether the account of the last day closes.
-Exits with 1 when something failed.`,
+and registry are well, how far its clock is from this one's, which services it runs, and whether the
+account of the last day closes. A server is the one process that answers: of
+services that run apart it says which it does not see. Exits with 1 when something failed.`,
 		Example: `  whatchanged doctor
   whatchanged doctor --url https://changes.example.com --json`,
 		Args: args(cobra.NoArgs),
@@ -157,8 +159,41 @@ func (d *doctor) checkServer(ctx context.Context, conn *connection) {
 	}
 	d.checkReady(base, ready)
 	d.checkClock(header)
-	d.checkMetrics(ctx, base, conn)
-	d.checkAccount(ctx, api)
+	families := d.checkMetrics(ctx, base, conn)
+	if d.checkServices(families) {
+		d.checkAccount(ctx, api)
+	}
+}
+
+// checkServices says which services the process that is asked does not run:
+// nothing of what they do is seen here but for the account. It reports whether
+// the process has the API, as far as that is known.
+func (d *doctor) checkServices(families map[string]*dto.MetricFamily) (withAPI bool) {
+	var here, elsewhere []string
+	for _, m := range families[serviceRunning].GetMetric() {
+		name := m.GetLabel()[0].GetValue()
+		if m.GetGauge().GetValue() > 0 {
+			here = append(here, name)
+		} else {
+			elsewhere = append(elsewhere, name)
+		}
+	}
+	const check = "services"
+	switch {
+	case len(here) == 0: // the metrics are not for us to see
+		return true
+	case len(elsewhere) == 0:
+		d.say(check, fine, "all in this process", "")
+		return true
+	}
+	withAPI = slices.Contains(here, serviceAPI)
+	detail := fmt.Sprintf("this process is %s; not seen from here: %s", strings.Join(here, ", "), strings.Join(elsewhere, ", "))
+	advice := "ask each at its own address: curl http://HOST:PORT/readyz, and /metrics with an admin's key"
+	if !withAPI {
+		advice += "; the account is the API's to tell: say --url with its address"
+	}
+	d.say(check, fine, detail, advice)
+	return withAPI
 }
 
 // get fetches a path that needs no key, or one for operators.
@@ -219,7 +254,7 @@ func (d *doctor) checkClock(header http.Header) {
 
 // checkMetrics reads what the server says of itself: its version, and what
 // needs a person.
-func (d *doctor) checkMetrics(ctx context.Context, base string, conn *connection) {
+func (d *doctor) checkMetrics(ctx context.Context, base string, conn *connection) map[string]*dto.MetricFamily {
 	key := conn.key
 	if key == "" {
 		key = conn.env.Getenv("WHATCHANGED_KEY")
@@ -227,22 +262,23 @@ func (d *doctor) checkMetrics(ctx context.Context, base string, conn *connection
 	text, _, err := get(ctx, base+"/metrics", key)
 	if err != nil {
 		d.say("metrics", warns, err.Error(), "")
-		return
+		return nil
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(string(text)))
 	build := families["whatchanged_build_info"]
 	if err != nil || build == nil {
 		d.say("version", warns, "not shown", "ask on the server's own machine, or with an admin key")
-		return
+		return nil
 	}
 	d.checkDead(families)
 	version := build.Metric[0].Label[0].GetValue()
 	if ours := telemetry.Version(); version != ours {
 		d.say("version", warns, fmt.Sprintf("the server is %s, this program %s", version, ours), "use the same version for both")
-		return
+		return families
 	}
 	d.say("version", fine, version, "")
+	return families
 }
 
 // checkAccount says whether the account of the last day closes: whether it is
@@ -251,7 +287,7 @@ func (d *doctor) checkAccount(ctx context.Context, api *client.Client) {
 	const check = "account"
 	account, err := api.WholeAccount(ctx, client.AccountFilter{Start: time.Now().Add(-24 * time.Hour), Bucket: 24 * time.Hour})
 	if err != nil {
-		d.say(check, fails, err.Error(), "give a key that may read changes")
+		d.say(check, fails, err.Error(), adviceOn(err))
 		return
 	}
 	sum := account.Totals
@@ -271,6 +307,21 @@ func (d *doctor) checkAccount(ctx context.Context, api *client.Client) {
 		d.say(check, warns, detail+": it closes", "see why with `whatchanged dead list`, and re-drive or discard them")
 	default:
 		d.say(check, fine, detail+": it closes", "")
+	}
+}
+
+// adviceOn says what to do when the account cannot be read.
+func adviceOn(err error) string {
+	var answer *client.Problem
+	switch {
+	case !errors.As(err, &answer):
+		return "the server does not answer in time: are bus and store well?"
+	case answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden:
+		return "give a key that may read changes: WHATCHANGED_KEY"
+	case answer.Status == http.StatusNotFound:
+		return "this address has no API: say --url with the API's"
+	default:
+		return "see the server's log for part=api and part=store"
 	}
 }
 

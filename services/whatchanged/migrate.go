@@ -13,9 +13,9 @@ import (
 func newMigrate(env *Environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
-		Short: "Bring the ClickHouse tables to the form this version needs",
-		Long: `Applies the migrations that the database lacks; run twice, the second does
-nothing. ` + "`whatchanged serve`" + ` does this by itself; services that run apart refuse an
+		Short: "Bring the ClickHouse tables and NATS streams to the form this version needs",
+		Long: `Makes or updates the streams of the NATS servers, if there are any, and applies
+the migrations that the database lacks; run twice, the second does nothing. ` + "`whatchanged serve`" + ` does this by itself; services that run apart refuse an
 old schema and name this command.`,
 		Example: `  whatchanged migrate --clickhouse clickhouse://clickhouse:9000`,
 		Args:    args(cobra.NoArgs),
@@ -28,6 +28,9 @@ old schema and name this command.`,
 		}
 		log, err := telemetry.NewLogger(env.Stderr, cfg.Log)
 		if err != nil {
+			return err
+		}
+		if err := makeStreams(cmd.Context(), cfg, log, env.Stdout); err != nil {
 			return err
 		}
 		s, err := store.Open(cmd.Context(), cfg.Store, log, telemetry.NewRegistry())

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"strings"
 	"time"
 
@@ -23,9 +26,9 @@ func (s *server) operated(next http.Handler) http.Handler {
 		own := r.Method == http.MethodGet || r.Method == http.MethodHead
 		switch {
 		case own && r.URL.Path == "/healthz":
-			answerJSON(w, http.StatusOK, map[string]any{"status": "ok"})
+			s.health.ServeLive(w, r)
 		case own && r.URL.Path == "/readyz":
-			s.ready(w, r)
+			s.health.ServeReady(w, r)
 		case own && r.URL.Path == "/metrics":
 			if err := s.mayOperate(r); err != nil {
 				problem.Write(w, err)
@@ -40,25 +43,43 @@ func (s *server) operated(next http.Handler) http.Handler {
 	})
 }
 
-// ready says which of the things that this process works with fail, and not
-// why: that is in the log.
-func (s *server) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-	defer cancel()
-	failing := map[string]error{"bus": s.bus.Healthy(), "registry": s.registry.Fresh()}
-	if s.store != nil {
-		failing["store"] = s.store.Ping(ctx)
+// openAdmin opens the listener for those who run the product, apart from all
+// that the outside can reach: it asks for no key. It comes first and goes last,
+// so that it can say what a start waits for and that a stop has begun.
+func (s *server) openAdmin(ctx context.Context) error {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.AdminListen)
+	if err != nil {
+		return fmt.Errorf("admin listener: %w", err)
 	}
-	status, word, checks := http.StatusOK, "ready", map[string]string{}
-	for name, err := range failing {
-		checks[name] = "ok"
-		if err != nil {
-			checks[name] = "failing"
-			status, word = http.StatusServiceUnavailable, "not ready"
-			s.log.Debug("not ready", "check", name, "error", err)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", s.health.ServeLive)
+	mux.HandleFunc("GET /readyz", s.health.ServeReady)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: grace, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	s.log.Info("admin listening", "addr", ln.Addr().String())
+	s.parts.Start("admin", func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() { srv.Close() })
+		defer stop()
+		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("admin listener: %w", err)
 		}
+		return nil
+	})
+	return nil
+}
+
+// drain says that this process is about to stop and leaves those who send to it
+// the time to notice, while it goes on serving.
+func (s *server) drain() {
+	s.health.Drain()
+	if s.cfg.DrainDelay > 0 {
+		s.log.Info("draining", "delay", s.cfg.DrainDelay)
+		time.Sleep(s.cfg.DrainDelay)
 	}
-	answerJSON(w, status, map[string]any{"status": word, "checks": checks})
 }
 
 // mayOperate lets callers on this machine through, and keys with the scope
@@ -84,10 +105,4 @@ func (s *server) mayOperate(r *http.Request) error {
 		return problem.New(problem.Forbidden, "missing_scope", "the API key lacks the scope "+auth.Admin)
 	}
 	return nil
-}
-
-func answerJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // fails when the caller has gone
 }

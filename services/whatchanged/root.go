@@ -69,10 +69,11 @@ answers what changed, where, by whom and when.`,
 	}
 	group("run", newServe(env))
 	group("run", newServices(env)...)
-	group("run", newClickHouse(env), newMigrate(env))
+	group("run", newClickHouse(env), newMigrate(env), newConfigCommand(env), newNATS(env))
 	group("use", newLog(env), newChanges(env), newWhatChanged(env), newIncidents(env), newServicesCommand(env), newDeliveries(env),
 		newSources(env), newKeys(env), newOrg(env), newAudit(env))
 	group("look", newDoctor(env), newDeadCommand(env), newReplay(env), newNormalize(env))
+	group("look", newHealthcheck(env), newVersion(env))
 	for _, c := range bench.Commands() {
 		group("look", c)
 	}

@@ -16,9 +16,11 @@ import (
 	"whatchanged/pkg/telemetry"
 )
 
-// grace is how long each part may take to stop. The longest is a batch on its
-// way into ClickHouse.
-const grace = 15 * time.Second
+// grace is how long the parts together may take to stop, so that the process
+// ends within 10 s of SIGTERM: less than any supervisor waits before it kills.
+// What takes long is requests being answered (httpserver's own grace) and a
+// batch on its way into ClickHouse.
+const grace = 7 * time.Second
 
 // memoryLimit is when the garbage collector works harder to stay below; the
 // engine's memory comes on top. GOMEMLIMIT overrides it.
@@ -103,7 +105,7 @@ func runServer(cmd *cobra.Command, env *Environment, flags *configFlags, service
 	}
 	if !whole {
 		if err := cfg.validateApart(services); err != nil {
-			return &usageError{err}
+			return err
 		}
 		if err := cfg.nameApart(services); err != nil {
 			return err
@@ -126,7 +128,7 @@ func runServer(cmd *cobra.Command, env *Environment, flags *configFlags, service
 	if env.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
-	server, err := start(cmd.Context(), cfg, services, whole, log)
+	server, err := start(cmd.Context(), cfg, services, whole, log, env.Getenv)
 	if err != nil {
 		return err
 	}
@@ -134,6 +136,9 @@ func runServer(cmd *cobra.Command, env *Environment, flags *configFlags, service
 		server.greet(env.Stdout)
 	}
 	err = server.parts.Wait(cmd.Context())
+	if err == nil { // asked to, and not because a part failed
+		server.drain()
+	}
 	log.Info("stopping")
 	return errors.Join(err, server.close())
 }
@@ -143,14 +148,17 @@ func runServer(cmd *cobra.Command, env *Environment, flags *configFlags, service
 func (c *Config) validateApart(services []string) error {
 	var errs []error
 	if c.Bus.URL == "" {
-		errs = append(errs, errors.New("a service that runs alone needs NATS servers: say --nats nats://host:4222"))
+		errs = append(errs, errors.New("bus.url: a service that runs alone needs NATS servers: say --nats nats://host:4222"))
 	}
 	needsStore := slices.ContainsFunc(services, func(s string) bool { return s != serviceReceiver })
 	if needsStore && strings.HasPrefix(c.Store.DSN, "embedded:") {
-		errs = append(errs, errors.New("a service that runs alone needs a ClickHouse server: say --clickhouse clickhouse://host:9000, "+
+		errs = append(errs, errors.New("store.dsn: a service that runs alone needs a ClickHouse server: say --clickhouse clickhouse://host:9000, "+
 			"or run `whatchanged clickhouse` and say --clickhouse http://host:8123"))
 	}
-	return errors.Join(errs...)
+	if len(errs) == 0 {
+		return nil
+	}
+	return &usageError{errors.Join(errs...)}
 }
 
 // nameApart gives services on one machine names of their own on the bus, where

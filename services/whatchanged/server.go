@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/http/pprof"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -24,6 +24,7 @@ import (
 	"whatchanged/pkg/durable"
 	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/fair"
+	"whatchanged/pkg/health"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/registry"
 	"whatchanged/pkg/repair"
@@ -31,6 +32,7 @@ import (
 	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
 	"whatchanged/pkg/telemetry"
+	"whatchanged/pkg/tracing"
 	"whatchanged/services/api"
 	"whatchanged/services/normalizer"
 	"whatchanged/services/receiver"
@@ -51,20 +53,55 @@ type server struct {
 	lanes    *fair.Lanes
 	audit    *audit.Recorder
 	first    *bootstrap // what the first start made, else nil
+	health   *health.Health
+	tracer   *tracing.Tracer // nil: no traces
 	parts    *app.Group
 }
 
 // start opens what the services need and starts them. What it opened is closed
 // again when it fails.
-func start(ctx context.Context, cfg Config, services []string, whole bool, log *slog.Logger) (*server, error) {
+func start(ctx context.Context, cfg Config, services []string, whole bool, log *slog.Logger, getenv func(string) string) (*server, error) {
 	s := &server{cfg: cfg, log: log, metrics: telemetry.NewRegistry(), parts: app.NewGroup(log)}
+	s.metrics.MustRegister(running(services))
+	s.health = health.New(log.With("part", "health"), s.metrics)
+	name := "whatchanged"
+	if !whole {
+		name += "-" + strings.Join(services, "-")
+	}
+	var err error
+	if s.tracer, err = tracing.Open(ctx, tracing.Settings{
+		Service: name, Version: telemetry.Version(), Getenv: getenv, Log: log.With("part", "tracing"), Metrics: s.metrics,
+	}); err != nil {
+		return nil, &usageError{err}
+	}
 	if err := s.open(ctx, services, whole); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
+// running is what tells those who ask this process which services it is.
+func running(services []string) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: serviceRunning, Help: "Whether this process runs a service.",
+	}, []string{"service"})
+	for _, name := range allServices {
+		g.WithLabelValues(name).Set(0)
+	}
+	for _, name := range services {
+		g.WithLabelValues(name).Set(1)
+	}
+	return g
+}
+
+const serviceRunning = "whatchanged_service_running"
+
 func (s *server) open(ctx context.Context, services []string, whole bool) (err error) {
+	if s.cfg.AdminListen != "" {
+		if err := s.openAdmin(ctx); err != nil {
+			return err
+		}
+	}
 	if whole {
 		if err := durable.MkdirAll(s.cfg.DataDir); err != nil {
 			return fmt.Errorf("make the data directory: %w", err)
@@ -73,9 +110,11 @@ func (s *server) open(ctx context.Context, services []string, whole bool) (err e
 	runs := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(services, n) })
 	}
-	if s.bus, err = bus.Connect(ctx, s.cfg.Bus, s.log.With("part", "bus"), s.metrics); err != nil {
+	if s.bus, err = bus.Connect(ctx, s.cfg.Bus, s.log.With("part", "bus"), s.metrics, bus.As(busUser(services, whole))); err != nil {
 		return err
 	}
+	s.bus.Trace(s.tracer)
+	s.health.Add("bus", func(context.Context) error { return s.bus.Healthy() })
 	failpoint.Hit("recovery-bus")
 	s.audit = audit.NewRecorder(s.bus, audit.DefaultLimits(), s.log.With("part", "audit"), s.metrics)
 	s.parts.Start("audit", s.audit.Run)
@@ -133,6 +172,7 @@ func (s *server) openStore(ctx context.Context, migrate bool) (err error) {
 	if err != nil {
 		return err
 	}
+	s.health.Add("store", s.store.Ping)
 	failpoint.Hit("recovery-store")
 	if migrate {
 		if err := s.store.Migrate(ctx); err != nil {
@@ -146,10 +186,16 @@ func (s *server) openStore(ctx context.Context, migrate bool) (err error) {
 // installation, does the first start. With services that run apart, whichever
 // was given the first key and token does it, with just these.
 func (s *server) openRegistry(ctx context.Context, whole bool) (err error) {
-	s.registry, err = registry.Open(ctx, s.bus.KV(bus.BucketRegistry), s.log.With("part", "registry"), s.metrics, registry.WithAudit(s.audit))
+	opts := []registry.Option{registry.WithAudit(s.audit)}
+	mayWrite := s.bus.MayWrite(bus.BucketRegistry)
+	if !mayWrite {
+		opts = append(opts, registry.Following())
+	}
+	s.registry, err = registry.Open(ctx, s.bus.KV(bus.BucketRegistry), s.log.With("part", "registry"), s.metrics, opts...)
 	if err != nil {
 		return err
 	}
+	s.health.Add("registry", func(context.Context) error { return s.registry.Fresh() })
 	failpoint.Hit("recovery-registry")
 	s.parts.Start("registry", s.registry.Run)
 	s.settings = &settings{registry: s.registry}
@@ -159,6 +205,10 @@ func (s *server) openRegistry(ctx context.Context, whole bool) (err error) {
 	}
 	fixed := s.cfg.Bootstrap.APIKey != "" && s.cfg.Bootstrap.Token != ""
 	if !whole && !fixed {
+		return nil
+	}
+	if !mayWrite {
+		s.log.Debug("the first start is left to a service that may write the registry")
 		return nil
 	}
 	first := registry.BootstrapConfig{APIKey: s.cfg.Bootstrap.APIKey, Token: s.cfg.Bootstrap.Token}
@@ -198,7 +248,7 @@ func (s *server) keepBootstrap(b registry.Bootstrap) error {
 // addWriter starts the writers, and what watches over the bus and its rows.
 func (s *server) addWriter() error {
 	log := s.log.With("part", "writer")
-	w, err := writer.New(writer.Deps{Bus: s.bus, Store: s.store, Audit: s.store, Log: log, Metrics: s.metrics})
+	w, err := writer.New(writer.Deps{Bus: s.bus, Store: s.store, Audit: s.store, Log: log, Metrics: s.metrics, Tracer: s.tracer})
 	if err != nil {
 		return err
 	}
@@ -223,6 +273,7 @@ func (s *server) addWriter() error {
 		return err
 	}
 	s.parts.StartBehind("keeper", k.Run)
+	s.metrics.MustRegister(s.bus.NewDepths())
 	s.parts.StartBehind("writer", w.RunChanges)
 	s.parts.StartBehind("writer-bulk", w.RunBulkChanges)
 	s.parts.StartBehind("raw-writer", w.RunRaw)
@@ -271,7 +322,7 @@ func (s *server) newNormalizer(lane string) (*normalizer.Service, error) {
 func (s *server) normalizerDeps() normalizer.Deps {
 	return normalizer.Deps{
 		Bus: s.bus, Known: s.store, Settings: s.settings.of, Fetches: s.fetches, Normalizers: all.Set(),
-		Log: s.log.With("part", "normalizer"), Metrics: s.metrics,
+		Log: s.log.With("part", "normalizer"), Metrics: s.metrics, Tracer: s.tracer,
 	}
 }
 
@@ -301,7 +352,7 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 		// On a cluster the body's limit follows its max_payload.
 		s.cfg.Receiver.MaxBody = min(s.cfg.Receiver.MaxBody, s.bus.MaxRecord()-s.cfg.Receiver.MaxKeptHeaders)
 		r, err := receiver.New(receiver.Deps{
-			Registry: s.registry, Committer: s.lanes, Orgs: s.orgs, Sealer: s.sealer, Log: s.log.With("part", "receiver"), Metrics: s.metrics,
+			Registry: s.registry, Committer: s.lanes, Orgs: s.orgs, Sealer: s.sealer, Log: s.log.With("part", "receiver"), Metrics: s.metrics, Tracer: s.tracer,
 		}, s.cfg.Receiver)
 		if err != nil {
 			return err
@@ -323,7 +374,7 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 		}
 		a, err := api.New(api.Deps{
 			Store: s.store, Registry: s.registry, Committer: s.lanes, Orgs: s.orgs, Bus: s.bus, Normalizers: all.Set(), Sealer: s.sealer, Audit: s.audit, Dead: desk,
-			SignIn: accounts, Proxies: proxies, Gatherer: s.metrics, Metrics: s.metrics, Log: s.log.With("part", "api"),
+			SignIn: accounts, Proxies: proxies, Health: s.health, Gatherer: s.metrics, Metrics: s.metrics, Tracer: s.tracer, Log: s.log.With("part", "api"),
 		}, s.cfg.API)
 		if err != nil {
 			return err
@@ -343,10 +394,8 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 	if err := h.Listen(ctx); err != nil { // now, so that a taken address is said before anything else
 		return err
 	}
+	s.health.Up()
 	s.parts.Start("http", h.Run)
-	if s.cfg.AdminListen != "" {
-		s.parts.Start("admin", s.runAdmin)
-	}
 	return nil
 }
 
@@ -368,21 +417,8 @@ func route(webhooks, rest http.Handler) http.Handler {
 	})
 }
 
-// runAdmin serves profiles, apart from everything the outside can reach.
-func (s *server) runAdmin(ctx context.Context) error {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	srv := &http.Server{Addr: s.cfg.AdminListen, Handler: mux, ReadHeaderTimeout: grace}
-	stop := context.AfterFunc(ctx, func() { srv.Close() })
-	defer stop()
-	if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("admin listener: %w", err)
-	}
-	return nil
-}
+// traceGrace is how long the last spans may take to be sent.
+const traceGrace = 5 * time.Second
 
 // close stops the services and releases what start opened, the bus last: it
 // keeps what the others could not finish.
@@ -393,6 +429,11 @@ func (s *server) close() error {
 	}
 	if s.bus != nil {
 		errs = append(errs, s.bus.Close())
+	}
+	last, cancel := context.WithTimeout(context.Background(), traceGrace) // what is left of traces is worth no more
+	defer cancel()
+	if err := s.tracer.Close(last); err != nil {
+		s.log.Warn("the last traces are not sent", "error", err)
 	}
 	return errors.Join(errs...)
 }

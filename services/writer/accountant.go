@@ -54,10 +54,29 @@ type Accountant struct {
 	back time.Time        // minutes from here on are known
 	anew time.Time        // and those from here on are looked at again
 	open map[int64]*entry // by Unix time: minutes of which something is missing or in flight
+	day  map[int64]states // by Unix time: what is known of the minutes of the last day
 	bad  int              // turns in a row that found something missing
 	told bool
 
 	missing, inFlight, oldest, closed, checked prometheus.Gauge
+	deliveries                                 *prometheus.GaugeVec
+}
+
+// stateNames are what can be said of deliveries: how many were received, and
+// what became of them.
+var stateNames = [...]string{"received", "stored", "duplicate", "ignored", "dead", "in_flight", "missing"}
+
+// states are the numbers to stateNames.
+type states [len(stateNames)]int64
+
+func statesOf(row store.AccountRow) states {
+	return states{row.Received, row.Stored, row.Duplicate, row.Ignored, row.Dead, row.InFlight, row.Missing}
+}
+
+func (s *states) add(other states) {
+	for i, n := range other {
+		s[i] += n
+	}
 }
 
 // entry is what is open of one minute, of all sources.
@@ -77,8 +96,16 @@ func NewAccountant(deps AccountantDeps) (*Accountant, error) {
 		deps.Metrics.MustRegister(g)
 		return g
 	}
+	deliveries := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "whatchanged_account_deliveries",
+		Help: "Deliveries received in the last day, and what became of them; after a start an hour more of it is looked at every minute.",
+	}, []string{"state"})
+	deps.Metrics.MustRegister(deliveries)
+	for _, state := range stateNames {
+		deliveries.WithLabelValues(state)
+	}
 	return &Accountant{
-		AccountantDeps: deps, now: time.Now, open: map[int64]*entry{},
+		AccountantDeps: deps, now: time.Now, open: map[int64]*entry{}, day: map[int64]states{}, deliveries: deliveries,
 		missing:  gauge("missing", "Deliveries of the last day that were received and of which nothing says what became of them: an alarm."),
 		inFlight: gauge("in_flight", "Deliveries that were received and are not through the pipeline yet."),
 		oldest:   gauge("in_flight_oldest_seconds", "Since the minute in which the oldest of them was received."),
@@ -149,6 +176,8 @@ func (a *Accountant) Turn(ctx context.Context) error {
 // span is from a minute up to another.
 type span struct{ start, end time.Time }
 
+func (s span) has(unix int64) bool { return unix >= s.start.Unix() && unix < s.end.Unix() }
+
 // openRanges joins the open minutes that every turn does not look at anyway.
 func (a *Accountant) openRanges() []span {
 	var out []span
@@ -179,7 +208,7 @@ func (a *Accountant) look(ctx context.Context, r span, state bus.Standing) error
 		orgs = append(orgs, late.Org)
 	}
 	slices.Sort(orgs)
-	found := map[int64]*entry{}
+	found, known := map[int64]*entry{}, map[int64]states{}
 	for _, org := range slices.Compact(orgs) {
 		rows, err := a.Books.Account(ctx, store.AccountQuery{
 			Org: org, Start: r.start, End: r.end, Bucket: time.Minute,
@@ -189,6 +218,9 @@ func (a *Accountant) look(ctx context.Context, r span, state bus.Standing) error
 			return fmt.Errorf("account of %s: %w", org, err)
 		}
 		for _, row := range rows {
+			sum := known[row.Start.Unix()]
+			sum.add(statesOf(row))
+			known[row.Start.Unix()] = sum
 			if row.Missing == 0 && row.InFlight == 0 {
 				continue
 			}
@@ -204,10 +236,10 @@ func (a *Accountant) look(ctx context.Context, r span, state bus.Standing) error
 			}
 		}
 	}
-	maps.DeleteFunc(a.open, func(unix int64, _ *entry) bool {
-		return unix >= r.start.Unix() && unix < r.end.Unix()
-	})
+	maps.DeleteFunc(a.open, func(unix int64, _ *entry) bool { return r.has(unix) })
+	maps.DeleteFunc(a.day, func(unix int64, _ states) bool { return r.has(unix) })
 	maps.Copy(a.open, found)
+	maps.Copy(a.day, known)
 	return nil
 }
 
@@ -215,6 +247,14 @@ func (a *Accountant) look(ctx context.Context, r span, state bus.Standing) error
 // again. One turn may find what is only late to be seen; two may not.
 func (a *Accountant) tell(now time.Time) {
 	maps.DeleteFunc(a.open, func(unix int64, _ *entry) bool { return unix < now.Add(-accountBack).Unix() })
+	maps.DeleteFunc(a.day, func(unix int64, _ states) bool { return unix < now.Add(-accountBack).Unix() })
+	var sum states
+	for _, minute := range a.day {
+		sum.add(minute)
+	}
+	for i, state := range stateNames {
+		a.deliveries.WithLabelValues(state).Set(float64(sum[i]))
+	}
 	var missing, inFlight int64
 	var first, flying int64
 	for _, unix := range slices.Sorted(maps.Keys(a.open)) {

@@ -63,6 +63,12 @@ func TestAccountant_SaysOnceThatTheAccountDoesNotClose(t *testing.T) {
 		t.Error(err)
 	}
 
+	for state, n := range map[string]float64{"received": count, "stored": count, "dead": 0, "missing": 0} {
+		if got := value(t, metrics, "whatchanged_account_deliveries", state); got != n {
+			t.Errorf("%v deliveries are %s, want %v", got, state, n)
+		}
+	}
+
 	p.exec("TRUNCATE TABLE deliveries")
 	later = 4 * time.Minute // the minute is over long enough
 	for n := range 3 {

@@ -2,6 +2,7 @@ package writer_test
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,8 +16,15 @@ import (
 
 // A merge that ends on a full disk can leave a part that fails every question.
 func TestReconciler_StoresAgainWhatWasInADamagedPart(t *testing.T) {
-	for _, table := range []string{"changes", "deliveries", "payloads", "receipts"} {
-		t.Run(table, func(t *testing.T) {
+	for _, c := range []struct{ table, files string }{
+		{"changes", "*.bin"},
+		{"deliveries", "*.bin"},
+		{"payloads", "*.bin"},
+		{"receipts", "*.bin"},
+		{"deliveries", "skp_idx_by_chain*.cmrk*"}, // as a merge left it on a full disk
+	} {
+		table := c.table
+		t.Run(table+" "+c.files, func(t *testing.T) {
 			p := newPipeline(t)
 			const count = 20
 			var last change.Delivery
@@ -25,7 +33,7 @@ func TestReconciler_StoresAgainWhatWasInADamagedPart(t *testing.T) {
 			}
 			r := newReconciler(t, p.bus, p.store)
 			eventually(t, "the reconciler to find all whole", func() error { return position(r, p.bus, count) })
-			p.damage(table)
+			p.damage(table, c.files)
 			if n, err := p.readable(table, last); err == nil {
 				t.Fatalf("%d rows can be read from a damaged part", n)
 			}
@@ -56,6 +64,14 @@ func (p *pipeline) readable(table string, last change.Delivery) (int, error) {
 		return len(page.Data), err
 	case "deliveries":
 		page, err := p.store.FindDeliveries(ctx, store.DeliveryQuery{Org: "acme", Limit: 100})
+		if err != nil {
+			return 0, err
+		}
+		var chain string // by which the reconciler looks
+		if err := p.db.QueryRow(ctx, "SELECT any(chain) FROM deliveries").Scan(&chain); err != nil {
+			return 0, err
+		}
+		_, err = p.store.StoredFrames(ctx, store.FrameRange{Chain: chain, From: 0, To: math.MaxInt32})
 		return len(page.Data), err
 	case "payloads":
 		if _, err := p.store.Payload(ctx, "acme", last.ID); err != nil {
@@ -74,8 +90,8 @@ func (p *pipeline) readable(table string, last change.Delivery) (int, error) {
 	}
 }
 
-// damage makes one part of a table, and cuts off its data.
-func (p *pipeline) damage(table string) {
+// damage makes one part of a table, and empties some of its files.
+func (p *pipeline) damage(table, pattern string) {
 	p.t.Helper()
 	p.exec("OPTIMIZE TABLE " + table + " FINAL")
 	var dir string
@@ -84,16 +100,16 @@ func (p *pipeline) damage(table string) {
 	if err := row.Scan(&dir); err != nil {
 		p.t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.bin"))
+	files, err := filepath.Glob(filepath.Join(dir, pattern))
 	if err != nil || len(files) == 0 {
-		p.t.Fatalf("no data in %s: %v", dir, err)
+		p.t.Fatalf("no %s in %s: %v", pattern, dir, err)
 	}
 	for _, file := range files {
 		if err := os.Truncate(file, 0); err != nil {
 			p.t.Fatal(err)
 		}
 	}
-	for _, cache := range []string{"MARK CACHE", "UNCOMPRESSED CACHE"} {
+	for _, cache := range []string{"MARK CACHE", "UNCOMPRESSED CACHE", "INDEX MARK CACHE", "INDEX UNCOMPRESSED CACHE"} {
 		p.exec("SYSTEM DROP " + cache)
 	}
 }

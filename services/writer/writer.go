@@ -17,6 +17,7 @@ import (
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/failpoint"
 	"whatchanged/pkg/store"
+	"whatchanged/pkg/tracing"
 )
 
 // Store is where rows go.
@@ -28,13 +29,14 @@ type Store interface {
 	InsertDeliveries(context.Context, []store.Batch) error
 }
 
-// Deps is what the service needs; all but Audit is required.
+// Deps is what the service needs; all but Audit and Tracer is required.
 type Deps struct {
 	Bus     *bus.Bus
 	Store   Store
 	Audit   AuditStore // nil in a writer that does not run RunAudit
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	Tracer  *tracing.Tracer // nil: no spans
 }
 
 // The limits of a batch. Each insert costs ClickHouse some 30 ms of processor
@@ -82,7 +84,8 @@ func (w *Writer) RunBulkChanges(ctx context.Context) error {
 }
 
 // HandleRaw inserts the deliveries of frames into payloads.
-func (w *Writer) HandleRaw(ctx context.Context, frames []*bus.DeliveryFrame) error {
+func (w *Writer) HandleRaw(ctx context.Context, frames []*bus.DeliveryFrame) (err error) {
+	defer w.tracedRaw(ctx, frames)(&err)
 	count := 0
 	for _, f := range frames {
 		count += len(f.Deliveries)
@@ -104,7 +107,8 @@ func payloadsOf(frames []*bus.DeliveryFrame) []store.PayloadBatch {
 
 // HandleChanges inserts the results of frames: first the changes and what is
 // said of incidents, then the deliveries' rows, which are the proof that all before them is stored.
-func (w *Writer) HandleChanges(ctx context.Context, frames []*bus.ChangeFrame) error {
+func (w *Writer) HandleChanges(ctx context.Context, frames []*bus.ChangeFrame) (err error) {
+	defer w.tracedChanges(ctx, frames)(&err)
 	batches := make([]store.Batch, len(frames))
 	for i, f := range frames {
 		batches[i] = store.Batch{Chain: f.Chain, Frame: f.Number, Run: f.Run, Lane: f.Lane, Results: f.Results}

@@ -21,6 +21,7 @@ type Process struct {
 	tb     testing.TB
 	config string
 	addr   string
+	env    []string // beside the test's own
 	cmd    *exec.Cmd
 }
 
@@ -81,6 +82,7 @@ func (p *Process) Start() {
 		p.tb.Fatal(err)
 	}
 	cmd := exec.Command(program, "-c", p.config)
+	cmd.Env = append(os.Environ(), p.env...)
 	cmd.Stderr = p.tb.Output()
 	cmd.SysProcAttr = dieWithParent()
 	if err := cmd.Start(); err != nil {
@@ -108,6 +110,13 @@ func (p *Process) Kill() {
 	}
 	_ = p.cmd.Process.Kill() // it may be gone already
 	_ = p.cmd.Wait()         // "signal: killed"
+	p.cmd = nil
+}
+
+// Stop asks the server to end, and waits until it has.
+func (p *Process) Stop() {
+	p.signal(syscall.SIGTERM)
+	_ = p.cmd.Wait() // however it ends
 	p.cmd = nil
 }
 

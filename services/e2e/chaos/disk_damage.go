@@ -23,7 +23,7 @@ func damageFaults() []Fault {
 				return err
 			}
 			r.Target.Kill()
-			return damagePart(r)
+			return r.damage(partFiles...)
 		},
 		After: func(ctx context.Context, r *Round) error {
 			if err := readAll(ctx, r); err != nil {
@@ -31,18 +31,46 @@ func damageFaults() []Fault {
 			}
 			return r.reconciled(ctx)
 		},
+	}, {
+		Name: "damage/bus", About: "a file of the bus that can be made again is flipped, cut off, zeroed or removed while the target is down",
+		Strike: func(ctx context.Context, r *Round) error {
+			if err := r.wait(ctx, 2*time.Second, 4*time.Second); err != nil {
+				return err
+			}
+			r.Target.Kill()
+			return r.damage(busFiles...)
+		},
+		After: func(ctx context.Context, r *Round) error { return r.reconciled(ctx) },
 	}}
 }
 
-// damagePart does something bad to a file of a part of our tables.
-func damagePart(r *Round) error {
-	// Our partitions are months or days; the engine's own tables are none of our business.
-	files, err := filepath.Glob(filepath.Join(r.DataDir, "clickhouse", "store", "*", "*", "20*_*_*_*", "*"))
-	if err != nil {
-		return err
+// Our partitions are months or days; the engine's own tables are none of our
+// business.
+var partFiles = []string{"clickhouse/store/*/*/20*_*_*_*/*"}
+
+// What deliveries are made into, the positions of those who work on them, and
+// what JetStream notes of all streams beside their messages. Of the deliveries
+// themselves, and of the registry, there is one copy: they are not in it.
+var busFiles = []string{
+	"bus/jetstream/$G/streams/CHANGES/msgs/*",
+	"bus/jetstream/$G/streams/KV_STATE/msgs/*",
+	"bus/jetstream/$G/streams/*/msgs/index.db",
+	"bus/jetstream/$G/streams/[^K]*/meta.*", // not the buckets', KV_*: without those a start is refused
+	"bus/jetstream/$G/streams/*/obs/*/*",
+}
+
+// damage does something bad to one of the files that match.
+func (r *Round) damage(patterns ...string) error {
+	var files []string
+	for _, pattern := range patterns {
+		found, err := filepath.Glob(filepath.Join(r.DataDir, filepath.FromSlash(pattern)))
+		if err != nil {
+			return err
+		}
+		files = append(files, found...)
 	}
 	if len(files) == 0 {
-		return errors.New("there are no parts to damage")
+		return errors.New("there is nothing to damage")
 	}
 	path := files[r.Rand.IntN(len(files))]
 	info, err := os.Stat(path)

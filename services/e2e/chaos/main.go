@@ -189,28 +189,16 @@ func (o *options) run(ctx context.Context, out io.Writer) (err error) {
 			return err
 		}
 	}
-	err = o.runAll(ctx, set, chosen, out)
 	if o.keep != "" {
-		err = errors.Join(err, addRounds(set.out, o.keep))
-	}
-	return err
-}
-
-// addRounds appends the rounds of a run to those that are kept.
-func addRounds(from, to string) error {
-	results, err := readResults(filepath.Join(from, "rounds.jsonl"))
-	if err != nil || len(results) == 0 {
-		return err
-	}
-	if err := os.MkdirAll(to, 0o755); err != nil {
-		return err
-	}
-	for _, res := range results {
-		if err := keep(to, res); err != nil {
+		if err := os.MkdirAll(o.keep, 0o755); err != nil {
 			return err
 		}
 	}
-	return writeReport(to)
+	err = o.runAll(ctx, set, chosen, out)
+	if o.keep != "" {
+		err = errors.Join(err, writeReport(o.keep))
+	}
+	return err
 }
 
 func (o *options) runAll(ctx context.Context, set settings, chosen []Fault, out io.Writer) error {
@@ -240,8 +228,13 @@ func (o *options) runAll(ctx context.Context, set settings, chosen []Fault, out 
 				return ctx.Err()
 			}
 			ran++
-			if err := keep(set.out, res); err != nil {
-				return err
+			for _, dir := range []string{set.out, o.keep} {
+				if dir == "" {
+					continue
+				}
+				if err := keep(dir, res); err != nil {
+					return err
+				}
 			}
 			other := res.Disordered + res.Broken + res.Dead + res.InFlight
 			fmt.Fprintf(out, "%-26s %8d %6d %6d %7d %5d %4d %4d %4d %4d %5d %8d %6.1f\n", f.Name, res.Strikes, res.Sent, res.Acknowledged,
