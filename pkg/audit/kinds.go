@@ -44,14 +44,16 @@ func step(o Operation, word string) Operation {
 }
 
 // bookkeeping is kinds of which nothing is recorded when they are written: who
-// is signed in where is told by the events of signing in and out.
-var bookkeeping = []string{"person"}
+// is signed in where is told by the events of signing in and out, and how much is
+// stored is nobody's doing.
+var bookkeeping = []string{"person", "usage"}
 
 // kinds is every kind of object there is a record of. To add one, add it here,
 // and run the tests with -update: docs/audit.md is made from it.
 var kinds = []Kind{
 	{
 		Name: "org", Words: "organisation", Alias: "project", Area: "organisation", Operations: created,
+		Fields: shown("limits", "retention", "quota_bytes"),
 	},
 	{
 		Name: "org_variable", Words: "organisation environment variable", Alias: "project_variable", Area: "organisation",

@@ -41,10 +41,14 @@ func (b *Bus) ConsumeDeliveryBatches(ctx context.Context, durable, lane string, 
 	})
 }
 
-// ConsumeChangeBatches is ConsumeDeliveryBatches for frames of changes.
+// ConsumeChangeBatches is ConsumeDeliveryBatches for frames of changes, of all lanes.
 func (b *Bus) ConsumeChangeBatches(ctx context.Context, durable string, lim BatchLimit, h func(context.Context, []*ChangeFrame) error) error {
+	return b.consumeChanges(ctx, durable, "", lim, h)
+}
+
+func (b *Bus) consumeChanges(ctx context.Context, durable, lane string, lim BatchLimit, h func(context.Context, []*ChangeFrame) error) error {
 	return consumeBatches(ctx, b, batches[[]*ChangeFrame]{
-		stream: Changes, durable: durable, limit: lim,
+		stream: Changes, durable: durable, lane: lane, limit: lim,
 		handle: func(ctx context.Context, packs [][]*ChangeFrame) error { return h(ctx, slices.Concat(packs...)) },
 		open:   func(_ nats.Header, data []byte) ([]*ChangeFrame, error) { return openChanges(data) },
 		records: func(frames []*ChangeFrame) (n int) {
@@ -57,6 +61,19 @@ func (b *Bus) ConsumeChangeBatches(ctx context.Context, durable string, lim Batc
 			return FrameRef{Chain: frames[0].Chain, Number: frames[0].Number}
 		},
 	})
+}
+
+// ConsumeChangeLane is ConsumeChangeBatches for the frames of one lane, by the
+// durable consumer that the lane's writer has.
+func (b *Bus) ConsumeChangeLane(ctx context.Context, lane string, lim BatchLimit, h func(context.Context, []*ChangeFrame) error) error {
+	if err := b.splitWriter(ctx); err != nil {
+		return err
+	}
+	durable := Writer
+	if lane == change.Bulk {
+		durable = WriterBulk
+	}
+	return b.consumeChanges(ctx, durable, lane, lim, h)
 }
 
 func (f *ChangeFrame) records() int {
@@ -101,16 +118,18 @@ func consumeBatches[F any](ctx context.Context, b *Bus, k batches[F]) error {
 		return err
 	}
 	s := &settler{bus: b, durable: k.durable, stage: StageInsert}
-	if k.lane != "" {
+	switch {
+	case k.stream == Changes:
+	case k.lane != "":
 		s.stage = StageNormalize
-	} else {
-		s.bytes = k.stream != Changes // nobody else stores them
+	default:
+		s.bytes = true // nobody else stores them
 	}
 	c := batcher[F]{batches: k, bus: b, cons: cons, s: s}
 	for fails := 0; ctx.Err() == nil; {
 		taken, err := c.collect(ctx)
 		if err == nil && len(taken.msgs) > 0 {
-			err = c.settle(ctx, taken)
+			err = b.inTurn(ctx, k.stream, k.lane, func() error { return c.settle(ctx, taken) })
 		}
 		if err == nil {
 			fails = 0

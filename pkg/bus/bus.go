@@ -69,6 +69,8 @@ type Bus struct {
 	turns      map[string]*turn      // of Exclusively
 	consumers  map[string]consumerOf // that this process has made
 
+	toDeliveries, toChanges precedence // among the consumers of each stream in this process
+
 	stop    context.CancelFunc
 	watcher sync.WaitGroup
 }

@@ -27,9 +27,10 @@ const (
 	giveUp     = 4 * time.Second // after the oldest request; some senders give up at 5 s
 	retryPause = 100 * time.Millisecond
 	retryAfter = 5 * time.Second
-	stopGrace  = 10 * time.Second     // for the last frame's fate, once told to stop
-	pace       = 2 * time.Millisecond // between the beginnings of two frames
-	keepBuffer = 1 << 20              // larger buffers are not kept for the next delivery
+	stopGrace  = 10 * time.Second      // for the last frame's fate, once told to stop
+	pace       = 2 * time.Millisecond  // between the beginnings of two frames
+	bulkPace   = 10 * time.Millisecond // the same on the lane bulk, whose frames the others' wait for at the disk
+	keepBuffer = 1 << 20               // larger buffers are not kept for the next delivery
 )
 
 // Position is where a delivery was committed.
@@ -48,6 +49,7 @@ type Committer struct {
 	bus     *Bus
 	lane    string
 	subject string
+	pace    time.Duration
 
 	mu     sync.Mutex
 	queue  []*entry
@@ -109,13 +111,16 @@ func (b *Bus) NewCommitter(lane string) *Committer {
 	var id [8]byte
 	rand.Read(id[:]) // never fails: see crypto/rand.Read
 	c := &Committer{
-		bus: b, lane: lane, subject: "deliveries." + lane,
+		bus: b, lane: lane, subject: "deliveries." + lane, pace: pace,
 		wake:  make(chan struct{}, 1),
 		chain: hex.EncodeToString(id[:]),
 		inbox: b.nc.NewInbox(),
 		acks:  make(chan *nats.Msg, 64),
 	}
 	c.entries.New = func() any { return &entry{done: make(chan answer, 1)} }
+	if lane == change.Bulk {
+		c.pace = bulkPace
+	}
 	return c
 }
 
@@ -229,7 +234,7 @@ func (c *Committer) Run(ctx context.Context) error {
 
 func (c *Committer) commitWaiting(ctx context.Context) error {
 	for {
-		time.Sleep(time.Until(c.began.Add(pace)))
+		time.Sleep(time.Until(c.began.Add(c.pace)))
 		batch := c.take()
 		if len(batch) == 0 {
 			return nil

@@ -32,6 +32,9 @@ func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand
 		cfg.FilterSubject = subjectOf(stream, lane)
 	}
 	for try := 1; ; try++ {
+		if there, err := b.js.Consumer(ctx, stream, durable); err == nil { // where it began stays
+			cfg.DeliverPolicy, cfg.OptStartSeq = there.CachedInfo().Config.DeliverPolicy, there.CachedInfo().Config.OptStartSeq
+		}
 		cons, err := b.js.CreateOrUpdateConsumer(ctx, stream, cfg)
 		if err == nil {
 			err = errors.Join(b.release(ctx, stream, cfg, cons.CachedInfo()), b.syncNames())

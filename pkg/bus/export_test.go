@@ -65,13 +65,6 @@ func Envelope(body []byte) []byte {
 // Split says how changes are cut into parts.
 func (b *Bus) Split(f *ChangeFrame) ([][]byte, error) { return b.split(f) }
 
-// Waiting returns how many deliveries are in the queue.
-func (c *Committer) Waiting() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.queue)
-}
-
 // SetDiskReserve changes the reserve, as if the disk filled.
 func (b *Bus) SetDiskReserve(n int64) { b.reserve.Store(n) }
 
@@ -130,3 +123,6 @@ var ErrNewer = errNewer
 
 // NewerAlarms returns how often a frame of a later version was left.
 func (b *Bus) NewerAlarms() int { return value(b.metrics.alarms.WithLabelValues(alarmNewer)) }
+
+// BulkPatience is how long a batch of the lane bulk lets those of the lane fresh go first.
+const BulkPatience = bulkPatience

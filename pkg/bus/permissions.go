@@ -65,7 +65,8 @@ func durables() []durableOf {
 		{Deliveries, NormalizerFresh, subjectOf(Deliveries, change.Fresh)},
 		{Deliveries, NormalizerBulk, subjectOf(Deliveries, change.Bulk)},
 		{Deliveries, RawWriter, ""},
-		{Changes, Writer, ""},
+		{Changes, Writer, subjectOf(Changes, change.Fresh)},
+		{Changes, WriterBulk, subjectOf(Changes, change.Bulk)},
 		{Audit, AuditWriter, ""},
 		{Fetch, Fetcher, ""},
 	}
@@ -106,13 +107,14 @@ func (g *grants) grant(user string) bool {
 		g.readAll(bucket + BucketState) // the list of replays is watched
 	case UserWriter:
 		g.registry()
-		g.consume(RawWriter, Writer, AuditWriter)
+		g.consume(RawWriter, Writer, WriterBulk, AuditWriter)
 		g.may("changes.*", "fetch.*") // what the reconciler normalizes again
 		g.letters()
 		g.readAll(Deliveries, Changes, Audit)
 		g.look()
 		g.purge(Deliveries, Changes, Audit)
-		g.state("lease.auditor", "lease.counter", auditKey, counterKey, "reconciler.*")
+		g.may("$KV." + BucketRegistry + ".usage.*.*") // what the keeper measured
+		g.state("lease.auditor", "lease.counter", "lease.keeper", auditKey, counterKey, "reconciler.*")
 	case UserAPI:
 		g.registry()
 		g.may("$KV." + BucketRegistry + ".>") // who manages it
@@ -166,6 +168,7 @@ func (g *grants) registry() {
 // their chains are.
 func (g *grants) commit() {
 	g.may(subjectOf(Deliveries, "*"))
+	g.api("CONSUMER.INFO." + Deliveries + "." + NormalizerFresh) // how far it is behind
 	g.state("chain.*.*")
 }
 

@@ -54,7 +54,7 @@ func (b *Bus) Frame(ctx context.Context, seq uint64) (*DeliveryFrame, error) {
 type Progress struct {
 	Raw        uint64 // raw-writer, on DELIVERIES
 	Normalized uint64 // both normalizers, on DELIVERIES
-	Written    uint64 // writer, on CHANGES
+	Written    uint64 // the writers of both lanes, on CHANGES
 	ChangesEnd uint64 // the last change frame; read after Normalized, so all that was made by then is before it
 }
 
@@ -81,7 +81,7 @@ func (b *Bus) Progress(ctx context.Context) (p Progress, err error) {
 		return p, fmt.Errorf("open stream %s: %w", Changes, err)
 	}
 	p.ChangesEnd = changes.CachedInfo().State.LastSeq
-	p.Written, err = done(ctx, changes, Writer)
+	p.Written, err = written(ctx, changes)
 	return p, err
 }
 

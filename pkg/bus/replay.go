@@ -21,28 +21,17 @@ func (b *Bus) WrittenAll(ctx context.Context) error {
 	}
 	end := stream.CachedInfo().State.LastSeq
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		written, err := b.written(ctx)
+		settled, err := written(ctx, stream)
 		if err != nil {
 			return err
 		}
-		if written >= end {
+		if settled >= end {
 			return nil
 		}
 		if err := pause(ctx, wait); err != nil {
 			return err
 		}
 	}
-}
-
-func (b *Bus) written(ctx context.Context) (uint64, error) {
-	cons, err := b.js.Consumer(ctx, Changes, Writer)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("look at consumer %s: %w", Writer, err)
-	}
-	return cons.CachedInfo().AckFloor.Stream, nil
 }
 
 // aroundFrame is how far apart the time that a delivery was received and the

@@ -17,7 +17,8 @@ const (
 	NormalizerFresh = "normalizer-fresh"
 	NormalizerBulk  = "normalizer-bulk"
 	RawWriter       = "raw-writer"
-	Writer          = "writer"
+	Writer          = "writer"      // of the lane fresh
+	WriterBulk      = "writer-bulk" // of the lane bulk
 )
 
 const (
@@ -114,6 +115,9 @@ func (t *Trimmer) stored(ctx context.Context, stream jetstream.Stream, holders [
 	}
 	for _, durable := range holders {
 		settled, err := done(ctx, stream, durable)
+		if durable == Writer {
+			settled, err = written(ctx, stream)
+		}
 		if err != nil {
 			return 0, err
 		}

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"whatchanged/pkg/change"
 )
 
 // errFound ends a reading at the first message.
@@ -19,12 +17,10 @@ var errFound = errors.New("found")
 // be queried. Zero: all is settled. A consumer that has never run holds up
 // nothing.
 func (b *Bus) Unsettled(ctx context.Context) (oldest time.Time, err error) {
-	for _, c := range []struct{ stream, durable, subject string }{
-		{Deliveries, NormalizerFresh, subjectOf(Deliveries, change.Fresh)},
-		{Deliveries, NormalizerBulk, subjectOf(Deliveries, change.Bulk)},
-		{Changes, Writer, ""},
+	for _, c := range []struct{ stream, durable string }{
+		{Deliveries, NormalizerFresh}, {Deliveries, NormalizerBulk}, {Changes, Writer}, {Changes, WriterBulk},
 	} {
-		at, err := b.unsettled(ctx, c.stream, c.durable, c.subject)
+		at, err := b.unsettled(ctx, c.stream, c.durable)
 		if err != nil {
 			return time.Time{}, err
 		}
@@ -35,7 +31,7 @@ func (b *Bus) Unsettled(ctx context.Context) (oldest time.Time, err error) {
 	return oldest, nil
 }
 
-func (b *Bus) unsettled(ctx context.Context, stream, durable, subject string) (at time.Time, err error) {
+func (b *Bus) unsettled(ctx context.Context, stream, durable string) (at time.Time, err error) {
 	cons, err := b.js.Consumer(ctx, stream, durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return at, nil
@@ -47,7 +43,7 @@ func (b *Bus) unsettled(ctx context.Context, stream, durable, subject string) (a
 	if info.NumPending == 0 && info.NumAckPending == 0 {
 		return at, nil
 	}
-	err = b.read(ctx, reading{stream: stream, subject: subject, from: info.AckFloor.Stream + 1, headers: true, wait: time.Second}, func(s stored) error {
+	err = b.read(ctx, reading{stream: stream, subject: info.Config.FilterSubject, from: info.AckFloor.Stream + 1, headers: true, wait: time.Second}, func(s stored) error {
 		at = s.time
 		return errFound
 	})
@@ -57,20 +53,31 @@ func (b *Bus) unsettled(ctx context.Context, stream, durable, subject string) (a
 	return at, err
 }
 
-// Unwritten hands the change frames to h that the writer has not settled,
-// oldest first: what is in them may not be in the store. It returns at what was
-// the end when it began. What is unreadable, or of a later version, is left out:
-// the writer reports it.
+// Unwritten hands the change frames to h that the writers have not settled, of
+// each lane oldest first: what is in them may not be in the store. It returns at what
+// was the end when it began. What is unreadable, or of a later version, is left
+// out: the writer reports it.
 func (b *Bus) Unwritten(ctx context.Context, h func(*ChangeFrame) error) error {
-	from := uint64(0)
-	cons, err := b.js.Consumer(ctx, Changes, Writer)
-	switch {
-	case err == nil:
-		from = cons.CachedInfo().AckFloor.Stream + 1
-	case !errors.Is(err, jetstream.ErrConsumerNotFound): // then it has never run
-		return fmt.Errorf("look at consumer %s: %w", Writer, err)
+	for _, durable := range []string{Writer, WriterBulk} {
+		r := reading{stream: Changes}
+		cons, err := b.js.Consumer(ctx, Changes, durable)
+		switch {
+		case err == nil:
+			r.from, r.subject = cons.CachedInfo().AckFloor.Stream+1, cons.CachedInfo().Config.FilterSubject
+		case !errors.Is(err, jetstream.ErrConsumerNotFound):
+			return fmt.Errorf("look at consumer %s: %w", durable, err)
+		case durable == WriterBulk: // the other one has all lanes then
+			continue
+		}
+		if err := b.unwritten(ctx, r, h); err != nil {
+			return err
+		}
 	}
-	return b.read(ctx, reading{stream: Changes, from: from}, func(s stored) error {
+	return nil
+}
+
+func (b *Bus) unwritten(ctx context.Context, r reading, h func(*ChangeFrame) error) error {
+	return b.read(ctx, r, func(s stored) error {
 		frames, err := openChanges(s.data)
 		if err != nil {
 			return nil //nolint:nilerr // the writer reports it

@@ -20,9 +20,12 @@ import (
 
 // Org is a tenant.
 type Org struct {
-	ID        string      `json:"id"`
-	Name      string      `json:"name"`
-	CreatedAt change.Time `json:"created_at,omitzero"`
+	ID         string      `json:"id"`
+	Name       string      `json:"name"`
+	Limits     Limits      `json:"limits,omitzero"`
+	Retention  Retention   `json:"retention,omitzero"`
+	QuotaBytes int64       `json:"quota_bytes,omitempty"` // that may be stored; 0: as configured, -1: no quota
+	CreatedAt  change.Time `json:"created_at,omitzero"`
 }
 
 // The ways in which a source can demand that a delivery proves its sender.

@@ -19,6 +19,7 @@ const (
 	kindKey     = "key"
 	kindService = "service"
 	kindPerson  = "person"
+	kindUsage   = "usage"
 )
 
 // view is the registry at one revision. It never changes once published: each
@@ -32,6 +33,7 @@ type view struct {
 	keys     table[Key]
 	services table[Service]
 	people   table[Person]
+	usages   table[Usage]
 
 	tokens    map[auth.Digest]*Source
 	open      map[auth.Digest]*Source // of tokens, those of sources that are not disabled
@@ -91,6 +93,8 @@ func (v *view) with(entries []entry) (*view, []error) {
 			err = n.keys.apply(at, e, func(k *Key) place { return place{k.Org, k.ID} })
 		case kindService:
 			err = n.services.apply(at, e, func(s *Service) place { return place{s.Org, s.ID} })
+		case kindUsage:
+			err = n.usages.apply(at, e, func(u *Usage) place { return place{u.Org, u.ID} })
 		case kindPerson:
 			err = n.people.apply(at, e, func(p *Person) place { return place{p.Org, p.ID} })
 		}
@@ -128,6 +132,7 @@ func (t *table[T]) apply(at place, e entry, placeOf func(*T) place) error {
 // freeze brings the indexes up to the rows and makes the view publishable.
 func (v *view) freeze() {
 	v.next = make(chan struct{})
+	v.usages.freeze(func(u *Usage) (change.Time, string) { return u.MeasuredAt, u.ID })
 	v.orgs.freeze(func(o *Org) (change.Time, string) { return o.CreatedAt, o.ID })
 	if v.sources.freeze(func(s *Source) (change.Time, string) { return s.CreatedAt, s.ID }) {
 		known := v.mappings

@@ -33,10 +33,7 @@ const tries = 5
 
 // CreateOrg adds an org.
 func (r *Registry) CreateOrg(ctx context.Context, o Org) (Org, error) {
-	if !orgForm.MatchString(o.ID) {
-		return Org{}, problem.Invalid("id", "1 to 64 letters, digits, - or _")
-	}
-	if err := line("name", o.Name, maxName, true); err != nil {
+	if err := o.validate(); err != nil {
 		return Org{}, err
 	}
 	o.CreatedAt = change.At(r.now())

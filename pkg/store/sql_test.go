@@ -49,8 +49,8 @@ func TestMigrations_RenderForOneNodeAndForACluster(t *testing.T) {
 		}
 		out := schemaTable(cfg) + ";\n"
 		for i, m := range all {
-			if m.number != i+1 {
-				t.Errorf("migration %s: want number %d", m.name, i+1)
+			if i > 0 && m.number <= all[i-1].number {
+				t.Errorf("migration %s: its number is not higher than that of %s", m.name, all[i-1].name)
 			}
 			out += "\n-- " + m.name + "\n" + strings.Join(m.statements, ";\n\n") + ";\n"
 		}

@@ -213,7 +213,7 @@ func openInserts(opts clickhouse.Options) (map[string]driver.Conn, error) {
 	inserts := map[string]driver.Conn{}
 	for _, table := range []string{
 		changesTable.name, deliveriesTable.name, payloadsTable.name, incidentsTable.name, eventsTable.name, usesTable.name, differencesTable.name,
-		receiptsTable.name,
+		receiptsTable.name, usageTable.name,
 	} {
 		conn, err := clickhouse.Open(&opts)
 		if err != nil {

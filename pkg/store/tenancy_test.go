@@ -21,6 +21,9 @@ func TestStore_ShowsNoOrgWhatBelongsToAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := t.Context()
+	if _, err := s.MeasureUsage(ctx); err != nil {
+		t.Fatal(err)
+	}
 	for _, org := range []string{"other", "acm", "acme ", "ACME", "%"} {
 		if _, err := s.Change(ctx, org, r.Changes[0].ID); problem.KindOf(err) != problem.NotFound {
 			t.Errorf("%s: change: %v", org, err)
@@ -48,6 +51,9 @@ func TestStore_ShowsNoOrgWhatBelongsToAnother(t *testing.T) {
 		account, err := s.Account(ctx, store.AccountQuery{Org: org, Start: noon.Add(-time.Hour), End: noon.Add(time.Hour)})
 		if err != nil || len(account) != 0 {
 			t.Errorf("%s: account: %+v, %v", org, account, err)
+		}
+		if usage, err := s.Usage(ctx, org); err != nil || len(usage) != 0 {
+			t.Errorf("%s: usage: %+v, %v", org, usage, err)
 		}
 		found, _, err := s.Candidates(ctx, store.CandidateQuery{Org: org, Start: noon.Add(-time.Hour), End: noon.Add(time.Hour), Services: []string{secret.ServiceID}})
 		if err != nil || len(found) != 0 {

@@ -25,6 +25,7 @@ import (
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/dead"
+	"whatchanged/pkg/fair"
 	"whatchanged/pkg/health"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/limit"
@@ -114,7 +115,8 @@ type Committer interface {
 }
 
 // Deps is what the API needs. Without a Gatherer there is no /metrics, without
-// SignIn nobody signs in with an account, and Metrics may be nil; the rest is
+// SignIn nobody signs in with an account, without Orgs they have no limits, and
+// Metrics may be nil; the rest is
 // required.
 type Deps struct {
 	Store       *store.Store
@@ -126,6 +128,7 @@ type Deps struct {
 	SignIn      *signin.Provider
 	Audit       *audit.Recorder // the registry's too
 	Dead        *dead.Desk
+	Orgs        *fair.Orgs
 	Proxies     httpserver.Networks // in front, whose word about who called is believed
 	Health      *health.Health
 	Gatherer    prometheus.Gatherer
@@ -214,6 +217,7 @@ func New(deps Deps, cfg Config) (*API, error) {
 	a.registerSources()
 	a.registerRepair()
 	a.registerKeys()
+	a.registerOrgs()
 	a.registerSession()
 	a.registerLogin()
 	a.registerAudit()

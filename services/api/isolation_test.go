@@ -143,6 +143,13 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 	f("POST", "/api/v1/keys/"+key.ID+"/rotate", "", 404)
 	f("DELETE", "/api/v1/keys/"+key.ID, "", 404)
 	s.events(client.AuditFilter{ObjectID: service.ID}, 1) // acme's trail has it
+	f("GET", "/api/v1/org", "", 200)
+	f("PATCH", "/api/v1/org", `{"name": "evil again"}`, 200)
+	f("PATCH", "/api/v1/org", `{"quota_bytes": -1}`, 403)
+	f("GET", "/api/v1/org/usage", "", 200)
+	f("GET", "/api/v1/orgs", "", 403)
+	f("POST", "/api/v1/orgs", `{"id": "more", "name": "more"}`, 403)
+	f("PATCH", "/api/v1/orgs/"+orgName, `{"name": "mine"}`, 403)
 	f("GET", "/api/v1/audit-events?object_id="+service.ID, "", 200)
 	f("GET", "/api/v1/audit-events?service_id="+service.ID, "", 200)
 	f("GET", "/api/v1/logs/user/actions", "", 200)
@@ -202,6 +209,7 @@ func TestAPI_AnotherOrgDoesNotExist(t *testing.T) {
 func operation(method, path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	path = regexp.MustCompile(`/sec_\w+`).ReplaceAllString(path, "/{secret_id}")
+	path = regexp.MustCompile(`/orgs/\w+`).ReplaceAllString(path, "/orgs/{id}")
 	return method + " " + regexp.MustCompile(`/(svc|chg|dlv|src|key|inc|ses|rpl|ded)_\w+`).ReplaceAllString(path, "/{id}")
 }
 

@@ -114,6 +114,9 @@ func write[T any](ctx context.Context, a *API, face normalizer.Face, in *WritePa
 // the changes before they are committed is what is answered; first is the
 // first request with the same Idempotency-Key, or nil.
 func (a *API) take(ctx context.Context, d *change.Delivery, settle func(first *sighting, made []change.Change) error) ([]change.Change, error) {
+	if err := a.admit(d); err != nil {
+		return nil, err
+	}
 	id := identityOf(d)
 	release, err := a.recent.claim(ctx, id)
 	if err != nil {
@@ -147,6 +150,19 @@ func (a *API) take(ctx context.Context, d *change.Delivery, settle func(first *s
 	}
 	a.metrics.logged.WithLabelValues(outcome).Add(float64(len(made)))
 	return made, nil
+}
+
+// admit refuses what an org sends above its limits, as the receiver does.
+func (a *API) admit(d *change.Delivery) error {
+	org := a.Orgs.Org(d.Org)
+	e := org.Admit(d.ReceivedAt.Time)
+	if e == nil {
+		e = org.AdmitBytes(d.ReceivedAt.Time, len(d.Body))
+	}
+	if e == nil {
+		return nil
+	}
+	return e
 }
 
 // normalize makes the changes that the pipeline will make of the delivery.

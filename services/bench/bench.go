@@ -29,6 +29,7 @@ const (
 	stageMaximum      = "maximum"
 	stageRestart      = "restart"
 	stageOverload     = "overload"
+	stageFairness     = "fairness"
 	stageAPI          = "api" // with the receiver, by turns
 	stageLists        = "lists"
 	stageNormalizers  = "normalizers"
@@ -37,7 +38,7 @@ const (
 func allStages() []string {
 	return []string{
 		stagePublish, stageReceiver, stageAcknowledged, stageQueryable,
-		stagePipeline, stageMaximum, stageRestart, stageOverload, stageAPI, stageLists, stageNormalizers,
+		stagePipeline, stageMaximum, stageRestart, stageOverload, stageFairness, stageAPI, stageLists, stageNormalizers,
 	}
 }
 
@@ -112,6 +113,7 @@ about five minutes, uses all of the machine, and leaves nothing behind.`,
   whatchanged bench --json > bench.json            # for comparing; docs/bench.md has its form
   whatchanged bench --stages receiver,publish      # only the door and its limits
   whatchanged bench --stages overload              # what is left of its peak at five times that
+  whatchanged bench --stages fairness              # how much a flood of one organisation delays another
   whatchanged bench --payloads ./payloads          # your own payloads
   whatchanged bench --normalizers                  # MB/s of each normalizer, beside decoding the same JSON
   whatchanged bench --rate 2000 --duration 10m     # a longer, calmer load

@@ -51,6 +51,7 @@ const (
 	wantStart     = 2          // s
 	wantMemory    = 1.5 * 1024 // MiB
 	wantGoodput   = 0.9        // of the peak, at many times its load
+	wantFair      = 2          // times the p99 alone
 	wantSingle    = 0.5        // of webhooks a second
 	wantBulk      = 20_000     // changes a second
 	wantList      = 100        // ms, p99, ranges up to 31 days
@@ -90,6 +91,10 @@ func (r *Report) targets() []Target {
 	if o := r.Overload; o != nil {
 		atLeast("accepted when overloaded, to the peak", wantGoodput, o.Ratio)
 		atMost("resident memory when overloaded, MiB", wantMemory, mib(o.Memory.Peak))
+	}
+	if f := r.Fairness; f != nil {
+		atMost("answer p99 beside a flood, to alone", wantFair, f.Acknowledged)
+		atMost("queryable p99 beside a flood, to alone", wantFair, f.Queryable)
 	}
 	if a := r.API; a != nil {
 		atLeast("changes logged one by one, to webhooks", wantSingle, ratio(a.Single.Rate, a.Webhooks.Rate))

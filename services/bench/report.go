@@ -34,6 +34,7 @@ type Report struct {
 	Maximum      *Maximum      `json:"maximum,omitempty"`
 	Restart      *Restart      `json:"restart,omitempty"`
 	Overload     *Overload     `json:"overload,omitempty"`
+	Fairness     *Fairness     `json:"fairness,omitempty"`
 	API          *API          `json:"api,omitempty"`
 	Lists        *Lists        `json:"lists,omitempty"`
 	Normalizers  []Normalizing `json:"normalizers,omitempty"`
@@ -237,6 +238,28 @@ type Overload struct {
 	Sent        float64 `json:"sent_rate"`   // accepted or refused, of the schedule
 	Ratio       float64 `json:"ratio"`       // goodput to peak
 	Memory      Memory  `json:"memory"`
+}
+
+// Fairness is how a quiet organisation fares, alone and beside one that sends many
+// times as much.
+type Fairness struct {
+	Times        float64 `json:"times"` // the flood's rate to the quiet one's
+	QuietRate    float64 `json:"quiet_rate"`
+	FloodRate    float64 `json:"flood_rate"`
+	Alone        Pace    `json:"alone"`  // the quiet one
+	Beside       Pace    `json:"beside"` // the quiet one, the flood beside it
+	Flood        Pace    `json:"flood"`
+	Acknowledged float64 `json:"acknowledged_ratio"` // its p99 beside the flood, to that alone
+	Queryable    float64 `json:"queryable_ratio"`
+}
+
+// Pace is how an organisation's deliveries fare: the middle of the rounds.
+type Pace struct {
+	Rate         float64        `json:"rate"`         // accepted a second
+	Acknowledged Latency        `json:"acknowledged"` // from the intended time of sending
+	Queryable    Latency        `json:"queryable"`    // of samples, from the answer on
+	Unseen       int            `json:"unseen"`       // samples that never showed
+	Refused      map[string]int `json:"refused"`
 }
 
 // Lists is the time of GET /api/v1/changes over many changes.

@@ -73,6 +73,11 @@ func (r *run) do(ctx context.Context) (_ *Report, err error) {
 			return nil, fmt.Errorf("overload: %w", err)
 		}
 	}
+	if r.has(stageFairness) {
+		if err := r.fairness(ctx); err != nil {
+			return nil, fmt.Errorf("fairness: %w", err)
+		}
+	}
 	if r.has(stageAPI) {
 		if err := r.logging(ctx); err != nil {
 			return nil, fmt.Errorf("api: %w", err)

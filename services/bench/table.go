@@ -26,6 +26,7 @@ func (r *Report) write(out io.Writer) error {
 	r.writeRates(t)
 	r.writeTimes(t)
 	r.writePipeline(t)
+	r.writeFairness(t)
 	r.writeLists(t)
 	r.writeNormalizers(t)
 	r.writeTargets(t)
@@ -128,6 +129,25 @@ func (r *Report) writePipeline(t *table) {
 	}
 	t.shares("CPU by stage", p.Stages)
 	t.shares("CPU by package", p.Packages)
+}
+
+func (r *Report) writeFairness(t *table) {
+	f := r.Fairness
+	if f == nil {
+		return
+	}
+	t.title(fmt.Sprintf("Beside an organisation that sends %.0f times as much", f.Times), "per s", "answered p50 ms", "p99 ms", "queryable p50 ms", "p99 ms", "samples")
+	row := func(name string, p Pace) {
+		t.row(name, number(p.Rate), fmt.Sprintf("%.2f", p.Acknowledged.P50), fmt.Sprintf("%.2f", p.Acknowledged.P99),
+			fmt.Sprintf("%.0f", p.Queryable.P50), fmt.Sprintf("%.0f", p.Queryable.P99), fmt.Sprint(p.Queryable.Count))
+		if len(p.Refused) > 0 || p.Unseen > 0 {
+			t.line("%s: %d never seen; refused: %s", name, p.Unseen, cmp.Or(joined(p.Refused), "none"))
+		}
+	}
+	row("the quiet one, alone", f.Alone)
+	row("the quiet one, beside the flood", f.Beside)
+	row("the flood", f.Flood)
+	t.line("p99 beside the flood, to alone: answered %s, queryable %s", times(f.Acknowledged), times(f.Queryable))
 }
 
 func (r *Report) writeLists(t *table) {

@@ -88,6 +88,7 @@ func (p *product) start(b *bus.Bus, withFetcher bool) {
 	}
 	p.run(p.committer.Run)
 	p.run(w.RunChanges)
+	p.run(w.RunBulkChanges)
 	p.run(n.Run)
 	if withFetcher {
 		p.run(f.Run)

@@ -48,6 +48,7 @@ func start(t *testing.T) *pipeline {
 	}
 	run(t, p.committer.Run)
 	run(t, w.RunChanges)
+	run(t, w.RunBulkChanges)
 	return p
 }
 

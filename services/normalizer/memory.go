@@ -29,6 +29,18 @@ type memory struct {
 	now        func() time.Time
 }
 
+// Lately is what the normalizers of both lanes of a process share: an org's
+// deliveries may change lanes, and a repeat or a rollback is known all the same.
+type Lately struct {
+	memory   *memory
+	deployed *deployed
+}
+
+// NewLately returns an empty memory.
+func NewLately() *Lately {
+	return &Lately{memory: newMemory(15*time.Minute, 400_000), deployed: newDeployed()}
+}
+
 func newMemory(span time.Duration, limit int) *memory {
 	return &memory{young: make(map[[16]byte]sighting), span: span, limit: limit, turned: time.Now(), now: time.Now}
 }
@@ -52,10 +64,31 @@ func (m *memory) get(id store.Identity) (sighting, bool) {
 func (m *memory) put(id store.Identity, s sighting) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.add(keyOf(id), s)
+}
+
+// claim remembers the first delivery with an identity, and returns it: s, or
+// one that was there before. Both lanes ask here, and one of them is first.
+func (m *memory) claim(id store.Identity, s sighting) sighting {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := keyOf(id)
+	if first, ok := m.young[key]; ok {
+		return first
+	}
+	if first, ok := m.old[key]; ok {
+		return first
+	}
+	m.add(key, s)
+	return s
+}
+
+// add is put, with the lock held.
+func (m *memory) add(key [16]byte, s sighting) {
 	if now := m.now(); len(m.young) >= m.limit || now.Sub(m.turned) >= m.span {
 		m.young, m.old, m.turned = make(map[[16]byte]sighting), m.young, now
 	}
-	m.young[keyOf(id)] = s
+	m.young[key] = s
 }
 
 // keyOf is short, so that a flood of identities costs little memory. It is cut

@@ -36,8 +36,9 @@ type Settings func(org, sourceID string) normalizers.Settings
 // Fetches reports whether log files that a source's notices name can be fetched.
 type Fetches func(org, sourceID string) bool
 
-// Deps is what the service needs; all but Tracer is required.
+// Deps is what the service needs; all but Lately and Tracer is required.
 type Deps struct {
+	Lately      *Lately // of the process; nil: the service has one of its own
 	Bus         *bus.Bus
 	Known       Known
 	Settings    Settings
@@ -53,6 +54,11 @@ type Deps struct {
 // little makes them few.
 var batch = bus.BatchLimit{
 	Records: 2000, Bytes: 8 << 20, Wait: 60 * time.Millisecond, Busy: 1500, Longest: 200 * time.Millisecond,
+}
+
+// batchBulk is the same for the lane bulk, on which nobody waits.
+var batchBulk = bus.BatchLimit{
+	Records: 4000, Bytes: 8 << 20, Wait: 250 * time.Millisecond, Busy: 1500, Longest: 500 * time.Millisecond,
 }
 
 // Service is the normalizer service of one lane.
@@ -73,10 +79,13 @@ func New(lane string, deps Deps) (*Service, error) {
 		return nil, errors.New("normalizer: the set has no generic normalizer")
 	}
 	deps.Log = deps.Log.With("lane", lane)
+	if deps.Lately == nil {
+		deps.Lately = NewLately()
+	}
 	return &Service{
 		Deps: deps, lane: lane,
-		memory:   newMemory(15*time.Minute, 400_000),
-		deployed: newDeployed(),
+		memory:   deps.Lately.memory,
+		deployed: deps.Lately.deployed,
 		metrics:  newMetrics(prometheus.WrapRegistererWith(prometheus.Labels{"lane": lane}, deps.Metrics)),
 	}, nil
 }
@@ -95,7 +104,11 @@ func (s *Service) Run(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return s.Bus.ConsumeDeliveryBatches(ctx, "normalizer-"+s.lane, s.lane, batch, s.Handle)
+	limit := batch
+	if s.lane == change.Bulk {
+		limit = batchBulk
+	}
+	return s.Bus.ConsumeDeliveryBatches(ctx, "normalizer-"+s.lane, s.lane, limit, s.Handle)
 }
 
 // recall fills the memory of a service that has just been started with what was
@@ -217,6 +230,12 @@ func about(res *change.Result) []attribute.KeyValue {
 func (s *Service) normalizeOne(d *change.Delivery, known map[store.Identity]store.Known, held map[int]string) (change.Result, []bus.LogFile) {
 	first, seen := s.first(d, known)
 	res := s.process(d, first.received, held)
+	if !seen && d.Identity != "" && res.Outcome != change.Dead {
+		first = s.memory.claim(identity(d), sighting{delivery: d.ID, received: d.ReceivedAt.Time, hash: hashOf(res.BodyHash)})
+		if seen = first.delivery != d.ID; seen { // by the other lane, in this moment
+			res = s.process(d, first.received, held)
+		}
+	}
 	if seen && res.Outcome != change.Dead {
 		res.Outcome = change.Duplicate
 		res.Reason = "the same request as " + first.delivery.String()
@@ -224,9 +243,6 @@ func (s *Service) normalizeOne(d *change.Delivery, known map[store.Identity]stor
 		res.Changes, res.Incidents = nil, nil // they are the first one's, and stay so
 	}
 	files := s.logFiles(d, &res)
-	if !seen && d.Identity != "" && res.Outcome != change.Dead {
-		s.memory.put(identity(d), sighting{delivery: d.ID, received: d.ReceivedAt.Time, hash: hashOf(res.BodyHash)})
-	}
 	s.metrics.count(&res)
 	return res, files
 }

@@ -27,6 +27,7 @@ import (
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/bus/bustest"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/fair"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/registry"
 	"whatchanged/pkg/registry/registrytest"
@@ -50,13 +51,14 @@ type door struct {
 // settings are what a test may change before the door opens.
 type settings struct {
 	receiver receiver.Config
+	fair     fair.Config
 	server   httpserver.Config
 	client   *http.Client
 }
 
 func openDoor(tb testing.TB, edits ...func(*settings)) *door {
 	tb.Helper()
-	set := settings{receiver: receiver.DefaultConfig(), server: httpserver.DefaultConfig()}
+	set := settings{receiver: receiver.DefaultConfig(), fair: fair.DefaultConfig(), server: httpserver.DefaultConfig()}
 	set.server.Listen = "127.0.0.1:0"
 	for _, edit := range edits {
 		edit(&set)
@@ -72,8 +74,13 @@ func openDoor(tb testing.TB, edits ...func(*settings)) *door {
 	log := slog.New(slog.NewJSONHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	committer := d.bus.NewCommitter(change.Fresh)
 	d.stopBus = d.run(committer.Run)
+	orgs, err := fair.New(fair.Deps{Registry: d.registry, Log: log, Metrics: d.metrics}, set.fair)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	d.run(orgs.Run)
 	d.receiver, err = receiver.New(receiver.Deps{
-		Registry: d.registry, Committer: committer, Sealer: d.sealer, Log: log, Metrics: d.metrics, Client: set.client,
+		Orgs: orgs, Registry: d.registry, Committer: committer, Sealer: d.sealer, Log: log, Metrics: d.metrics, Client: set.client,
 	}, set.receiver)
 	if err != nil {
 		tb.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/failpoint"
+	"whatchanged/pkg/fair"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
@@ -47,12 +48,13 @@ type Committer interface {
 	Commit(ctx context.Context, d *change.Delivery) (bus.Position, error)
 }
 
-// Deps is what a receiver needs; all of it is required, but Metrics and Client
-// may be nil.
+// Deps is what a receiver needs; all of it is required, but Orgs, Metrics and
+// Client may be nil.
 type Deps struct {
 	Registry  *registry.Registry
 	Committer Committer
 	Sealer    *auth.Sealer
+	Orgs      *fair.Orgs // the limits of orgs; nil: they have none
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
 	Tracer    *tracing.Tracer // nil: no spans
@@ -67,6 +69,7 @@ type Receiver struct {
 	cfg       Config
 	registry  *registry.Registry
 	committer Committer
+	orgs      *fair.Orgs
 	log       *slog.Logger
 	tracer    *tracing.Tracer
 	warn      rate.Sometimes // errors that can repeat
@@ -97,7 +100,7 @@ func New(deps Deps, cfg Config) (*Receiver, error) {
 	o := newOutside(deps.Client)
 	v := &verifiers{certificates: newSNSCertificates(o), issuers: newIssuers(o)}
 	rc := &Receiver{
-		cfg: cfg, registry: deps.Registry, committer: deps.Committer, log: deps.Log, tracer: deps.Tracer,
+		cfg: cfg, registry: deps.Registry, committer: deps.Committer, orgs: deps.Orgs, log: deps.Log, tracer: deps.Tracer,
 		warn:         rate.Sometimes{Interval: time.Second},
 		certificates: v.certificates,
 		proxies:      proxies,
@@ -188,6 +191,10 @@ func (rc *Receiver) receive(r *http.Request, s *scratch, now time.Time) error {
 	if !gate.requests.AllowN(now, 1) {
 		return tooMany(r, "rate_limited", "this source sends too many requests a second")
 	}
+	org := rc.orgs.Org(source.Org)
+	if e := org.Admit(now); e != nil {
+		return laterForSNS(r, e)
+	}
 	if r.Method == http.MethodOptions {
 		return nil // the handshake of CloudEvents: all of it is in the headers
 	}
@@ -196,6 +203,9 @@ func (rc *Receiver) receive(r *http.Request, s *scratch, now time.Time) error {
 	}
 	if !gate.bytes.AllowN(now, len(s.body)) {
 		return tooMany(r, "bytes_limited", "this source sends too many bytes a second")
+	}
+	if e := org.AdmitBytes(now, len(s.body)); e != nil {
+		return laterForSNS(r, e)
 	}
 	in := incoming{header: r.Header, body: s.body, now: failpoint.Wall(now)}
 	if err := gate.check(r.Context(), in); err != nil {
@@ -326,13 +336,17 @@ func (rc *Receiver) failed(r *http.Request, now time.Time, err error) error {
 	return tooMany(r, "failures_limited", "too many requests with an unknown token or a wrong signature")
 }
 
-// tooMany is 429, but for SNS, which gives up at any 4xx, it is 503.
+// tooMany is 429, but for SNS 503.
 func tooMany(r *http.Request, reason, message string) error {
-	kind := problem.RateLimited
+	return laterForSNS(r, &problem.Error{Kind: problem.RateLimited, Reason: reason, Message: message, RetryAfter: time.Second})
+}
+
+// laterForSNS is e, but for SNS, which gives up at any 4xx, it is 503.
+func laterForSNS(r *http.Request, e *problem.Error) error {
 	if r.Header.Get(snsTypeHeader) != "" {
-		kind = problem.Busy
+		e.Kind = problem.Busy
 	}
-	return &problem.Error{Kind: kind, Reason: reason, Message: message, RetryAfter: time.Second}
+	return e
 }
 
 // appendAccepted writes the answer to a delivery that was accepted.

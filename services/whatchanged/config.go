@@ -17,6 +17,7 @@ import (
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/config"
 	"whatchanged/pkg/failpoint"
+	"whatchanged/pkg/fair"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/signin"
 	"whatchanged/pkg/store"
@@ -50,6 +51,7 @@ type Config struct {
 	Store     store.Config
 	Receiver  receiver.Config
 	API       api.Config
+	Fair      fair.Config
 	OIDC      signin.Config
 	HTTP      httpserver.Config
 	Log       telemetry.Config
@@ -75,6 +77,7 @@ func DefaultConfig() Config {
 		Store:    store.DefaultConfig(),
 		Receiver: receiver.DefaultConfig(),
 		API:      api.DefaultConfig(),
+		Fair:     fair.DefaultConfig(),
 		OIDC:     signin.DefaultConfig(),
 		HTTP:     httpserver.DefaultConfig(),
 		Log:      telemetry.DefaultConfig(),
@@ -124,7 +127,7 @@ func (c *Config) Validate() error {
 		section string
 		fault   error
 	}{
-		{"bus", c.Bus.Validate()}, {"store", c.Store.Validate()}, {"receiver", c.Receiver.Validate()}, {"api", c.API.Validate()},
+		{"bus", c.Bus.Validate()}, {"store", c.Store.Validate()}, {"receiver", c.Receiver.Validate()}, {"api", c.API.Validate()}, {"fair", c.Fair.Validate()},
 		{"oidc", c.OIDC.Validate()}, {"http", c.HTTP.Validate()}, {"log", c.Log.Validate()},
 	} {
 		errs = append(errs, under(part.section, part.fault))

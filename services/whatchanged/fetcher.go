@@ -8,7 +8,7 @@ func (s *server) addFetcher() error {
 	cfg := fetcher.DefaultConfig()
 	cfg.MaxBody = min(cfg.MaxBody, s.bus.MaxRecord()-s.cfg.Receiver.MaxKeptHeaders)
 	f, err := fetcher.New(fetcher.Deps{
-		Bus: s.bus, Committer: s.fresh, Accounts: s.account, Log: s.log.With("part", "fetcher"), Metrics: s.metrics,
+		Bus: s.bus, Committer: s.lanes, Accounts: s.account, Log: s.log.With("part", "fetcher"), Metrics: s.metrics,
 	}, cfg)
 	if err != nil {
 		return err

@@ -38,6 +38,7 @@ var readBy = map[string][]string{
 	"api.":                      {commandServe, serviceAPI},
 	"api.public_url":            withHTTP,
 	"oidc.":                     {commandServe, serviceAPI},
+	"fair.":                     withHTTP,
 	"http.":                     withHTTP,
 	"log.":                      append(withHTTP, commandMigrate),
 }

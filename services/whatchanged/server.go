@@ -23,6 +23,7 @@ import (
 	"whatchanged/pkg/dead"
 	"whatchanged/pkg/durable"
 	"whatchanged/pkg/failpoint"
+	"whatchanged/pkg/fair"
 	"whatchanged/pkg/health"
 	"whatchanged/pkg/httpserver"
 	"whatchanged/pkg/registry"
@@ -48,7 +49,8 @@ type server struct {
 	registry *registry.Registry
 	settings *settings
 	sealer   *auth.Sealer
-	fresh    *bus.Committer
+	orgs     *fair.Orgs
+	lanes    *fair.Lanes
 	audit    *audit.Recorder
 	first    *bootstrap // what the first start made, else nil
 	health   *health.Health
@@ -135,8 +137,9 @@ func (s *server) open(ctx context.Context, services []string, whole bool) (err e
 		}
 	}
 	if runs(serviceReceiver, serviceNormalizer, serviceAPI) {
-		s.fresh = s.bus.NewCommitter(change.Fresh)
-		s.parts.Start("committer", s.fresh.Run)
+		if err := s.addLanes(); err != nil {
+			return err
+		}
 	}
 	if runs(serviceNormalizer) {
 		if err := s.addFetcher(); err != nil {
@@ -144,6 +147,24 @@ func (s *server) open(ctx context.Context, services []string, whole bool) (err e
 		}
 	}
 	return s.addHTTP(ctx, runs(serviceReceiver), runs(serviceAPI))
+}
+
+// addLanes starts a committer a lane, and what says which org is on which.
+func (s *server) addLanes() (err error) {
+	fresh, bulk := s.bus.NewCommitter(change.Fresh), s.bus.NewCommitter(change.Bulk)
+	s.orgs, err = fair.New(fair.Deps{
+		Registry: s.registry, Waiting: fresh.Waiting,
+		Lag: func(ctx context.Context) (uint64, error) { return s.bus.Lag(ctx, change.Fresh) },
+		Log: s.log.With("part", "fair"), Metrics: s.metrics,
+	}, s.cfg.Fair)
+	if err != nil {
+		return err
+	}
+	s.lanes = &fair.Lanes{Orgs: s.orgs, Fresh: fresh, Bulk: bulk}
+	s.parts.Start("committer", fresh.Run)
+	s.parts.Start("committer-bulk", bulk.Run)
+	s.parts.Start("fair", s.orgs.Run)
+	return nil
 }
 
 func (s *server) openStore(ctx context.Context, migrate bool) (err error) {
@@ -245,8 +266,16 @@ func (s *server) addWriter() error {
 	if err != nil {
 		return err
 	}
+	k, err := writer.NewKeeper(writer.KeeperDeps{
+		Bus: s.bus, Store: s.store, Registry: s.registry, Quota: s.cfg.Fair.Quota, Log: log, Metrics: s.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	s.parts.StartBehind("keeper", k.Run)
 	s.metrics.MustRegister(s.bus.NewDepths())
 	s.parts.StartBehind("writer", w.RunChanges)
+	s.parts.StartBehind("writer-bulk", w.RunBulkChanges)
 	s.parts.StartBehind("raw-writer", w.RunRaw)
 	s.parts.StartBehind("audit-writer", w.RunAudit)
 	s.parts.StartBehind("reconciler", r.Run)
@@ -258,8 +287,10 @@ func (s *server) addWriter() error {
 }
 
 func (s *server) addNormalizers() error {
+	deps := s.normalizerDeps()
+	deps.Lately = normalizer.NewLately()
 	for _, lane := range []string{change.Bulk, change.Fresh} {
-		n, err := s.newNormalizer(lane)
+		n, err := normalizer.New(lane, deps)
 		if err != nil {
 			return err
 		}
@@ -282,8 +313,8 @@ func (s *server) addNormalizers() error {
 	return nil
 }
 
-// newNormalizer returns the normalizer of a lane; the reconciler has one that
-// runs on no lane but is handed what to do again.
+// newNormalizer returns a normalizer that runs on no lane but is handed what to
+// do again.
 func (s *server) newNormalizer(lane string) (*normalizer.Service, error) {
 	return normalizer.New(lane, s.normalizerDeps())
 }
@@ -321,7 +352,7 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 		// On a cluster the body's limit follows its max_payload.
 		s.cfg.Receiver.MaxBody = min(s.cfg.Receiver.MaxBody, s.bus.MaxRecord()-s.cfg.Receiver.MaxKeptHeaders)
 		r, err := receiver.New(receiver.Deps{
-			Registry: s.registry, Committer: s.fresh, Sealer: s.sealer, Log: s.log.With("part", "receiver"), Metrics: s.metrics, Tracer: s.tracer,
+			Registry: s.registry, Committer: s.lanes, Orgs: s.orgs, Sealer: s.sealer, Log: s.log.With("part", "receiver"), Metrics: s.metrics, Tracer: s.tracer,
 		}, s.cfg.Receiver)
 		if err != nil {
 			return err
@@ -342,7 +373,7 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 			return err
 		}
 		a, err := api.New(api.Deps{
-			Store: s.store, Registry: s.registry, Committer: s.fresh, Bus: s.bus, Normalizers: all.Set(), Sealer: s.sealer, Audit: s.audit, Dead: desk,
+			Store: s.store, Registry: s.registry, Committer: s.lanes, Orgs: s.orgs, Bus: s.bus, Normalizers: all.Set(), Sealer: s.sealer, Audit: s.audit, Dead: desk,
 			SignIn: accounts, Proxies: proxies, Health: s.health, Gatherer: s.metrics, Metrics: s.metrics, Tracer: s.tracer, Log: s.log.With("part", "api"),
 		}, s.cfg.API)
 		if err != nil {

@@ -7,3 +7,6 @@ func SweepNow(r *Reconciler) { r.sweep, r.swept = 0, time.Time{} }
 
 // SetClock lets an accountant believe that it is another time.
 func SetClock(a *Accountant, now func() time.Time) { a.now = now }
+
+// SetNow lets the keeper believe that it is another time.
+func (k *Keeper) SetNow(now func() time.Time) { k.now = now }

@@ -106,7 +106,7 @@ func newPipeline(t *testing.T) *pipeline {
 		wg.Wait()
 	})
 	for _, run := range []func(context.Context) error{
-		p.committer.Run, w.RunRaw, w.RunChanges,
+		p.committer.Run, w.RunRaw, w.RunChanges, w.RunBulkChanges,
 		func(ctx context.Context) error {
 			return p.bus.ConsumeDeliveryBatches(ctx, bus.NormalizerFresh, change.Fresh, bus.BatchLimit{Records: 100}, p.normalize)
 		},

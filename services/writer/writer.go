@@ -71,9 +71,16 @@ func (w *Writer) RunRaw(ctx context.Context) error {
 	return w.Bus.ConsumeDeliveryBatches(ctx, bus.RawWriter, "", limitRaw, w.HandleRaw)
 }
 
-// RunChanges stores changes and the outcomes of deliveries until ctx ends.
+// RunChanges stores changes and the outcomes of deliveries until ctx ends, but
+// for those of the lane bulk.
 func (w *Writer) RunChanges(ctx context.Context) error {
-	return w.Bus.ConsumeChangeBatches(ctx, bus.Writer, limit, w.HandleChanges)
+	return w.Bus.ConsumeChangeLane(ctx, change.Fresh, limit, w.HandleChanges)
+}
+
+// RunBulkChanges is RunChanges for the lane bulk: what waits there, and be it
+// hours of it, is in nobody's way.
+func (w *Writer) RunBulkChanges(ctx context.Context) error {
+	return w.Bus.ConsumeChangeLane(ctx, change.Bulk, limit, w.HandleChanges)
 }
 
 // HandleRaw inserts the deliveries of frames into payloads.

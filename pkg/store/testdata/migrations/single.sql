@@ -371,3 +371,19 @@ ALTER TABLE payloads
     ADD COLUMN IF NOT EXISTS provider LowCardinality(String),
     ADD COLUMN IF NOT EXISTS service_id LowCardinality(String),
     ADD COLUMN IF NOT EXISTS service_name LowCardinality(String);
+
+-- 0011_org_usage
+-- 0011: how much is stored of each org, by table and partition, as it was measured
+-- last. A partition that nothing was written to since is not measured again.
+CREATE TABLE IF NOT EXISTS org_usage
+(
+    org         LowCardinality(String),
+    of_table    LowCardinality(String),
+    of_part     LowCardinality(String),
+    measured_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    row_count   UInt64 CODEC(ZSTD(1)), -- 0: nothing any more
+    bytes       UInt64 CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(measured_at)
+ORDER BY (org, of_table, of_part)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480, min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = '';
