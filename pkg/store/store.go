@@ -241,11 +241,12 @@ func createDatabase(ctx context.Context, cfg Config, opts clickhouse.Options) er
 	if err != nil {
 		return fmt.Errorf("connect to clickhouse: %w", err)
 	}
-	statement := "CREATE DATABASE IF NOT EXISTS " + cfg.Database
-	if cfg.Cluster != "" {
-		statement += " ON CLUSTER " + cfg.Cluster
+	// Looked for first: a service's user may not make one.
+	var exists uint64
+	err = conn.QueryRow(ctx, "SELECT count() FROM system.databases WHERE name = {database:String}", clickhouse.Named("database", cfg.Database)).Scan(&exists)
+	if err == nil && exists == 0 {
+		err = conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+cfg.Database+templateData{cfg}.OnCluster())
 	}
-	err = conn.Exec(ctx, statement)
 	if err != nil {
 		err = fmt.Errorf("create database %s: %w", cfg.Database, err)
 	}
