@@ -50,9 +50,9 @@ func (s *Store) queryWith(ctx context.Context, settings clickhouse.Settings, nam
 	start := time.Now()
 	// ClickHouse keeps the limit itself. This is for one that says nothing any
 	// more; a deadline instead would become its limit.
-	asking, giveUp := context.WithCancel(ctx)
-	defer giveUp()
-	defer time.AfterFunc(s.cfg.QueryTimeout+silence, giveUp).Stop()
+	asking, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	defer time.AfterFunc(s.cfg.QueryTimeout+silence, func() { giveUp(errSilent) }).Stop()
 	err := s.conn.Select(clickhouse.Context(asking, clickhouse.WithSettings(settings)), dest, statement, args...)
 	if err != nil && asking.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("no answer within %s: %w", s.cfg.QueryTimeout+silence, err)

@@ -28,7 +28,8 @@ import (
 // Config says which ClickHouse to use, and within which limits.
 type Config struct {
 	// DSN is clickhouse://user:password@host:9000, http(s)://host:8123, or
-	// embedded:<dir> for the engine in this process.
+	// embedded:<dir> for the engine in this process. Several servers that hold the
+	// same, host:9000,host:9000, are asked in turn; one that is away is left out.
 	DSN string
 	// Database holds the tables; it is made when missing.
 	Database string
@@ -104,6 +105,7 @@ type Store struct {
 	cfg     Config
 	conn    driver.Conn
 	inserts map[string]driver.Conn // by table, see openInserts
+	servers int                    // how many hold the same
 	engine  *chdb.Engine           // nil for a server
 	owned   bool                   // whether Close closes the engine
 	log     *slog.Logger
@@ -142,6 +144,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 		opts.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	opts.Auth.Database = cfg.Database
+	if len(opts.Addr) > 1 && !strings.Contains(cfg.DSN, "connection_open_strategy=") {
+		opts.ConnOpenStrategy = clickhouse.ConnOpenRoundRobin
+	}
 	if opts.Protocol == clickhouse.Native {
 		opts.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
 	}
@@ -165,19 +170,21 @@ func open(ctx context.Context, cfg Config, opts *clickhouse.Options, engine *chd
 		opts.MaxOpenConns, opts.MaxIdleConns = cfg.MaxConns, cfg.MaxConns
 	}
 	opts.ClientInfo.Products = append(opts.ClientInfo.Products, struct{ Name, Version string }{"whatchanged", "1"})
-	if err := awaitDatabase(ctx, cfg, *opts, log); err != nil {
+	m := newMetrics(reg)
+	known := newHealth(log, m)
+	if err := awaitDatabase(ctx, cfg, *opts, known); err != nil {
 		return nil, err
 	}
-	conn, err := clickhouse.Open(opts)
+	conn, err := openConn(*opts, known)
 	if err != nil {
-		return nil, fmt.Errorf("connect to clickhouse: %w", err)
+		return nil, err
 	}
-	inserts, err := openInserts(*opts)
+	inserts, err := openInserts(*opts, known)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return &Store{
-		cfg: cfg, conn: conn, inserts: inserts, engine: engine, log: log, metrics: newMetrics(reg), damage: damage{wake: make(chan struct{}, 1)}, now: func() time.Time { return failpoint.Wall(time.Now()) },
+		cfg: cfg, conn: conn, inserts: inserts, servers: len(opts.Addr), engine: engine, log: log, metrics: m, damage: damage{wake: make(chan struct{}, 1)}, now: func() time.Time { return failpoint.Wall(time.Now()) },
 		zeros: sync.OnceValue(func() []byte { return make([]byte, reserveMost) }),
 	}, nil
 }
@@ -190,7 +197,7 @@ const insertTimeout = time.Minute
 // openInserts opens what each table's rows are inserted by. A connection keeps
 // a buffer as large as its largest insert, so they are few, and the same one is
 // taken again; those of queries are many, and taken in turn.
-func openInserts(opts clickhouse.Options) (map[string]driver.Conn, error) {
+func openInserts(opts clickhouse.Options, known *health) (map[string]driver.Conn, error) {
 	opts.MaxOpenConns, opts.MaxIdleConns = 4, 1
 	opts.ReadTimeout = insertTimeout
 	inserts := map[string]driver.Conn{}
@@ -198,12 +205,12 @@ func openInserts(opts clickhouse.Options) (map[string]driver.Conn, error) {
 		changesTable.name, deliveriesTable.name, payloadsTable.name, incidentsTable.name, eventsTable.name, usesTable.name, differencesTable.name,
 		receiptsTable.name,
 	} {
-		conn, err := clickhouse.Open(&opts)
+		conn, err := openConn(opts, known)
 		if err != nil {
 			for _, open := range inserts {
 				err = errors.Join(err, open.Close())
 			}
-			return nil, fmt.Errorf("connect to clickhouse: %w", err)
+			return nil, err
 		}
 		inserts[table] = conn
 	}
@@ -217,14 +224,14 @@ const (
 
 // awaitDatabase makes the database as soon as the server can be reached. What
 // the server refuses is an error at once.
-func awaitDatabase(ctx context.Context, cfg Config, opts clickhouse.Options, log *slog.Logger) error {
+func awaitDatabase(ctx context.Context, cfg Config, opts clickhouse.Options, known *health) error {
 	for deadline := time.Now().Add(startWait); ; {
-		err := createDatabase(ctx, cfg, opts)
+		err := createDatabase(ctx, cfg, opts, known)
 		var away *net.OpError
 		if err == nil || !errors.As(err, &away) || time.Now().After(deadline) {
 			return err
 		}
-		log.Warn("clickhouse cannot be reached yet", "error", err)
+		known.log.Warn("clickhouse cannot be reached yet", "error", err)
 		select {
 		case <-ctx.Done():
 			return err
@@ -235,11 +242,11 @@ func awaitDatabase(ctx context.Context, cfg Config, opts clickhouse.Options, log
 
 // createDatabase uses a connection of its own: one cannot connect to a
 // database that does not exist yet.
-func createDatabase(ctx context.Context, cfg Config, opts clickhouse.Options) error {
+func createDatabase(ctx context.Context, cfg Config, opts clickhouse.Options, known *health) error {
 	opts.Auth.Database = "default"
-	conn, err := clickhouse.Open(&opts)
+	conn, err := openConn(opts, known)
 	if err != nil {
-		return fmt.Errorf("connect to clickhouse: %w", err)
+		return err
 	}
 	// Looked for first: a service's user may not make one.
 	var exists uint64
