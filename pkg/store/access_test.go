@@ -31,7 +31,7 @@ var sources = map[string][]string{
 }
 
 // notOfServices are called by commands, tests and whoever opened the store.
-var notOfServices = []string{"Fill", "Migrate", "Close", "Engine", "Database", "CheckSchema", "CheckDurability", "Ping"}
+var notOfServices = []string{"Fill", "Migrate", "Close", "Engine", "Database", "CheckSchema", "CheckDurability", "Ping", "BackUp", "Restore", "Counts", "ServerBackups"}
 
 // calls has one call of every method of the store that sends statements, with
 // all that makes it send each of them.

@@ -48,6 +48,9 @@ type Config struct {
 	ExportTimeout time.Duration
 	// MaxConns is how many statements may run on a server at the same time.
 	MaxConns int
+	// BackupDir is where the embedded engine may write backups; a server has its
+	// own setting for that (backups.allowed_path).
+	BackupDir string
 }
 
 // DefaultConfig returns the settings of a single machine; the DSN is left to
@@ -106,8 +109,9 @@ type Store struct {
 	conn    driver.Conn
 	inserts map[string]driver.Conn // by table, see openInserts
 	servers int                    // how many hold the same
-	engine  *chdb.Engine           // nil for a server
-	owned   bool                   // whether Close closes the engine
+	opts    *clickhouse.Options
+	engine  *chdb.Engine // nil for a server
+	owned   bool         // whether Close closes the engine
 	log     *slog.Logger
 	metrics *metrics
 	now     func() time.Time
@@ -125,7 +129,11 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 		return nil, err
 	}
 	if dir, ok := strings.CutPrefix(cfg.DSN, "embedded:"); ok {
-		engine, err := chdb.Open(chdb.Config{Path: dir}, log)
+		var args []string
+		if cfg.BackupDir != "" {
+			args = append(args, "--backups.allowed_path="+cfg.BackupDir)
+		}
+		engine, err := chdb.Open(chdb.Config{Path: dir, Args: args}, log)
 		if err != nil {
 			return nil, fmt.Errorf("open embedded clickhouse: %w", err)
 		}
@@ -184,7 +192,7 @@ func open(ctx context.Context, cfg Config, opts *clickhouse.Options, engine *chd
 		return nil, errors.Join(err, conn.Close())
 	}
 	return &Store{
-		cfg: cfg, conn: conn, inserts: inserts, servers: len(opts.Addr), engine: engine, log: log, metrics: m, damage: damage{wake: make(chan struct{}, 1)}, now: func() time.Time { return failpoint.Wall(time.Now()) },
+		cfg: cfg, conn: conn, inserts: inserts, servers: len(opts.Addr), opts: opts, engine: engine, log: log, metrics: m, damage: damage{wake: make(chan struct{}, 1)}, now: func() time.Time { return failpoint.Wall(time.Now()) },
 		zeros: sync.OnceValue(func() []byte { return make([]byte, reserveMost) }),
 	}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"whatchanged/pkg/auth"
+	"whatchanged/pkg/backup"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/config"
 	"whatchanged/pkg/failpoint"
@@ -40,6 +41,7 @@ type Config struct {
 	Bootstrap Bootstrap
 	Bus       bus.Config
 	Store     store.Config
+	Backup    backup.Config
 	Receiver  receiver.Config
 	API       api.Config
 	OIDC      signin.Config
@@ -86,6 +88,15 @@ func (c *Config) complete() {
 	if c.API.PublicURL == "" {
 		c.API.PublicURL = "http://" + reachable(c.Listen)
 	}
+	if c.Store.BackupDir == "" {
+		c.Store.BackupDir = filepath.Join(c.DataDir, "backups")
+	}
+	if dir, err := filepath.Abs(c.Store.BackupDir); err == nil { // ClickHouse compares whole paths
+		c.Store.BackupDir = dir
+	}
+	if c.Backup.To == "" {
+		c.Backup.To = "file:" + c.Store.BackupDir
+	}
 	c.HTTP.Listen = c.Listen
 }
 
@@ -100,7 +111,7 @@ func (c *Config) Validate() error {
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data_dir: must be set"))
 	}
-	errs = append(errs, c.Bus.Validate(), c.Store.Validate(), c.Receiver.Validate(), c.API.Validate(), c.OIDC.Validate(), c.HTTP.Validate(), c.Log.Validate())
+	errs = append(errs, c.Bus.Validate(), c.Store.Validate(), c.Backup.Validate(), c.Receiver.Validate(), c.API.Validate(), c.OIDC.Validate(), c.HTTP.Validate(), c.Log.Validate())
 	return errors.Join(errs...)
 }
 
