@@ -75,20 +75,20 @@ func Grants(cfg Config, g GrantConfig) []string {
 	var all []string
 	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	for _, user := range Users() {
-		name := cfg.Database + "_" + user
-		on := t.OnCluster()
+		// A role needs a name of its own: GRANT ... TO would find the user first.
+		name, role, on := cfg.Database+"_"+user, cfg.Database+"_"+user+"_role", t.OnCluster()
 		add("CREATE SETTINGS PROFILE OR REPLACE %s%s SETTINGS\n    %s", name, on, strings.Join(profile(cfg, user), ",\n    "))
-		add("CREATE ROLE IF NOT EXISTS %s%s", name, on)
-		add("GRANT%s\n    %s\n    TO %s WITH REPLACE OPTION", on, strings.Join(privileges(cfg, user), ",\n    "), name)
-		if limits := quota(cfg, user); limits != "" {
-			add("CREATE QUOTA OR REPLACE %s%s KEYED BY user_name FOR INTERVAL 1 minute MAX %s TO %s", name, on, limits, name)
-		}
+		add("CREATE ROLE IF NOT EXISTS %s%s", role, on)
+		add("GRANT%s\n    %s\n    TO %s WITH REPLACE OPTION", on, strings.Join(privileges(cfg, user), ",\n    "), role)
 		hash := "{" + user + "_sha256:String}"
 		if h, ok := g.Hashes[user]; ok {
 			hash = "'" + h + "'"
 		}
-		add("CREATE USER OR REPLACE %s%s IDENTIFIED WITH sha256_hash BY %s\n    DEFAULT ROLE %s SETTINGS PROFILE '%s'", name, on, hash, name, name)
-		add("GRANT%s %s TO %s", on, name, name)
+		add("CREATE USER OR REPLACE %s%s IDENTIFIED WITH sha256_hash BY %s\n    DEFAULT ROLE %s SETTINGS PROFILE '%s'", name, on, hash, role, name)
+		add("GRANT%s %s TO %s", on, role, name)
+		if limits := quota(cfg, user); limits != "" {
+			add("CREATE QUOTA OR REPLACE %s%s KEYED BY user_name FOR INTERVAL 1 minute MAX %s TO %s", name, on, limits, role)
+		}
 	}
 	return all
 }
@@ -114,7 +114,7 @@ func privileges(cfg Config, user string) []string {
 	}
 	switch user {
 	case "migrate":
-		out = append(out, "SELECT, INSERT, SHOW, CREATE DATABASE, CREATE TABLE, ALTER TABLE ON "+cfg.Database+".*")
+		out = append(out, "SELECT, INSERT, SHOW, CREATE DATABASE, CREATE TABLE, ALTER ADD COLUMN, ALTER ADD INDEX, ALTER SETTINGS, ALTER TTL ON "+cfg.Database+".*")
 		on("SELECT", "system.databases", "system.tables", "system.columns")
 		engines := []string{"ReplacingMergeTree", "MergeTree"}
 		if cfg.Cluster != "" {
@@ -125,9 +125,11 @@ func privileges(cfg Config, user string) []string {
 			out = append(out, "TABLE ENGINE ON "+engine)
 		}
 	case "backup":
-		out = append(out, "SELECT, INSERT, SHOW, BACKUP, CREATE DATABASE, CREATE TABLE, DROP DATABASE, DROP TABLE, TRUNCATE ON "+cfg.Database+".*")
-		on("SELECT", "system.backups", "system.databases", "system.parts", "system.tables")
-		out = append(out, "S3 ON *.*", "FILE ON *.*", "TABLE ENGINE ON *")
+		for _, database := range []string{cfg.Database, cfg.Database + restoringSuffix} {
+			out = append(out, "SELECT, INSERT, SHOW, BACKUP, CREATE DATABASE, CREATE TABLE, DROP DATABASE, DROP TABLE ON "+database+".*")
+		}
+		on("SELECT", "system.backups", "system.databases", "system.tables")
+		out = append(out, "S3 ON *.*", "TABLE ENGINE ON *")
 		if cfg.Cluster != "" {
 			out = append(out, "CLUSTER ON *.*", "REMOTE ON *.*")
 		}
@@ -155,34 +157,34 @@ func access(service string) Access {
 }
 
 // profile is a user's settings. What people ask for is limited here too: a
-// fault of ours must not take the server.
+// fault of ours must not take the server. Nobody has a priority: ClickHouse has
+// those of lower priority wait while any of a higher one runs, and the pipeline
+// always does.
 func profile(cfg Config, user string) []string {
 	switch user {
 	case "api":
 		return []string{
-			"allow_ddl = 0",
+			"allow_ddl = 0 CONST",
 			"async_insert = 0",
 			fmt.Sprintf("max_memory_usage = %d MAX %d", cfg.QueryMemory, cfg.QueryMemory),
 			fmt.Sprintf("max_memory_usage_for_user = %d CONST", 4*cfg.QueryMemory),
 			fmt.Sprintf("max_execution_time = %d MAX %d", cfg.QueryTimeout/time.Second, max(cfg.QueryTimeout, cfg.ExportTimeout)/time.Second),
 			fmt.Sprintf("max_concurrent_queries_for_user = %d CONST", 8*cfg.MaxConns),
-			"priority = 2", // the pipeline goes first
 		}
 	case "grafana":
 		return []string{
 			"readonly = 2", // questions only, with settings
-			"allow_ddl = 0",
+			"allow_ddl = 0 CONST",
 			fmt.Sprintf("max_memory_usage = %d CONST", cfg.QueryMemory/2),
 			fmt.Sprintf("max_memory_usage_for_user = %d CONST", cfg.QueryMemory),
 			fmt.Sprintf("max_execution_time = %d MAX %d", cfg.QueryTimeout/time.Second, cfg.QueryTimeout/time.Second),
 			fmt.Sprintf("max_rows_to_read = %d CONST", cfg.QueryRows),
 			"max_concurrent_queries_for_user = 8 CONST",
-			"priority = 3",
 		}
 	case "migrate", "backup":
-		return []string{"log_queries = 1"}
+		return []string{"async_insert = 0", "max_execution_time = 0"}
 	default:
-		return []string{"allow_ddl = " + ddl(cfg, user), "async_insert = 0", "priority = 1"}
+		return []string{"allow_ddl = " + ddl(cfg, user) + " CONST", "async_insert = 0"}
 	}
 }
 
@@ -206,4 +208,18 @@ func quota(cfg Config, user string) string {
 	default:
 		return ""
 	}
+}
+
+// GrantsSQL returns the statements of Grants as a file for clickhouse-client.
+func GrantsSQL(cfg Config, g GrantConfig) string {
+	var out strings.Builder
+	out.WriteString(`-- A user for each service, with what it needs and no more. Run by an administrator,
+-- and again with each new version; printed by: whatchanged clickhouse grants
+-- {api_sha256:String} and the like are the SHA-256 hashes of passwords:
+--   clickhouse-client --param_api_sha256="$(printf %s "$API_PASSWORD" | sha256sum | cut -d' ' -f1)" ... --queries-file users.sql
+`)
+	for _, s := range Grants(cfg, g) {
+		out.WriteString("\n" + s + ";\n")
+	}
+	return out.String()
 }

@@ -247,6 +247,9 @@ var ErrNotEmpty = errors.New("the database is not empty")
 // ErrShort is Restore's when rows are missing from what was restored.
 var ErrShort = errors.New("rows are missing")
 
+// restoringSuffix ends the name of a database that is not whole yet.
+const restoringSuffix = "_restoring"
+
 // Restore puts a backup in the place of the database, which must be empty, or
 // with force is replaced. wanted is called with the backup's notes, and returns
 // how many rows there must be, or why it does not go on. On one node nothing is
@@ -277,7 +280,7 @@ func (s *Store) Restore(ctx context.Context, from BackupPlace, backup string, fo
 		return s.restoreCluster(ctx, conn, from, clause, wanted)
 	}
 	// Beside the old one first: a backup that is not whole replaces nothing.
-	beside := s.cfg.Database + "_restoring"
+	beside := s.cfg.Database + restoringSuffix
 	drop := func(ctx context.Context, database string) error {
 		return conn.Exec(ctx, "DROP DATABASE IF EXISTS "+database+" SYNC")
 	}
