@@ -217,7 +217,12 @@ type RestoreOptions struct {
 	// Registry puts the registry of the backup in the place of the one there is.
 	// Without it that happens only where there is none.
 	Registry bool
+	// RegistryOnly does nothing but that, and leaves all rows as they are.
+	RegistryOnly bool
 }
+
+// errEnough ends a restore that is of the registry only, before rows are replaced.
+var errEnough = errors.New("the registry was read")
 
 // Restored says what a restore has done.
 type Restored struct {
@@ -248,7 +253,8 @@ func (b *Backups) Restore(ctx context.Context, name string, o RestoreOptions) (R
 	}
 	var out Restored
 	var registry []store.Note
-	counts, err := b.Store.Restore(ctx, b.Config.Place(), name, o.Force, func(notes []store.Note) (map[string]uint64, error) {
+	o.Registry = o.Registry || o.RegistryOnly
+	counts, err := b.Store.Restore(ctx, b.Config.Place(), name, o.Force || o.RegistryOnly, func(notes []store.Note) (map[string]uint64, error) {
 		for _, n := range notes {
 			switch n.Kind {
 			case noteRegistry:
@@ -266,9 +272,12 @@ func (b *Backups) Restore(ctx context.Context, name string, o RestoreOptions) (R
 			return nil, problem.New(problem.Conflict, "master_key",
 				"the secrets in this backup were sealed with another master key: put that one in its place first (master.key or WHATCHANGED_MASTER_KEY)")
 		}
+		if o.RegistryOnly {
+			return nil, errEnough
+		}
 		return out.Rows, nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errEnough) {
 		return Restored{}, err
 	}
 	out.Name, out.Place, out.Rows = name, b.Config.To, counts
@@ -277,6 +286,9 @@ func (b *Backups) Restore(ctx context.Context, name string, o RestoreOptions) (R
 			return out, err
 		}
 		out.RegistryRestored = true
+	}
+	if o.RegistryOnly {
+		return out, nil
 	}
 	// Nothing compares the audit trail with the bus: it is written again from
 	// all that the bus has, and collapses with what is there.

@@ -172,6 +172,16 @@ func TestRestore_PutsBackRowsAndRegistry(t *testing.T) {
 	delete(after, "heartbeat")
 	there.want("the registry, when asked for", registry, after)
 
+	// The bus is lost, and rows that are newer than the backup are not.
+	there.log("five")
+	lost := install(t)
+	lost.store = there.store
+	if _, err := lost.backups(b.Config, "key").Restore(t.Context(), "nightly", backup.RestoreOptions{RegistryOnly: true}); err != nil {
+		t.Fatal(err)
+	}
+	lost.want("the registry alone", registry, lost.registry())
+	lost.want("and no row", []string{"one", "two", "five"}, lost.logged())
+
 	// All of it is lost: another bus, and empty tables.
 	fresh := install(t)
 	fresh.store = there.store // a backup goes back under its database's name

@@ -275,7 +275,7 @@ func (s *Store) Restore(ctx context.Context, from BackupPlace, backup string, fo
 	}
 	if s.cfg.Cluster != "" {
 		if force {
-			return nil, errors.New("in a cluster nothing is replaced: DROP DATABASE " + s.cfg.Database + " ON CLUSTER " + s.cfg.Cluster + " SYNC first")
+			return nil, errors.New("in a cluster nothing is replaced, nor is the registry restored alone: DROP DATABASE " + s.cfg.Database + " ON CLUSTER " + s.cfg.Cluster + " SYNC first")
 		}
 		return s.restoreCluster(ctx, conn, from, clause, wanted)
 	}

@@ -177,6 +177,7 @@ services, within minutes after they are started.`,
 	var o backup.RestoreOptions
 	cmd.Flags().BoolVar(&o.Force, "force", false, "replace the rows that are there")
 	cmd.Flags().BoolVar(&o.Registry, "registry", false, "replace the registry that is there")
+	cmd.Flags().BoolVar(&o.RegistryOnly, "registry-only", false, "replace the registry and leave all rows as they are: the bus was lost, ClickHouse was not")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		cfg, err := flags.load(cmd)
 		if err != nil {
