@@ -144,11 +144,23 @@ func (s *Store) BackUp(ctx context.Context, to BackupPlace, backup string, notes
 	if err := insertNotes(ctx, conn, s.notesTable(), notes); err != nil {
 		return 0, fmt.Errorf("keep notes: %w", err)
 	}
-	size, err = runBackup(ctx, conn, "BACKUP DATABASE "+s.cfg.Database+templateData{s.cfg}.OnCluster()+" TO "+clause)
+	size, err = runBackup(ctx, conn, backupStatement(s.cfg, clause))
 	if err != nil {
 		return 0, fmt.Errorf("back up %s: %w", s.cfg.Database, to.without(err))
 	}
 	return size, nil
+}
+
+func backupStatement(cfg Config, clause string) string {
+	return "BACKUP DATABASE " + cfg.Database + templateData{cfg}.OnCluster() + " TO " + clause
+}
+
+// restoreStatement restores the database, under another name if one is given.
+func restoreStatement(cfg Config, as, clause string) string {
+	if as != "" {
+		as = " AS " + as
+	}
+	return "RESTORE DATABASE " + cfg.Database + as + templateData{cfg}.OnCluster() + " FROM " + clause
 }
 
 // notesStatement makes the table of notes, which is the same on every node.
@@ -287,7 +299,7 @@ func (s *Store) Restore(ctx context.Context, from BackupPlace, backup string, fo
 	if err := drop(ctx, beside); err != nil {
 		return nil, fmt.Errorf("remove what an earlier try has left: %w", err)
 	}
-	if _, err := runBackup(ctx, conn, "RESTORE DATABASE "+s.cfg.Database+" AS "+beside+" FROM "+clause); err != nil {
+	if _, err := runBackup(ctx, conn, restoreStatement(s.cfg, beside, clause)); err != nil {
 		return nil, errors.Join(fmt.Errorf("restore %s: %w", backup, from.without(err)), drop(context.WithoutCancel(ctx), beside))
 	}
 	counts, err = s.verify(ctx, conn, beside, wanted)
@@ -310,7 +322,7 @@ func (s *Store) restoreCluster(ctx context.Context, conn driver.Conn, from Backu
 	if err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+s.cfg.Database+on+" SYNC"); err != nil {
 		return nil, fmt.Errorf("remove the empty database: %w", err)
 	}
-	if _, err := runBackup(ctx, conn, "RESTORE DATABASE "+s.cfg.Database+on+" FROM "+clause); err != nil {
+	if _, err := runBackup(ctx, conn, restoreStatement(s.cfg, "", clause)); err != nil {
 		return nil, fmt.Errorf("restore: %w", from.without(err))
 	}
 	return s.verify(ctx, conn, s.cfg.Database, wanted)
