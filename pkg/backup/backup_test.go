@@ -232,8 +232,7 @@ func TestRestore_WantsTheMasterKeyAndNoServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	reason := func(err error) string {
-		var e *problem.Error
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*problem.Error](err); ok {
 			return e.Reason
 		}
 		return fmt.Sprint(err)

@@ -26,7 +26,7 @@ func Program() (string, error) {
 	goCommand := func(args ...string) (string, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 		defer cancel()
-		cmd := exec.CommandContext(ctx, "go", append([]string{"-C", tools}, args...)...)
+		cmd := exec.CommandContext(ctx, "go", append([]string{"-C", tools}, args...)...) //nolint:gosec // all of it is said below
 		cmd.Env = append(os.Environ(), "GOFLAGS=", "CGO_ENABLED=0")
 		out, err := cmd.Output()
 		if err != nil {
@@ -46,7 +46,7 @@ func Program() (string, error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return "", fmt.Errorf("make the cache: %w", err)
 	}
 	part := fmt.Sprintf("%s.%d", path, os.Getpid()) // several test programs may build at the same time

@@ -54,7 +54,7 @@ func (p BackupPlace) Validate() error {
 		}
 		return errors.New("backup to: s3: wants the bucket's address, as s3:https://s3.eu-central-1.amazonaws.com/bucket/whatchanged")
 	default:
-		return errors.New("backup to: must begin with file:, disk: or s3:")
+		return errors.New("backup to: must begin with file:, disk: or s3:, and say where")
 	}
 }
 
