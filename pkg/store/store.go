@@ -179,15 +179,15 @@ func open(ctx context.Context, cfg Config, opts *clickhouse.Options, engine *chd
 	}
 	opts.ClientInfo.Products = append(opts.ClientInfo.Products, struct{ Name, Version string }{"whatchanged", "1"})
 	m := newMetrics(reg)
-	known := newHealth(log, m)
-	if err := awaitDatabase(ctx, cfg, *opts, known); err != nil {
+	reach := newHealth(log, m)
+	if err := awaitDatabase(ctx, cfg, *opts, reach); err != nil {
 		return nil, err
 	}
-	conn, err := openConn(*opts, known)
+	conn, err := openConn(*opts, reach)
 	if err != nil {
 		return nil, err
 	}
-	inserts, err := openInserts(*opts, known)
+	inserts, err := openInserts(*opts, reach)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -205,7 +205,7 @@ const insertTimeout = time.Minute
 // openInserts opens what each table's rows are inserted by. A connection keeps
 // a buffer as large as its largest insert, so they are few, and the same one is
 // taken again; those of queries are many, and taken in turn.
-func openInserts(opts clickhouse.Options, known *health) (map[string]driver.Conn, error) {
+func openInserts(opts clickhouse.Options, reach *health) (map[string]driver.Conn, error) {
 	opts.MaxOpenConns, opts.MaxIdleConns = 4, 1
 	opts.ReadTimeout = insertTimeout
 	inserts := map[string]driver.Conn{}
@@ -213,7 +213,7 @@ func openInserts(opts clickhouse.Options, known *health) (map[string]driver.Conn
 		changesTable.name, deliveriesTable.name, payloadsTable.name, incidentsTable.name, eventsTable.name, usesTable.name, differencesTable.name,
 		receiptsTable.name,
 	} {
-		conn, err := openConn(opts, known)
+		conn, err := openConn(opts, reach)
 		if err != nil {
 			for _, open := range inserts {
 				err = errors.Join(err, open.Close())
@@ -232,14 +232,14 @@ const (
 
 // awaitDatabase makes the database as soon as the server can be reached. What
 // the server refuses is an error at once.
-func awaitDatabase(ctx context.Context, cfg Config, opts clickhouse.Options, known *health) error {
+func awaitDatabase(ctx context.Context, cfg Config, opts clickhouse.Options, reach *health) error {
 	for deadline := time.Now().Add(startWait); ; {
-		err := createDatabase(ctx, cfg, opts, known)
+		err := createDatabase(ctx, cfg, opts, reach)
 		var away *net.OpError
 		if err == nil || !errors.As(err, &away) || time.Now().After(deadline) {
 			return err
 		}
-		known.log.Warn("clickhouse cannot be reached yet", "error", err)
+		reach.log.Warn("clickhouse cannot be reached yet", "error", err)
 		select {
 		case <-ctx.Done():
 			return err
@@ -250,9 +250,9 @@ func awaitDatabase(ctx context.Context, cfg Config, opts clickhouse.Options, kno
 
 // createDatabase uses a connection of its own: one cannot connect to a
 // database that does not exist yet.
-func createDatabase(ctx context.Context, cfg Config, opts clickhouse.Options, known *health) error {
+func createDatabase(ctx context.Context, cfg Config, opts clickhouse.Options, reach *health) error {
 	opts.Auth.Database = "default"
-	conn, err := openConn(opts, known)
+	conn, err := openConn(opts, reach)
 	if err != nil {
 		return err
 	}
