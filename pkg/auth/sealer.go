@@ -3,7 +3,9 @@ package auth
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -31,7 +33,14 @@ type Sealed []byte
 // Sealer encrypts secrets with the master key (AES-256-GCM). The key is kept
 // outside the registry, so that a copy of the registry gives no secret away.
 // It is safe for concurrent use.
-type Sealer struct{ aead cipher.AEAD }
+type Sealer struct {
+	aead cipher.AEAD
+	mark string
+}
+
+// Mark tells one master key from another and nothing else about it: a backup
+// says by it which key its secrets need.
+func (s *Sealer) Mark() string { return s.mark }
 
 // OpenSealer returns a Sealer with the key from value, when that is not empty,
 // else from the file at path, else with a fresh key that it writes there. With
@@ -67,7 +76,9 @@ func newSealer(key []byte) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("master key: %w", err)
 	}
-	return &Sealer{aead: aead}, nil
+	mark := hmac.New(sha256.New, key)
+	mark.Write([]byte("whatchanged master key mark"))
+	return &Sealer{aead: aead, mark: hex.EncodeToString(mark.Sum(nil)[:8])}, nil
 }
 
 // Seal encrypts secret for owner, such as an org's id. It opens for the same

@@ -2,8 +2,8 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"time"
 
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/change"
@@ -67,17 +67,41 @@ func (r *Registry) Bootstrap(ctx context.Context, cfg BootstrapConfig) (Bootstra
 		Auth: AuthNone, CreatedAt: now,
 	}
 	// The org comes last: until it is there the registry counts as empty, and a
-	// start after a crash does all this again, over what the crash left.
+	// start after a crash does all this again, over what the crash left. Of several
+	// that do it at the same time one gets past each step.
 	v := r.view.Load()
-	err := errors.Join(
-		r.write(ctx, kindKey, DefaultOrg, key.ID, v.keys.rows[place{DefaultOrg, key.ID}].revision, key),
-		r.write(ctx, kindSource, DefaultOrg, source.ID, v.sources.rows[place{DefaultOrg, source.ID}].revision, source),
-	)
+	err := r.write(ctx, kindKey, DefaultOrg, key.ID, v.keys.rows[place{DefaultOrg, key.ID}].revision, key)
+	if err == nil {
+		err = r.write(ctx, kindSource, DefaultOrg, source.ID, v.sources.rows[place{DefaultOrg, source.ID}].revision, source)
+	}
 	if err == nil {
 		err = r.create(ctx, kindOrg, DefaultOrg, DefaultOrg, Org{ID: DefaultOrg, Name: "Default", CreatedAt: now})
+	}
+	if problem.KindOf(err) == problem.Conflict && r.filled(ctx) {
+		return Bootstrap{}, nil // services that were started together are given the same values: another was first
 	}
 	if err != nil {
 		return Bootstrap{}, fmt.Errorf("fill the empty registry: %w", err)
 	}
 	return b, nil
+}
+
+// filled waits until somebody else has filled the registry, for as long as one
+// who is about it may take.
+func (r *Registry) filled(ctx context.Context) bool {
+	wait := time.NewTimer(writeTimeout)
+	defer wait.Stop()
+	for {
+		v := r.view.Load()
+		if len(v.orgs.rows) > 0 {
+			return true
+		}
+		select {
+		case <-v.next:
+		case <-wait.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
 }

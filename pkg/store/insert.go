@@ -110,6 +110,12 @@ func insert[T any](ctx context.Context, s *Store, t table[T], rows []T) error {
 		}
 		start := time.Now()
 		err := send(ctx, s, t.name, part)
+		// On to the next server: what the first one may have stored all the same
+		// meets itself there. Rows have their key and version from the delivery,
+		// not from the insert, and those that are equal are one.
+		for tries := 1; tries < s.servers && away(ctx, err); tries++ {
+			err = send(ctx, s, t.name, part)
+		}
 		s.metrics.insertSeconds.WithLabelValues(t.name, result(err)).Observe(time.Since(start).Seconds())
 		if err != nil {
 			return fmt.Errorf("insert %d rows into %s: %w", len(part), t.name, err)
@@ -159,6 +165,7 @@ func send[T any](ctx context.Context, s *Store, name string, rows []T) (err erro
 	}
 	if s.cfg.Cluster != "" {
 		settings["insert_quorum"] = "auto"
+		settings["insert_quorum_timeout"] = int(insertTimeout.Milliseconds() / 2) // not 10 minutes: it is tried again
 		settings["distributed_foreground_insert"] = 1
 	}
 	opts := []clickhouse.QueryOption{clickhouse.WithSettings(settings)}

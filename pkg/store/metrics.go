@@ -11,6 +11,8 @@ type metrics struct {
 	insertRows    *prometheus.CounterVec
 	querySeconds  *prometheus.HistogramVec
 	damaged       prometheus.Counter
+
+	endpointFailures *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -29,8 +31,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		damaged: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "whatchanged_store_damaged_parts_total", Help: "Parts of tables that could not be read and were put aside: an alarm.",
 		}),
+		endpointFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "whatchanged_store_endpoint_failures_total", Help: "Statements that one of several ClickHouse servers could not be asked: they went to another.",
+		}, []string{"endpoint"}),
 	}
-	reg.MustRegister(m.insertSeconds, m.insertRows, m.querySeconds, m.damaged)
+	reg.MustRegister(m.insertSeconds, m.insertRows, m.querySeconds, m.damaged, m.endpointFailures)
 	return m
 }
 

@@ -176,8 +176,8 @@ func (t templateData) Distributed(table string) string {
 	if t.cfg.Cluster == "" {
 		return ""
 	}
-	return fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s%s AS %s\nENGINE = Distributed('%s', currentDatabase(), '%s', sipHash64(org));",
-		table, t.OnCluster(), t.Local(table), t.cfg.Cluster, t.Local(table))
+	return fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s%s AS %s\nENGINE = Distributed('%s', '%s', '%s', sipHash64(org));",
+		table, t.OnCluster(), t.Local(table), t.cfg.Cluster, t.cfg.Database, t.Local(table))
 }
 
 // PayloadTTL is when a payload goes. TTL takes no DateTime64.

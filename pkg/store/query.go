@@ -50,9 +50,9 @@ func (s *Store) queryWith(ctx context.Context, settings clickhouse.Settings, nam
 	start := time.Now()
 	// ClickHouse keeps the limit itself. This is for one that says nothing any
 	// more; a deadline instead would become its limit.
-	asking, giveUp := context.WithCancel(ctx)
-	defer giveUp()
-	defer time.AfterFunc(s.cfg.QueryTimeout+silence, giveUp).Stop()
+	asking, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	defer time.AfterFunc(s.cfg.QueryTimeout+silence, func() { giveUp(errSilent) }).Stop()
 	err := s.conn.Select(clickhouse.Context(asking, clickhouse.WithSettings(settings)), dest, statement, args...)
 	if err != nil && asking.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("no answer within %s: %w", s.cfg.QueryTimeout+silence, err)
@@ -68,11 +68,14 @@ func (s *Store) queryWith(ctx context.Context, settings clickhouse.Settings, nam
 // silence is how long after its limit an answer may come.
 const silence = 5 * time.Second
 
-// ClickHouse's exceptions that mean that a question asks for too much.
+// ClickHouse's exceptions that mean that a question asks for too much, or that
+// there are too many of them.
 const (
 	tooManyRows     = 158
 	timeoutExceeded = 159
 	tooSlow         = 160
+	quotaExceeded   = 201
+	tooManyQueries  = 202
 	memoryLimit     = 241
 	tooManyBytes    = 307
 )
@@ -100,6 +103,8 @@ func queryError(ctx context.Context, err error) error {
 			return large("the query needs too much memory: narrow the time range or add filters")
 		}
 		return problem.BusyFor(5*time.Second, "store_busy", "the store is short of memory: try again", err)
+	case quotaExceeded, tooManyQueries:
+		return problem.BusyFor(5*time.Second, "store_busy", "the store answers no more questions at this moment: try again", err)
 	case timeoutExceeded, tooSlow:
 		return problem.BusyFor(5*time.Second, "query_timeout", "the query takes too long: narrow the time range or add filters", err)
 	default:

@@ -263,6 +263,7 @@ func (s *Store) keepRevisions(ctx context.Context, org string, run uint16, now i
 	settings := clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 0}
 	if s.cfg.Cluster != "" {
 		settings["insert_quorum"] = "auto"
+		settings["insert_quorum_timeout"] = int(insertTimeout.Milliseconds() / 2)
 		settings["distributed_foreground_insert"] = 1
 		settings["distributed_product_mode"] = "local"
 	}

@@ -29,7 +29,9 @@ import (
 // Config says which ClickHouse to use, and within which limits.
 type Config struct {
 	// DSN is where ClickHouse is: clickhouse://user:password@host:9000,
-	// http(s)://host:8123, or embedded:DIR for the engine in this process.
+	// http(s)://host:8123, or embedded:DIR for the engine in this process. Several
+	// servers that hold the same, host:9000,host:9000, are asked in turn; one that
+	// is away is left out.
 	DSN string
 	// Database holds the tables; it is made when missing.
 	Database string
@@ -48,6 +50,9 @@ type Config struct {
 	ExportTimeout time.Duration
 	// MaxConns is how many statements may run on a server at the same time.
 	MaxConns int
+	// BackupDir is where the embedded engine may write backups; a server has its
+	// own setting for that (backups.allowed_path).
+	BackupDir string
 
 	library string
 }
@@ -114,8 +119,10 @@ type Store struct {
 	cfg     Config
 	conn    driver.Conn
 	inserts map[string]driver.Conn // by table, see openInserts
-	engine  *chdb.Engine           // nil for a server
-	owned   bool                   // whether Close closes the engine
+	servers int                    // how many hold the same
+	opts    *clickhouse.Options
+	engine  *chdb.Engine // nil for a server
+	owned   bool         // whether Close closes the engine
 	log     *slog.Logger
 	metrics *metrics
 	now     func() time.Time
@@ -135,7 +142,11 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 		return nil, err
 	}
 	if dir, ok := strings.CutPrefix(cfg.DSN, "embedded:"); ok {
-		engine, err := chdb.Open(chdb.Config{Path: dir, Library: cfg.library}, log)
+		var args []string
+		if cfg.BackupDir != "" {
+			args = append(args, "--backups.allowed_path="+cfg.BackupDir)
+		}
+		engine, err := chdb.Open(chdb.Config{Path: dir, Library: cfg.library, Args: args}, log)
 		if err != nil {
 			return nil, fmt.Errorf("open embedded clickhouse: %w", err)
 		}
@@ -154,6 +165,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 		opts.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	opts.Auth.Database = cfg.Database
+	if len(opts.Addr) > 1 && !strings.Contains(cfg.DSN, "connection_open_strategy=") {
+		opts.ConnOpenStrategy = clickhouse.ConnOpenRoundRobin
+	}
 	if opts.Protocol == clickhouse.Native {
 		opts.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
 	}
@@ -181,20 +195,22 @@ func open(ctx context.Context, cfg Config, opts *clickhouse.Options, engine *chd
 	if err != nil {
 		return nil, err
 	}
-	if err := awaitDatabase(ctx, cfg, *opts, log); err != nil {
+	m := newMetrics(reg)
+	reach := newHealth(log, m)
+	if err := awaitDatabase(ctx, cfg, *opts, reach); err != nil {
 		return nil, err
 	}
-	conn, err := clickhouse.Open(opts)
+	conn, err := openConn(*opts, reach)
 	if err != nil {
-		return nil, fmt.Errorf("connect to clickhouse: %w", err)
+		return nil, err
 	}
-	inserts, err := openInserts(*opts)
+	inserts, err := openInserts(*opts, reach)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return &Store{
 		migrations: known,
-		cfg:        cfg, conn: conn, inserts: inserts, engine: engine, log: log, metrics: newMetrics(reg), damage: damage{wake: make(chan struct{}, 1)}, now: func() time.Time { return failpoint.Wall(time.Now()) },
+		cfg:        cfg, conn: conn, inserts: inserts, servers: len(opts.Addr), opts: opts, engine: engine, log: log, metrics: m, damage: damage{wake: make(chan struct{}, 1)}, now: func() time.Time { return failpoint.Wall(time.Now()) },
 		zeros: sync.OnceValue(func() []byte { return make([]byte, reserveMost) }),
 	}, nil
 }
@@ -207,7 +223,7 @@ const insertTimeout = time.Minute
 // openInserts opens what each table's rows are inserted by. A connection keeps
 // a buffer as large as its largest insert, so they are few, and the same one is
 // taken again; those of queries are many, and taken in turn.
-func openInserts(opts clickhouse.Options) (map[string]driver.Conn, error) {
+func openInserts(opts clickhouse.Options, reach *health) (map[string]driver.Conn, error) {
 	opts.MaxOpenConns, opts.MaxIdleConns = 4, 1
 	opts.ReadTimeout = insertTimeout
 	inserts := map[string]driver.Conn{}
@@ -215,12 +231,12 @@ func openInserts(opts clickhouse.Options) (map[string]driver.Conn, error) {
 		changesTable.name, deliveriesTable.name, payloadsTable.name, incidentsTable.name, eventsTable.name, usesTable.name, differencesTable.name,
 		receiptsTable.name, usageTable.name,
 	} {
-		conn, err := clickhouse.Open(&opts)
+		conn, err := openConn(opts, reach)
 		if err != nil {
 			for _, open := range inserts {
 				err = errors.Join(err, open.Close())
 			}
-			return nil, fmt.Errorf("connect to clickhouse: %w", err)
+			return nil, err
 		}
 		inserts[table] = conn
 	}
@@ -234,14 +250,14 @@ const (
 
 // awaitDatabase makes the database as soon as the server can be reached. What
 // the server refuses is an error at once.
-func awaitDatabase(ctx context.Context, cfg Config, opts clickhouse.Options, log *slog.Logger) error {
+func awaitDatabase(ctx context.Context, cfg Config, opts clickhouse.Options, reach *health) error {
 	for deadline := time.Now().Add(startWait); ; {
-		err := createDatabase(ctx, cfg, opts)
+		err := createDatabase(ctx, cfg, opts, reach)
 		var away *net.OpError
 		if err == nil || !errors.As(err, &away) || time.Now().After(deadline) {
 			return err
 		}
-		log.Warn("clickhouse cannot be reached yet", "error", err)
+		reach.log.Warn("clickhouse cannot be reached yet", "error", err)
 		select {
 		case <-ctx.Done():
 			return err
@@ -252,17 +268,18 @@ func awaitDatabase(ctx context.Context, cfg Config, opts clickhouse.Options, log
 
 // createDatabase uses a connection of its own: one cannot connect to a
 // database that does not exist yet.
-func createDatabase(ctx context.Context, cfg Config, opts clickhouse.Options) error {
+func createDatabase(ctx context.Context, cfg Config, opts clickhouse.Options, reach *health) error {
 	opts.Auth.Database = "default"
-	conn, err := clickhouse.Open(&opts)
+	conn, err := openConn(opts, reach)
 	if err != nil {
-		return fmt.Errorf("connect to clickhouse: %w", err)
+		return err
 	}
-	statement := "CREATE DATABASE IF NOT EXISTS " + cfg.Database
-	if cfg.Cluster != "" {
-		statement += " ON CLUSTER " + cfg.Cluster
+	// Looked for first: a service's user may not make one.
+	var exists uint64
+	err = conn.QueryRow(ctx, "SELECT count() FROM system.databases WHERE name = {database:String}", clickhouse.Named("database", cfg.Database)).Scan(&exists)
+	if err == nil && exists == 0 {
+		err = conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+cfg.Database+templateData{cfg}.OnCluster())
 	}
-	err = conn.Exec(ctx, statement)
 	if err != nil {
 		err = fmt.Errorf("create database %s: %w", cfg.Database, err)
 	}

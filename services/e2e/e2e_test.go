@@ -69,6 +69,11 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_CACHE_HOME", os.Getenv("XDG_CACHE_HOME"))
 			env.Setenv("TZ", "UTC")
 			env.Setenv("NATS_SERVER", natsServer)
+			docs, err := filepath.Abs("../../docs")
+			if err != nil {
+				return err
+			}
+			env.Setenv("DOCS", docs)
 			env.Values[serverKey{}] = &server{}
 			return nil
 		},

@@ -2,18 +2,17 @@ package fetcher_test
 
 import (
 	"bytes"
-	"context"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"whatchanged/pkg/s3test"
 )
 
 const (
@@ -121,38 +120,13 @@ func (s *s3Server) put(key string, content []byte) {
 	}
 }
 
-// gateway builds versitygw into the user's cache, unless it is there. It is
-// pinned in a module of its own, so that the product does not depend on it.
+// gateway is versitygw's path. It is pinned in a module of its own, so that the
+// product does not depend on it.
 func gateway(t *testing.T) string {
 	t.Helper()
-	cache, err := os.UserCacheDir()
+	path, err := s3test.Program()
 	if err != nil {
-		cache = os.TempDir()
-	}
-	const tools = "../../.ci/tools/s3"
-	goCommand := func(args ...string) string {
-		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, "go", append([]string{"-C", tools}, args...)...)
-		cmd.Env = append(os.Environ(), "GOFLAGS=", "CGO_ENABLED=0")
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("go %s: %v", strings.Join(args, " "), err)
-		}
-		return strings.TrimSpace(string(out))
-	}
-	version := goCommand("list", "-m", "-f", "{{.Version}}", "github.com/versity/versitygw")
-	path := filepath.Join(cache, "whatchanged", "versitygw-"+version)
-	if _, err := os.Stat(path); err == nil {
-		return path
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatalf("make the cache: %v", err)
-	}
-	part := fmt.Sprintf("%s.%d", path, os.Getpid()) // several test programs may build at the same time
-	goCommand("build", "-trimpath", "-ldflags=-s -w", "-o", part, "github.com/versity/versitygw/cmd/versitygw")
-	if err := os.Rename(part, path); err != nil {
-		t.Fatalf("keep versitygw: %v", err)
+		t.Fatal(err)
 	}
 	return path
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -28,13 +29,19 @@ data directory.`,
 	}
 	dataDir := cmd.Flags().String("data-dir", "data", "where the engine's data is, in clickhouse/")
 	listen := cmd.Flags().String("listen", "127.0.0.1:8123", "address to listen on")
+	backupDir := cmd.Flags().String("backup-dir", "", "where it may write backups (default: backups/ in the data directory)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		log, err := telemetry.NewLogger(env.Stderr, telemetry.DefaultConfig())
 		if err != nil {
 			return err
 		}
+		backups, err := filepath.Abs(cmp.Or(*backupDir, filepath.Join(*dataDir, "backups")))
+		if err != nil {
+			return err
+		}
 		engine, err := chdb.Open(chdb.Config{
 			Path: filepath.Join(*dataDir, "clickhouse"), Library: env.Getenv("WHATCHANGED_LIBCHDB"),
+			Args: []string{"--backups.allowed_path=" + backups},
 		}, log)
 		if err != nil {
 			return err
@@ -52,5 +59,6 @@ data directory.`,
 		parts.Start("http", h.Run)
 		return errors.Join(parts.Wait(cmd.Context()), parts.Stop(grace), engine.Close())
 	}
+	cmd.AddCommand(newGrants(env))
 	return cmd
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"whatchanged/pkg/auth"
+	"whatchanged/pkg/backup"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/config"
 	"whatchanged/pkg/failpoint"
@@ -49,6 +50,7 @@ type Config struct {
 	Bootstrap Bootstrap
 	Bus       bus.Config
 	Store     store.Config
+	Backup    backup.Config
 	Receiver  receiver.Config
 	API       api.Config
 	Fair      fair.Config
@@ -101,6 +103,15 @@ func (c *Config) complete() {
 		c.API.PublicURL = "http://" + reachable(c.Listen)
 	}
 	c.Store = c.Store.WithLibrary(c.Libchdb)
+	if c.Store.BackupDir == "" {
+		c.Store.BackupDir = filepath.Join(c.DataDir, "backups")
+	}
+	if dir, err := filepath.Abs(c.Store.BackupDir); err == nil { // ClickHouse compares whole paths
+		c.Store.BackupDir = dir
+	}
+	if c.Backup.To == "" {
+		c.Backup.To = "file:" + c.Store.BackupDir
+	}
 	c.HTTP.Listen = c.Listen
 }
 
@@ -132,6 +143,7 @@ func (c *Config) Validate() error {
 	} {
 		errs = append(errs, under(part.section, part.fault))
 	}
+	errs = append(errs, c.Backup.Validate()) // names its section itself
 	return errors.Join(errs...)
 }
 

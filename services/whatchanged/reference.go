@@ -32,6 +32,7 @@ var readBy = map[string][]string{
 	"bootstrap.":                withHTTP,
 	"bus.":                      withHTTP,
 	"store.":                    {commandServe, serviceNormalizer, serviceWriter, serviceAPI, commandMigrate},
+	"backup.":                   {commandServe},
 	"receiver.":                 {commandServe, serviceReceiver},
 	"receiver.max_kept_headers": {commandServe, serviceReceiver, serviceNormalizer},
 	"receiver.trusted_proxies":  {commandServe, serviceReceiver, serviceAPI},

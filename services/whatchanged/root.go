@@ -72,7 +72,7 @@ answers what changed, where, by whom and when.`,
 	group("run", newClickHouse(env), newMigrate(env), newConfigCommand(env), newNATS(env))
 	group("use", newLog(env), newChanges(env), newWhatChanged(env), newIncidents(env), newServicesCommand(env), newDeliveries(env),
 		newSources(env), newKeys(env), newOrg(env), newAudit(env))
-	group("look", newDoctor(env), newDeadCommand(env), newReplay(env), newNormalize(env))
+	group("look", newDoctor(env), newBackup(env), newDeadCommand(env), newReplay(env), newNormalize(env))
 	group("look", newHealthcheck(env), newVersion(env))
 	for _, c := range bench.Commands() {
 		group("look", c)

@@ -146,6 +146,11 @@ func (s *server) open(ctx context.Context, services []string, whole bool) (err e
 			return err
 		}
 	}
+	if whole && s.store != nil && s.store.Engine() != nil {
+		if err := s.addControl(ctx); err != nil {
+			return err
+		}
+	}
 	return s.addHTTP(ctx, runs(serviceReceiver), runs(serviceAPI))
 }
 

@@ -24,9 +24,18 @@ import (
 // it lives as long as the process does.
 var shared struct {
 	sync.Mutex
+	config chdb.Config
 	engine *chdb.Engine
 	dir    string
 	err    error
+}
+
+// Configure gives the engine arguments and a configuration file. TestMain calls
+// it before Main.
+func Configure(cfg chdb.Config) {
+	shared.Lock()
+	defer shared.Unlock()
+	shared.config = cfg
 }
 
 // Main runs the tests, and then closes the engine and removes its data, if any
@@ -64,7 +73,9 @@ func Engine(tb testing.TB) *chdb.Engine {
 	if shared.engine == nil && shared.err == nil {
 		shared.dir, shared.err = os.MkdirTemp("", "chdbtest-")
 		if shared.err == nil {
-			shared.engine, shared.err = chdb.Open(chdb.Config{Path: shared.dir, Library: os.Getenv("WHATCHANGED_LIBCHDB")}, slog.New(slog.DiscardHandler))
+			cfg := shared.config
+			cfg.Path, cfg.Library = shared.dir, os.Getenv("WHATCHANGED_LIBCHDB")
+			shared.engine, shared.err = chdb.Open(cfg, slog.New(slog.DiscardHandler))
 		}
 	}
 	if shared.err != nil {

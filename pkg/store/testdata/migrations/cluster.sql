@@ -73,7 +73,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
     min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE TABLE IF NOT EXISTS changes ON CLUSTER prod AS changes_local
-ENGINE = Distributed('prod', currentDatabase(), 'changes_local', sipHash64(org));
+ENGINE = Distributed('prod', 'whatchanged', 'changes_local', sipHash64(org));
 
 -- 0002_deliveries
 -- 0002: what arrived and what became of it: a row for every place of every
@@ -120,7 +120,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
     min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE TABLE IF NOT EXISTS deliveries ON CLUSTER prod AS deliveries_local
-ENGINE = Distributed('prod', currentDatabase(), 'deliveries_local', sipHash64(org));
+ENGINE = Distributed('prod', 'whatchanged', 'deliveries_local', sipHash64(org));
 
 -- 0003_payloads
 -- 0003: each delivery as it came, byte for byte. Weeks expire whole: a part is
@@ -148,7 +148,7 @@ TTL toDateTime(received_at) + toIntervalDay(7)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480, index_granularity = 256, ttl_only_drop_parts = 1;
 
 CREATE TABLE IF NOT EXISTS payloads ON CLUSTER prod AS payloads_local
-ENGINE = Distributed('prod', currentDatabase(), 'payloads_local', sipHash64(org));
+ENGINE = Distributed('prod', 'whatchanged', 'payloads_local', sipHash64(org));
 
 -- 0004_calmer_merges
 -- 0004: a part costs by the file, since each is synced, and by how often it is
@@ -207,7 +207,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
     min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE TABLE IF NOT EXISTS incidents ON CLUSTER prod AS incidents_local
-ENGINE = Distributed('prod', currentDatabase(), 'incidents_local', sipHash64(org));
+ENGINE = Distributed('prod', 'whatchanged', 'incidents_local', sipHash64(org));
 
 -- 0006_audit
 -- 0006: our own audit trail: what was done to which object by whom, and each use
@@ -246,7 +246,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
     min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE TABLE IF NOT EXISTS audit_events ON CLUSTER prod AS audit_events_local
-ENGINE = Distributed('prod', currentDatabase(), 'audit_events_local', sipHash64(org));
+ENGINE = Distributed('prod', 'whatchanged', 'audit_events_local', sipHash64(org));
 
 CREATE TABLE IF NOT EXISTS token_uses_local ON CLUSTER prod
 (
@@ -266,7 +266,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
     min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE TABLE IF NOT EXISTS token_uses ON CLUSTER prod AS token_uses_local
-ENGINE = Distributed('prod', currentDatabase(), 'token_uses_local', sipHash64(org));
+ENGINE = Distributed('prod', 'whatchanged', 'token_uses_local', sipHash64(org));
 
 -- 0007_receipts
 -- 0007: what each frame brought, counted from its header before anything became
@@ -294,7 +294,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
     min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE TABLE IF NOT EXISTS receipts ON CLUSTER prod AS receipts_local
-ENGINE = Distributed('prod', currentDatabase(), 'receipts_local', sipHash64(org));
+ENGINE = Distributed('prod', 'whatchanged', 'receipts_local', sipHash64(org));
 
 -- The changes of a frame are compared with what its deliveries say they made.
 -- Old parts gain the indexes as they merge.
@@ -369,7 +369,7 @@ ORDER BY (org, occurred_at, id, replaced_run)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480, min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = '', index_granularity = 1024;
 
 CREATE TABLE IF NOT EXISTS change_revisions ON CLUSTER prod AS change_revisions_local
-ENGINE = Distributed('prod', currentDatabase(), 'change_revisions_local', sipHash64(org));
+ENGINE = Distributed('prod', 'whatchanged', 'change_revisions_local', sipHash64(org));
 
 -- What a replay changes, or would: a report for whoever asked for it.
 CREATE TABLE IF NOT EXISTS replay_differences_local ON CLUSTER prod
@@ -391,7 +391,7 @@ TTL toDateTime(found_at) + toIntervalDay(30)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480, min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = '', index_granularity = 1024, ttl_only_drop_parts = 1;
 
 CREATE TABLE IF NOT EXISTS replay_differences ON CLUSTER prod AS replay_differences_local
-ENGINE = Distributed('prod', currentDatabase(), 'replay_differences_local', sipHash64(org));
+ENGINE = Distributed('prod', 'whatchanged', 'replay_differences_local', sipHash64(org));
 
 -- What was resolved at the door, and is in neither header nor body.
 ALTER TABLE payloads_local ON CLUSTER prod

@@ -1,0 +1,338 @@
+package backup_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"whatchanged/pkg/backup"
+	"whatchanged/pkg/bus"
+	"whatchanged/pkg/bus/bustest"
+	"whatchanged/pkg/change"
+	"whatchanged/pkg/problem"
+	"whatchanged/pkg/s3test"
+	"whatchanged/pkg/store"
+	"whatchanged/pkg/store/storetest"
+)
+
+// installation is a store and a bus with something in them.
+type installation struct {
+	*testing.T
+	store *store.Store
+	bus   *bus.Bus
+	kv    jetstream.KeyValue
+}
+
+func install(t *testing.T) *installation {
+	t.Helper()
+	b := bustest.New(t)
+	return &installation{t, storetest.New(t), b, b.KV(bus.BucketRegistry)}
+}
+
+func (i *installation) backups(cfg backup.Config, keyMark string) *backup.Backups {
+	i.Helper()
+	b, err := backup.New(backup.Deps{Config: cfg, Store: i.store, Bus: i.bus, KeyMark: keyMark, Log: bustest.Log(i), Now: time.Now})
+	if err != nil {
+		i.Fatal(err)
+	}
+	return b
+}
+
+// here is a directory of the test's own.
+func here(t *testing.T) backup.Config {
+	t.Helper()
+	dir, err := os.MkdirTemp(allowed, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return backup.Config{To: "file:" + dir}
+}
+
+func (i *installation) log(summaries ...string) {
+	i.Helper()
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	for n, s := range summaries {
+		now := now.Add(time.Duration(n) * time.Millisecond)
+		r := change.Result{
+			DeliveryID: change.NewDeliveryID(now), Org: "acme", SourceID: "src_a", ReceivedAt: change.At(now), FirstReceived: change.At(now),
+			NormalizedAt: change.At(now), Outcome: change.Stored, Provider: "test",
+			Changes: []change.Change{{ID: change.NewID(now, "acme", "test", s), Org: "acme", Type: change.Deployment, Summary: s, OccurredAt: change.At(now), CreatedAt: change.At(now)}},
+		}
+		if err := i.store.InsertChanges(i.Context(), []store.Batch{{Chain: "c", Frame: 1, Lane: change.Fresh, Results: []change.Result{r}}}); err != nil {
+			i.Fatal(err)
+		}
+	}
+}
+
+func (i *installation) logged() []string {
+	i.Helper()
+	page, err := i.store.FindChanges(i.Context(), store.ChangeQuery{ChangeFilter: store.ChangeFilter{Org: "acme"}, Sort: store.Asc})
+	if err != nil {
+		i.Fatal(err)
+	}
+	var out []string
+	for _, c := range page.Data {
+		out = append(out, c.Summary)
+	}
+	return out
+}
+
+func (i *installation) put(records map[string]string) {
+	i.Helper()
+	for key, value := range records {
+		if _, err := i.kv.PutString(i.Context(), key, value); err != nil {
+			i.Fatal(err)
+		}
+	}
+}
+
+func (i *installation) registry() map[string]string {
+	i.Helper()
+	out := map[string]string{}
+	keys, err := i.kv.Keys(i.Context())
+	if err != nil && !errors.Is(err, jetstream.ErrNoKeysFound) {
+		i.Fatal(err)
+	}
+	for _, key := range keys {
+		e, err := i.kv.Get(i.Context(), key)
+		if err != nil {
+			i.Fatal(err)
+		}
+		out[key] = string(e.Value())
+	}
+	return out
+}
+
+func (i *installation) want(what string, want, got any) {
+	i.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		i.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+func TestRestore_PutsBackRowsAndRegistry(t *testing.T) {
+	there := install(t)
+	b := there.backups(here(t), "key")
+	registry := map[string]string{"org.acme.acme": `{"id":"acme"}`, "source.acme.src_a": `{"secrets":[{}]}`}
+	there.put(registry)
+	there.put(map[string]string{"heartbeat": "now"})
+	there.log("one", "two")
+	made, err := b.Create(t.Context(), "nightly")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made.Rows["changes"] != 2 || made.Registry != 2 || made.Size == 0 {
+		t.Errorf("made %+v", made)
+	}
+	listed, err := backup.List(t.Context(), b.Config, nil)
+	if err != nil || len(listed) != 1 || listed[0].Name != "nightly" || listed[0].Size < 1000 {
+		t.Errorf("listed %+v, %v", listed, err)
+	}
+	if _, err := b.Create(t.Context(), "nightly"); err == nil {
+		t.Error("a second backup replaced the first")
+	}
+
+	// What is there is not replaced by accident, and a registry that is there is newer.
+	there.log("three")
+	if _, err := b.Restore(t.Context(), "nightly", backup.RestoreOptions{Alone: true}); !errors.Is(err, store.ErrNotEmpty) {
+		t.Errorf("over rows: %v", err)
+	}
+	there.want("nothing was replaced", []string{"one", "two", "three"}, there.logged())
+	there.put(map[string]string{"key.acme.key_1": "{}"})
+	restored, err := b.Restore(t.Context(), "nightly", backup.RestoreOptions{Alone: true, Force: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	there.want("with force", []string{"one", "two"}, there.logged())
+	if restored.RegistryRestored || there.registry()["key.acme.key_1"] == "" {
+		t.Error("the registry was replaced")
+	}
+	if err := there.store.CheckSchema(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := there.store.CheckDurability(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Restore(t.Context(), "nightly", backup.RestoreOptions{Alone: true, Force: true, Registry: true}); err != nil {
+		t.Fatal(err)
+	}
+	after := there.registry()
+	delete(after, "heartbeat")
+	there.want("the registry, when asked for", registry, after)
+
+	// The bus is lost, and rows that are newer than the backup are not.
+	there.log("five")
+	lost := install(t)
+	lost.store = there.store
+	if _, err := lost.backups(b.Config, "key").Restore(t.Context(), "nightly", backup.RestoreOptions{RegistryOnly: true}); err != nil {
+		t.Fatal(err)
+	}
+	lost.want("the registry alone", registry, lost.registry())
+	lost.want("and no row", []string{"one", "two", "five"}, lost.logged())
+
+	// All of it is lost: another bus, and empty tables.
+	fresh := install(t)
+	fresh.store = there.store // a backup goes back under its database's name
+	if _, err := fresh.backups(b.Config, "key").Restore(t.Context(), "nightly", backup.RestoreOptions{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	fresh.want("in an empty installation", registry, fresh.registry())
+	there.log("four")
+	there.want("it goes on", []string{"one", "two", "four"}, there.logged())
+}
+
+func TestRestore_ReplacesNothingWithABackupThatIsNotWhole(t *testing.T) {
+	there := install(t)
+	b := there.backups(here(t), "")
+	there.log("one", "two")
+	if _, err := b.Create(t.Context(), "cut"); err != nil {
+		t.Fatal(err)
+	}
+	there.log("three")
+	dir, _ := b.Config.Place().Dir()
+	var largest string
+	var size int64
+	if err := filepath.WalkDir(filepath.Join(dir, "cut", "data"), func(path string, d fs.DirEntry, err error) error {
+		if info, e := d.Info(); e == nil && !d.IsDir() && info.Size() > size {
+			largest, size = path, info.Size()
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(largest, size/2); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"cut", "none", "../cut"} {
+		if _, err := b.Restore(t.Context(), name, backup.RestoreOptions{Alone: true, Force: true}); err == nil {
+			t.Errorf("%s was restored", name)
+		}
+	}
+	there.want("nothing was replaced", []string{"one", "two", "three"}, there.logged())
+}
+
+func TestRestore_WantsTheMasterKeyAndNoServices(t *testing.T) {
+	there := install(t)
+	cfg := here(t)
+	there.put(map[string]string{"source.acme.src_a": `{"secrets":[{}]}`})
+	there.log("one")
+	if _, err := there.backups(cfg, "old").Create(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	reason := func(err error) string {
+		if e, ok := errors.AsType[*problem.Error](err); ok {
+			return e.Reason
+		}
+		return fmt.Sprint(err)
+	}
+	_, err := there.backups(cfg, "new").Restore(t.Context(), "b", backup.RestoreOptions{Alone: true, Force: true, Registry: true})
+	there.want("with another key", "master_key", reason(err))
+	there.put(map[string]string{"heartbeat": "now"})
+	_, err = there.backups(cfg, "old").Restore(t.Context(), "b", backup.RestoreOptions{Force: true})
+	there.want("while services run", "services_run", reason(err))
+	there.want("nothing was replaced", []string{"one"}, there.logged())
+}
+
+// The engine itself writes to S3 and reads from there: here that is versitygw.
+func TestBackup_ToS3(t *testing.T) {
+	const id, secret = "keeper", "keeper-secret"
+	address := startS3(t, id, secret)
+	there := install(t)
+	cfg := backup.Config{To: "s3:" + address + "/backups/acme/whatchanged", AccessKeyID: id, SecretAccessKey: secret}
+	b := there.backups(cfg, "")
+	there.log("one", "two")
+	if _, err := b.Create(t.Context(), "nightly"); err != nil {
+		t.Fatal(err)
+	}
+	listed, err := backup.List(t.Context(), cfg, nil)
+	if err != nil || len(listed) != 1 || listed[0].Name != "nightly" || listed[0].Size < 1000 {
+		t.Errorf("listed %+v, %v", listed, err)
+	}
+	there.log("three")
+	if _, err := b.Restore(t.Context(), "nightly", backup.RestoreOptions{Alone: true, Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	there.want("restored", []string{"one", "two"}, there.logged())
+
+	cfg.SecretAccessKey = "another-secret-of-ours"
+	if _, err := there.backups(cfg, "").Create(t.Context(), "refused"); err == nil || strings.Contains(err.Error(), "another-secret") {
+		t.Errorf("with a wrong secret: %v", err)
+	}
+}
+
+func startS3(t *testing.T, id, secret string) string {
+	t.Helper()
+	program, err := s3test.Program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, dir := l.Addr().String(), t.TempDir()
+	l.Close()
+	for _, sub := range []string{"data", "meta", "iam"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(program, "--access", id, "--secret", secret, "--region", "us-east-1", "--port", addr, "--iam-dir", filepath.Join(dir, "iam"), "--quiet",
+		"posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "data"))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // it says that it was killed
+	})
+	client, err := minio.New(addr, &minio.Options{Creds: credentials.NewStaticV4(id, secret, "")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		err := client.MakeBucket(t.Context(), "backups", minio.MakeBucketOptions{})
+		if err == nil {
+			return "http://" + addr
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func TestConfig_ReportsEveryFaultAtOnce(t *testing.T) {
+	f := func(to, want string) {
+		t.Helper()
+		err := backup.Config{To: to}.Validate()
+		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", to, err, want)
+		}
+	}
+	f("", "")
+	f("file:/var/backups", "")
+	f("disk:backups/whatchanged", "")
+	f("s3:https://s3.example.com/bucket/path", "")
+	f("file:backups", "whole path")
+	f("file:/var/../etc", "whole path")
+	f("disk:../x", "disks")
+	f("s3:s3.example.com/bucket", "bucket's address")
+	f("s3:https://key:secret@s3.example.com/bucket", "bucket's address")
+	f("ftp://x", "must begin with")
+	if err := (backup.Config{AccessKeyID: "id"}).Validate(); err == nil {
+		t.Error("an id without its secret is fine")
+	}
+}
