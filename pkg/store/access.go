@@ -14,7 +14,8 @@ type Access struct {
 	Service string
 	Select  []string // tables, and with a dot those of another database
 	Insert  []string
-	Mend    bool // look at damaged parts and put them aside, where there are no replicas
+	Remove  []string // tables from which rows go that an org does not keep any longer
+	Mend    bool     // look at damaged parts and put them aside, where there are no replicas
 }
 
 // Accesses lists the services. A new one is a line here.
@@ -23,7 +24,7 @@ func Accesses() []Access {
 		{
 			Service: "api",
 			Select: []string{
-				"audit_events", "change_revisions", "changes", "deliveries", "incidents", "payloads", "receipts", "replay_differences", "token_uses",
+				"audit_events", "change_revisions", "changes", "deliveries", "incidents", "org_usage", "payloads", "receipts", "replay_differences", "token_uses",
 			},
 			Insert: []string{"audit_events", "token_uses"}, // those that were dead letters
 		},
@@ -34,18 +35,19 @@ func Accesses() []Access {
 		},
 		{
 			Service: "writer",
-			Select:  []string{"change_revisions", "changes", "deliveries", "payloads", "receipts", "system.detached_parts"},
+			Select:  []string{"change_revisions", "changes", "deliveries", "org_usage", "payloads", "receipts", "system.detached_parts", "system.parts"},
 			Insert: []string{
-				"audit_events", "change_revisions", "changes", "deliveries", "incidents", "payloads", "receipts", "token_uses",
+				"audit_events", "change_revisions", "changes", "deliveries", "incidents", "org_usage", "payloads", "receipts", "token_uses",
 			},
-			Mend: true,
+			Remove: []string{"change_revisions", "changes", "deliveries", "payloads", "receipts"},
+			Mend:   true,
 		},
 	}
 }
 
 // startSelects is what every service reads when it starts: is the schema of its
 // version there, and are the settings in force that acknowledgements rest on?
-var startSelects = []string{"schema_migrations", "system.databases", "system.tables"}
+var startSelects = []string{"schema_migrations", "system.columns", "system.databases", "system.tables"}
 
 // The tables that people may look at with tools of their own, such as Grafana.
 // Bodies, audit trail and uses of keys are not among them.
@@ -140,6 +142,10 @@ func privileges(cfg Config, user string) []string {
 		on("SELECT", startSelects...)
 		on("SELECT", a.Select...)
 		on("INSERT, SHOW COLUMNS", a.Insert...)
+		on("ALTER DELETE", a.Remove...)
+		if len(a.Remove) > 0 && cfg.Cluster != "" {
+			out = append(out, "CLUSTER ON *.*", "REMOTE ON *.*") // it is done on all shards, and asks each what it has
+		}
 		if a.Mend && cfg.Cluster == "" {
 			for _, table := range a.Select {
 				if !strings.Contains(table, ".") {

@@ -404,7 +404,7 @@ ALTER TABLE payloads ON CLUSTER prod
     ADD COLUMN IF NOT EXISTS service_id LowCardinality(String),
     ADD COLUMN IF NOT EXISTS service_name LowCardinality(String);
 
--- 0011_org_usage
+-- 0009_org_usage
 -- 0011: how much is stored of each org, by table and partition, as it was measured
 -- last. A partition that nothing was written to since is not measured again.
 CREATE TABLE IF NOT EXISTS org_usage_local ON CLUSTER prod
@@ -421,4 +421,4 @@ ORDER BY (org, of_table, of_part)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480, min_bytes_for_wide_part = 67108864, merge_selector_base = 16, auto_statistics_types = '';
 
 CREATE TABLE IF NOT EXISTS org_usage ON CLUSTER prod AS org_usage_local
-ENGINE = Distributed('prod', currentDatabase(), 'org_usage_local', sipHash64(org));
+ENGINE = Distributed('prod', 'whatchanged', 'org_usage_local', sipHash64(org));

@@ -372,7 +372,7 @@ ALTER TABLE payloads
     ADD COLUMN IF NOT EXISTS service_id LowCardinality(String),
     ADD COLUMN IF NOT EXISTS service_name LowCardinality(String);
 
--- 0011_org_usage
+-- 0009_org_usage
 -- 0011: how much is stored of each org, by table and partition, as it was measured
 -- last. A partition that nothing was written to since is not measured again.
 CREATE TABLE IF NOT EXISTS org_usage
