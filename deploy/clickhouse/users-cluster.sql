@@ -15,6 +15,7 @@ CREATE ROLE IF NOT EXISTS whatchanged_api_role ON CLUSTER whatchanged;
 
 GRANT ON CLUSTER whatchanged
     SELECT ON whatchanged.schema_migrations,
+    SELECT ON system.columns,
     SELECT ON system.databases,
     SELECT ON system.tables,
     SELECT ON whatchanged.audit_events,
@@ -27,6 +28,8 @@ GRANT ON CLUSTER whatchanged
     SELECT ON whatchanged.deliveries_local,
     SELECT ON whatchanged.incidents,
     SELECT ON whatchanged.incidents_local,
+    SELECT ON whatchanged.org_usage,
+    SELECT ON whatchanged.org_usage_local,
     SELECT ON whatchanged.payloads,
     SELECT ON whatchanged.payloads_local,
     SELECT ON whatchanged.receipts,
@@ -56,6 +59,7 @@ CREATE ROLE IF NOT EXISTS whatchanged_normalizer_role ON CLUSTER whatchanged;
 
 GRANT ON CLUSTER whatchanged
     SELECT ON whatchanged.schema_migrations,
+    SELECT ON system.columns,
     SELECT ON system.databases,
     SELECT ON system.tables,
     SELECT ON whatchanged.changes,
@@ -81,6 +85,7 @@ CREATE ROLE IF NOT EXISTS whatchanged_writer_role ON CLUSTER whatchanged;
 
 GRANT ON CLUSTER whatchanged
     SELECT ON whatchanged.schema_migrations,
+    SELECT ON system.columns,
     SELECT ON system.databases,
     SELECT ON system.tables,
     SELECT ON whatchanged.change_revisions,
@@ -89,11 +94,14 @@ GRANT ON CLUSTER whatchanged
     SELECT ON whatchanged.changes_local,
     SELECT ON whatchanged.deliveries,
     SELECT ON whatchanged.deliveries_local,
+    SELECT ON whatchanged.org_usage,
+    SELECT ON whatchanged.org_usage_local,
     SELECT ON whatchanged.payloads,
     SELECT ON whatchanged.payloads_local,
     SELECT ON whatchanged.receipts,
     SELECT ON whatchanged.receipts_local,
     SELECT ON system.detached_parts,
+    SELECT ON system.parts,
     INSERT, SHOW COLUMNS ON whatchanged.audit_events,
     INSERT, SHOW COLUMNS ON whatchanged.audit_events_local,
     INSERT, SHOW COLUMNS ON whatchanged.change_revisions,
@@ -104,12 +112,26 @@ GRANT ON CLUSTER whatchanged
     INSERT, SHOW COLUMNS ON whatchanged.deliveries_local,
     INSERT, SHOW COLUMNS ON whatchanged.incidents,
     INSERT, SHOW COLUMNS ON whatchanged.incidents_local,
+    INSERT, SHOW COLUMNS ON whatchanged.org_usage,
+    INSERT, SHOW COLUMNS ON whatchanged.org_usage_local,
     INSERT, SHOW COLUMNS ON whatchanged.payloads,
     INSERT, SHOW COLUMNS ON whatchanged.payloads_local,
     INSERT, SHOW COLUMNS ON whatchanged.receipts,
     INSERT, SHOW COLUMNS ON whatchanged.receipts_local,
     INSERT, SHOW COLUMNS ON whatchanged.token_uses,
-    INSERT, SHOW COLUMNS ON whatchanged.token_uses_local
+    INSERT, SHOW COLUMNS ON whatchanged.token_uses_local,
+    ALTER DELETE ON whatchanged.change_revisions,
+    ALTER DELETE ON whatchanged.change_revisions_local,
+    ALTER DELETE ON whatchanged.changes,
+    ALTER DELETE ON whatchanged.changes_local,
+    ALTER DELETE ON whatchanged.deliveries,
+    ALTER DELETE ON whatchanged.deliveries_local,
+    ALTER DELETE ON whatchanged.payloads,
+    ALTER DELETE ON whatchanged.payloads_local,
+    ALTER DELETE ON whatchanged.receipts,
+    ALTER DELETE ON whatchanged.receipts_local,
+    CLUSTER ON *.*,
+    REMOTE ON *.*
     TO whatchanged_writer_role WITH REPLACE OPTION;
 
 CREATE USER OR REPLACE whatchanged_writer ON CLUSTER whatchanged IDENTIFIED WITH sha256_hash BY {writer_sha256:String}

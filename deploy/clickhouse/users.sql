@@ -15,6 +15,7 @@ CREATE ROLE IF NOT EXISTS whatchanged_api_role;
 
 GRANT
     SELECT ON whatchanged.schema_migrations,
+    SELECT ON system.columns,
     SELECT ON system.databases,
     SELECT ON system.tables,
     SELECT ON whatchanged.audit_events,
@@ -22,6 +23,7 @@ GRANT
     SELECT ON whatchanged.changes,
     SELECT ON whatchanged.deliveries,
     SELECT ON whatchanged.incidents,
+    SELECT ON whatchanged.org_usage,
     SELECT ON whatchanged.payloads,
     SELECT ON whatchanged.receipts,
     SELECT ON whatchanged.replay_differences,
@@ -45,6 +47,7 @@ CREATE ROLE IF NOT EXISTS whatchanged_normalizer_role;
 
 GRANT
     SELECT ON whatchanged.schema_migrations,
+    SELECT ON system.columns,
     SELECT ON system.databases,
     SELECT ON system.tables,
     SELECT ON whatchanged.changes,
@@ -66,25 +69,35 @@ CREATE ROLE IF NOT EXISTS whatchanged_writer_role;
 
 GRANT
     SELECT ON whatchanged.schema_migrations,
+    SELECT ON system.columns,
     SELECT ON system.databases,
     SELECT ON system.tables,
     SELECT ON whatchanged.change_revisions,
     SELECT ON whatchanged.changes,
     SELECT ON whatchanged.deliveries,
+    SELECT ON whatchanged.org_usage,
     SELECT ON whatchanged.payloads,
     SELECT ON whatchanged.receipts,
     SELECT ON system.detached_parts,
+    SELECT ON system.parts,
     INSERT, SHOW COLUMNS ON whatchanged.audit_events,
     INSERT, SHOW COLUMNS ON whatchanged.change_revisions,
     INSERT, SHOW COLUMNS ON whatchanged.changes,
     INSERT, SHOW COLUMNS ON whatchanged.deliveries,
     INSERT, SHOW COLUMNS ON whatchanged.incidents,
+    INSERT, SHOW COLUMNS ON whatchanged.org_usage,
     INSERT, SHOW COLUMNS ON whatchanged.payloads,
     INSERT, SHOW COLUMNS ON whatchanged.receipts,
     INSERT, SHOW COLUMNS ON whatchanged.token_uses,
+    ALTER DELETE ON whatchanged.change_revisions,
+    ALTER DELETE ON whatchanged.changes,
+    ALTER DELETE ON whatchanged.deliveries,
+    ALTER DELETE ON whatchanged.payloads,
+    ALTER DELETE ON whatchanged.receipts,
     CHECK, ALTER DELETE ON whatchanged.change_revisions,
     CHECK, ALTER DELETE ON whatchanged.changes,
     CHECK, ALTER DELETE ON whatchanged.deliveries,
+    CHECK, ALTER DELETE ON whatchanged.org_usage,
     CHECK, ALTER DELETE ON whatchanged.payloads,
     CHECK, ALTER DELETE ON whatchanged.receipts
     TO whatchanged_writer_role WITH REPLACE OPTION;

@@ -168,8 +168,6 @@ func TestCluster_OutlivesEachOfItsServersUnderLoad(t *testing.T) {
 		in = inspect()
 		return len(in.Streams) > 0 && !slices.ContainsFunc(in.Streams, func(s bus.StreamStatus) bool { return !slices.Equal(s.Missing, []string{"nats-2"}) })
 	})
-	cluster.Servers[1].Kill()
-	eventually(t, "one server of three is seen to lead nothing", func() bool { return len(inspect().Silent) > 0 })
 }
 
 // whole waits until every stream has its three copies, and returns who leads

@@ -421,9 +421,9 @@ func TestConfig_NamesWhatIsWrong(t *testing.T) {
 	for _, origin := range []string{"*", "https://*.example.com", "https://a.example/", "tools.example.com", "https://A.example", "ftp://a.example", "null", "https://u@a.example"} {
 		f(func(c *api.Config) { c.CORSOrigins = []string{"https://ok.example:8443", origin} }, strconv.Quote(origin))
 	}
-	f(func(c *api.Config) { c.KeyRate = -1 }, "key rate")
-	f(func(c *api.Config) { c.KeyBurst = 0 }, "key burst")
-	f(func(c *api.Config) { c.FailureRate = -1 }, "failure rate")
-	f(func(c *api.Config) { c.SessionLife = 0 }, "session life")
-	f(func(c *api.Config) { c.SessionLife = 365 * 24 * time.Hour }, "session life")
+	f(func(c *api.Config) { c.KeyRate = -1 }, "key_rate")
+	f(func(c *api.Config) { c.KeyBurst = 0 }, "key_burst")
+	f(func(c *api.Config) { c.FailureRate = -1 }, "failure_rate")
+	f(func(c *api.Config) { c.SessionLife = 0 }, "session_life")
+	f(func(c *api.Config) { c.SessionLife = 365 * 24 * time.Hour }, "session_life")
 }

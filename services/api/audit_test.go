@@ -177,6 +177,11 @@ func TestAudit_EveryMutatingOperationLeavesAnEvent(t *testing.T) {
 		t.Fatalf("%+v %v", sessions, err)
 	}
 	f("DELETE", "/api/v1/sessions/"+sessions[0].SessionID, "", "info user")
+	f("PATCH", "/api/v1/org", `{"change_days": 400}`, "update org")
+	s.org(registry.DefaultOrg)
+	s.key(registry.DefaultOrg, registry.Key{Scopes: []string{auth.Admin}, Role: auth.SiteAdmin}, operatorKey)
+	f("PATCH", "/api/v1/orgs/"+orgName, `{"quota_bytes": 1073741824}`, "update org", "Authorization", "Bearer "+operatorKey)
+	delete(left, "POST /api/v1/orgs") // its event is in the new org's trail: TestOrgs_AreManagedByTheOrgThatRunsTheInstallation
 
 	eventually(t, func() error {
 		page, err := s.admin.AuditEvents(t.Context(), client.AuditFilter{Sort: "asc", Limit: 100})

@@ -142,12 +142,12 @@ func TestPods_CollectGarbageBelowTheirLimit(t *testing.T) {
 
 // A pod has the time to drain and to stop before it is killed.
 func TestPods_HaveTheTimeToStop(t *testing.T) {
-	const mayTake = 25 // seconds: requests go on for http.grace (10 s), then the batch in hand (15 s)
-	if source := read(t, "services", "whatchanged", "serve.go"); !strings.Contains(source, "const grace = 15 * time.Second") {
-		t.Error("services/whatchanged/serve.go gives its parts another time than 15 s: check pod.stopSeconds")
+	const mayTake = 10 // seconds: seven for the parts, the rest to close engine and bus
+	if source := read(t, "services", "whatchanged", "serve.go"); !strings.Contains(source, "const grace = 7 * time.Second") {
+		t.Error("services/whatchanged/serve.go gives its parts another time than 7 s: check pod.stopSeconds")
 	}
-	if source := read(t, "pkg", "httpserver", "config.go"); !strings.Contains(source, "10 * time.Second") {
-		t.Error("pkg/httpserver gives requests another time than 10 s: check pod.stopSeconds")
+	if source := read(t, "pkg", "httpserver", "config.go"); !strings.Contains(source, "5 * time.Second") {
+		t.Error("pkg/httpserver gives requests another time than 5 s: check pod.stopSeconds")
 	}
 	eachRelease(t, func(t *testing.T, r *release) {
 		for _, p := range pods(r) {
