@@ -123,7 +123,7 @@ func TestMigrate_FollowsTheConfiguredLifetimeOfPayloads(t *testing.T) {
 
 func TestConfig_ReportsEveryFaultAtOnce(t *testing.T) {
 	err := store.Config{DSN: "mysql://x", Database: "a; DROP", Cluster: "it's"}.Validate()
-	for _, want := range []string{"dsn", "database", "cluster", "payload days", "query timeout", "query memory", "max conns"} {
+	for _, want := range []string{"dsn", "database", "cluster", "payload_days", "query_timeout", "query_memory", "max_conns"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q in: %v", want, err)
 		}
