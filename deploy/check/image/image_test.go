@@ -327,7 +327,7 @@ func TestTheStaticImage(t *testing.T) {
 
 	nats := startNATS(t)
 	listen := address(t)
-	c := newContainer(t, image, "WHATCHANGED_LISTEN="+listen, "WHATCHANGED_BUS_URL="+nats,
+	c := newContainer(t, image, "WHATCHANGED_LISTEN="+listen, "WHATCHANGED_BUS_URL="+nats, "WHATCHANGED_BUS_MAX_BYTES=67108864", // whatever the disk has
 		"WHATCHANGED_MASTER_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 	checkVersion(t, c, "without the embedded engine")
 	checkSBOM(t, []byte(c.output(t, "/whatchanged", "version", "--sbom")))
