@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"context"
 	"encoding/json"
 	"path/filepath"
 	"sync/atomic"
@@ -211,9 +210,6 @@ func TestOpen_LeavesAloneWhatItDoesNotKnow(t *testing.T) {
 	r := open(t, kv)
 	if len(r.Sources("acme")) != 0 {
 		t.Error("a record of another form is a source")
-	}
-	if err := r.reload(context.WithoutCancel(t.Context())); err != nil {
-		t.Fatal(err)
 	}
 	if diff := cmp.Diff(map[string]any{"id": "pol_1"}, record(t, kv, "policy.acme.pol_1")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
