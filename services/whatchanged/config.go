@@ -106,13 +106,23 @@ func (c *Config) complete() {
 	if c.Store.BackupDir == "" {
 		c.Store.BackupDir = filepath.Join(c.DataDir, "backups")
 	}
-	if dir, err := filepath.Abs(c.Store.BackupDir); err == nil { // ClickHouse compares whole paths
-		c.Store.BackupDir = dir
-	}
 	if c.Backup.To == "" {
 		c.Backup.To = "file:" + c.Store.BackupDir
 	}
 	c.HTTP.Listen = c.Listen
+}
+
+// locate makes the directory of backups whole: ClickHouse compares whole paths.
+func (c *Config) locate() error {
+	dir, err := filepath.Abs(c.Store.BackupDir)
+	if err != nil {
+		return fmt.Errorf("store.backup_dir: %w", err)
+	}
+	if c.Backup.To == "file:"+c.Store.BackupDir {
+		c.Backup.To = "file:" + dir
+	}
+	c.Store.BackupDir = dir
+	return nil
 }
 
 // Validate reports every fault of the configuration at once.
@@ -245,6 +255,9 @@ func (f *configFlags) load(cmd *cobra.Command) (Config, error) {
 		return cfg, usagef("configuration: %s: say it as listen (%s)", listenTwice, config.Env("listen"))
 	}
 	cfg.complete()
+	if err := cfg.locate(); err != nil {
+		return cfg, err
+	}
 	if err := cfg.Validate(); err != nil {
 		return cfg, &usageError{fmt.Errorf("configuration: %w", err)}
 	}
