@@ -51,7 +51,7 @@ func newBuilder(t *testing.T) *Builder {
 	if err := json.Unmarshal(out, &env); err != nil {
 		t.Fatal(err)
 	}
-	caches := map[string]string{"/go/pkg/mod": env.GOMODCACHE, "/root/.cache/go-build": env.GOCACHE, "/cache": cache}
+	caches := map[string]string{"/go/pkg/mod": env.GOMODCACHE, "/go/cache": env.GOCACHE, "/cache": cache}
 	scratch := t.TempDir()
 	if err := os.Chmod(filepath.Dir(scratch), 0o755); err != nil { // others must pass
 		t.Fatal(err)
