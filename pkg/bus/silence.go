@@ -16,6 +16,9 @@ type silences struct {
 	of map[string]silence
 }
 
+// silenceEnds is how long after a call in vain the next one is about another silence.
+const silenceEnds = time.Minute
+
 type silence struct {
 	began, last time.Time // of the first call without an answer, and the end of the latest
 	calls       int
@@ -37,8 +40,8 @@ func (s *silences) heard(caller context.Context, what string, began time.Time, e
 		s.of = map[string]silence{}
 	}
 	now := s.of[what]
-	if now.calls == 0 {
-		now.began = began
+	if began.Sub(now.last) > silenceEnds {
+		now = silence{began: began}
 	}
 	now.last = time.Now()
 	now.calls++

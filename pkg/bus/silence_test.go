@@ -36,6 +36,11 @@ func TestSilences_AreLongAfterCallsInVain(t *testing.T) {
 		want("after six seconds", true)
 		s.forget()
 		want("after a restart", false)
+		ask(t.Context(), "a publish", 2*time.Second, late)
+		time.Sleep(time.Hour)
+		ask(t.Context(), "a publish", 2*time.Second, late)
+		want("after two calls in vain, an hour apart", false)
+		s.forget()
 
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
