@@ -41,7 +41,8 @@ func controlAddress(dataDir string) (path string, release func() error, err erro
 	return filepath.Join("/proc/self/fd", strconv.Itoa(int(dir.Fd())), controlFile), dir.Close, nil
 }
 
-// addControl starts answering on the socket.
+// addControl starts answering on the socket. Some file systems have no sockets:
+// then there is none, and whatever else is served is served all the same.
 func (s *server) addControl(ctx context.Context) error {
 	path, release, err := controlAddress(s.cfg.DataDir)
 	if err != nil {
@@ -52,11 +53,13 @@ func (s *server) addControl(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("open the control socket: %w", err), release())
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
-	if err == nil {
-		err = os.Chmod(path, 0o600)
-	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("open the control socket: %w", err), release())
+		s.log.Warn("no backup can be made while this process runs: the data directory takes no socket; "+
+			"put it on a local file system, or stop the server for a backup", "part", "control", "error", err)
+		return release()
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return errors.Join(fmt.Errorf("open the control socket: %w", err), listener.Close(), release())
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /backups", s.makeBackup())

@@ -215,7 +215,9 @@ func (d *door) make(id uint64, name string, mode uint32, out *fuse.EntryOut) fus
 }
 
 func (d *door) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
-	if in.Mode&syscall.S_IFMT != syscall.S_IFREG {
+	switch in.Mode & syscall.S_IFMT {
+	case syscall.S_IFREG, syscall.S_IFSOCK: // of a socket there is the name alone
+	default:
 		return fuse.EPERM
 	}
 	return d.make(in.NodeId, name, in.Mode, out)

@@ -4,6 +4,7 @@
 package powerfs_test
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -151,4 +152,23 @@ func TestMount_LocksAreGoneAfterACut(t *testing.T) {
 		_, err = fs.Cut(nil)
 		must(t, err)
 	}
+}
+
+func TestMount_TakesSockets(t *testing.T) {
+	fs, dir := mounted(t, powerfs.Options{Names: powerfs.Strict, Size: 1 << 30})
+	path := filepath.Join(dir, "socket")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)
+	must(t, err)
+	must(t, os.Chmod(path, 0o600))
+	syncPath(t, dir)
+	listener.(*net.UnixListener).SetUnlinkOnClose(false) // a killed process leaves its socket
+	must(t, listener.Close())
+	_, err = fs.Cut(nil)
+	must(t, err)
+	info, err := os.Stat(path)
+	must(t, err)
+	if got, want := info.Mode(), os.ModeSocket|0o600; got != want {
+		t.Errorf("after the cut there is %v, want %v", got, want)
+	}
+	must(t, os.Remove(path))
 }
