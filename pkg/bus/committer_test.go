@@ -347,6 +347,24 @@ func TestConnect_RefusesMoreThanTheVolumeHas(t *testing.T) {
 	}
 }
 
+func TestConnect_StartsWithLessRoomThanBefore(t *testing.T) {
+	cfg := bustest.Config(t)
+	for _, maxBytes := range []int64{1 << 30, 64 << 20} {
+		cfg.MaxBytes = maxBytes
+		b, err := bus.Connect(t.Context(), cfg, bustest.Log(t), prometheus.NewRegistry())
+		if err != nil {
+			t.Fatalf("with %d bytes: %v", maxBytes, err)
+		}
+		st, err := b.Status(t.Context())
+		if err != nil || st.Streams[0].MaxBytes != maxBytes {
+			t.Errorf("DELIVERIES may hold %d bytes, want %d: %v", st.Streams[0].MaxBytes, maxBytes, err)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestConfig_ReportsEveryFaultAtOnce(t *testing.T) {
 	err := bus.Config{MaxBytes: -1, Replicas: 9, CertFile: "cert.pem", DiskReserve: -1}.Validate()
 	for _, want := range []string{"dir:", "max_bytes:", "replicas:", "cert_file", "disk_reserve:"} {

@@ -52,13 +52,15 @@ func startEmbedded(cfg Config, log *slog.Logger) (*embedded, error) {
 	e := &embedded{
 		dir: cfg.Dir, log: log, lock: lock, maxBytes: maxBytes, blocks: map[string]time.Time{},
 		opts: &server.Options{
-			ServerName:         "whatchanged",
-			DontListen:         true, // the only client is in this process
-			NoSigs:             true,
-			JetStream:          true,
-			StoreDir:           cfg.Dir,
-			SyncAlways:         true, // an acknowledgement means fsynced
-			JetStreamMaxStore:  budget(maxBytes),
+			ServerName: "whatchanged",
+			DontListen: true, // the only client is in this process
+			NoSigs:     true,
+			JetStream:  true,
+			StoreDir:   cfg.Dir,
+			SyncAlways: true, // an acknowledgement means fsynced
+			// Each stream has its limit. Under a limit of their sum, streams that were made
+			// when there was more room on the volume could not be altered.
+			JetStreamMaxStore:  1 << 60,
 			JetStreamMaxMemory: 64 << 20,
 			MaxPayload:         embeddedMaxPayload,
 			MaxPending:         512 << 20, // our one connection carries all consumers' frames
