@@ -172,6 +172,13 @@ var kinds = []Kind{
 		Fields: slices.Concat(shown("source_id", "provider", "start", "end", "deliveries", "dry_run"), ignored("by")),
 	},
 	{
+		Name: "backup", Words: "backup", Area: "backup",
+		Operations: []Operation{
+			{Name: OpCreate, Action: Create, Verb: "Made"},
+			{Name: "restore", Action: Info, Verb: "Restored"},
+		},
+	},
+	{
 		Name: "user", Words: "user", Area: "authentication",
 		Operations: []Operation{
 			createOp, updateOp, deleteOp,

@@ -16,9 +16,11 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"whatchanged/pkg/audit"
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/problem"
+	"whatchanged/pkg/registry"
 	"whatchanged/pkg/store"
 )
 
@@ -66,8 +68,14 @@ type Deps struct {
 	// KeyMark is the mark of the master key there is: see auth.Sealer. Empty is
 	// no key.
 	KeyMark string
+	Audit   Auditor
 	Log     *slog.Logger
 	Now     func() time.Time
+}
+
+// Auditor records who did what. The audit's Recorder is one.
+type Auditor interface {
+	Record(ctx context.Context, c audit.Change) error
 }
 
 // Backups makes backups and puts them back.
@@ -75,7 +83,7 @@ type Backups struct{ Deps }
 
 // New returns the backups of an installation.
 func New(deps Deps) (*Backups, error) {
-	if deps.Store == nil || deps.Bus == nil || deps.Log == nil || deps.Now == nil {
+	if deps.Store == nil || deps.Bus == nil || deps.Audit == nil || deps.Log == nil || deps.Now == nil {
 		return nil, errors.New("backup: a dependency is missing")
 	}
 	if err := deps.Config.Place().Validate(); err != nil {
@@ -148,7 +156,19 @@ func (b *Backups) Create(ctx context.Context, name string) (Made, error) {
 		}
 	}
 	b.Log.Info("backup made", "name", name, "size", made.Size)
-	return made, nil
+	return made, b.record(ctx, audit.OpCreate, name)
+}
+
+// record tells the trail of whoever runs the installation that all there is was
+// copied, or replaced.
+func (b *Backups) record(ctx context.Context, operation, name string) error {
+	err := b.Audit.Record(ctx, audit.Change{
+		Org: registry.DefaultOrg, Operation: operation, Object: audit.Object{Kind: "backup", ID: name, Name: name}, Detail: "in " + b.Config.To,
+	})
+	if err != nil {
+		return fmt.Errorf("the backup %s is there, but the audit trail does not say so: %w", name, err)
+	}
+	return nil
 }
 
 func (b *Backups) positions(ctx context.Context) (map[string]Position, error) {
@@ -288,7 +308,7 @@ func (b *Backups) Restore(ctx context.Context, name string, o RestoreOptions) (R
 		out.RegistryRestored = true
 	}
 	if o.RegistryOnly {
-		return out, nil
+		return out, b.record(ctx, "restore", name)
 	}
 	// Nothing compares the audit trail with the bus: it is written again from
 	// all that the bus has, and collapses with what is there.
@@ -301,7 +321,7 @@ func (b *Backups) Restore(ctx context.Context, name string, o RestoreOptions) (R
 	}
 	out.Missing, out.After = gap(out.Bus[bus.Deliveries], now[bus.Deliveries])
 	b.Log.Info("backup restored", "name", name, "registry", out.RegistryRestored, "frames_after", out.After, "missing", out.Missing)
-	return out, nil
+	return out, b.record(ctx, "restore", name)
 }
 
 // gap compares what a stream held then with what it holds now.

@@ -1,6 +1,8 @@
 package backup_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +18,10 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"whatchanged/pkg/app"
+	"whatchanged/pkg/audit"
 	"whatchanged/pkg/backup"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/bus/bustest"
@@ -33,17 +38,50 @@ type installation struct {
 	store *store.Store
 	bus   *bus.Bus
 	kv    jetstream.KeyValue
+	audit *audit.Recorder
 }
 
 func install(t *testing.T) *installation {
 	t.Helper()
 	b := bustest.New(t)
-	return &installation{t, storetest.New(t), b, b.KV(bus.BucketRegistry)}
+	trail := audit.NewRecorder(b, audit.DefaultLimits(), bustest.Log(t), prometheus.NewRegistry())
+	parts := app.NewGroup(bustest.Log(t))
+	parts.Start("audit", trail.Run)
+	t.Cleanup(func() {
+		if err := parts.Stop(time.Minute); err != nil {
+			t.Error(err)
+		}
+	})
+	return &installation{t, storetest.New(t), b, b.KV(bus.BucketRegistry), trail}
+}
+
+// audited returns the first things that the audit trail says were done.
+func (i *installation) audited(first int) (done []string) {
+	i.Helper()
+	ctx, enough := context.WithCancel(i.Context())
+	defer enough()
+	lim := bus.BatchLimit{Records: first, Wait: time.Millisecond}
+	_ = i.bus.ConsumeAuditBatches(ctx, bus.AuditWriter, lim, func(_ context.Context, frames []*bus.AuditFrame) error {
+		for _, f := range frames {
+			for _, r := range f.Records {
+				var e audit.Event
+				if err := json.Unmarshal(r, &e); err != nil {
+					i.Error(err)
+				}
+				done = append(done, e.Operation+" "+e.Object.Kind+" "+e.Object.Name)
+			}
+		}
+		if len(done) >= first {
+			enough()
+		}
+		return nil
+	})
+	return done
 }
 
 func (i *installation) backups(cfg backup.Config, keyMark string) *backup.Backups {
 	i.Helper()
-	b, err := backup.New(backup.Deps{Config: cfg, Store: i.store, Bus: i.bus, KeyMark: keyMark, Log: bustest.Log(i), Now: time.Now})
+	b, err := backup.New(backup.Deps{Config: cfg, Store: i.store, Bus: i.bus, KeyMark: keyMark, Audit: i.audit, Log: bustest.Log(i), Now: time.Now})
 	if err != nil {
 		i.Fatal(err)
 	}
@@ -171,6 +209,7 @@ func TestRestore_PutsBackRowsAndRegistry(t *testing.T) {
 	after := there.registry()
 	delete(after, "heartbeat")
 	there.want("the registry, when asked for", registry, after)
+	there.want("the audit trail", []string{"create backup nightly", "restore backup nightly", "restore backup nightly"}, there.audited(3))
 
 	// The bus is lost, and rows that are newer than the backup are not.
 	there.log("five")

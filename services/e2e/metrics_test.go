@@ -63,6 +63,10 @@ func fetch(t *testing.T, url string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
+// seldom are metrics that a server has half a minute after its start, and only
+// with an organisation that has a quota: the keeper's own test knows them.
+var seldom = []string{"whatchanged_keeper_quota_used_ratio"}
+
 // What a running server exposes keeps to Prometheus' conventions, is what the
 // page about it says, has no label that the outside can fill, and has all that
 // alerts and dashboards ask for.
@@ -142,7 +146,7 @@ func TestMetrics_OfARunningServer(t *testing.T) {
 					family = base
 				}
 			}
-			if families[family] == nil {
+			if families[family] == nil && !slices.Contains(seldom, family) {
 				t.Errorf("%s asks for %s, which no server has", file, name)
 			}
 		}

@@ -17,6 +17,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"whatchanged/pkg/app"
+	"whatchanged/pkg/audit"
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/backup"
 	"whatchanged/pkg/bus"
@@ -283,7 +285,11 @@ func withBackups(ctx context.Context, env *Environment, cfg Config, do func(*bac
 		if err != nil {
 			return err
 		}
-		backups, err := backup.New(backup.Deps{Config: cfg.Backup, Store: s, Bus: b, KeyMark: mark, Log: log, Now: time.Now})
+		parts := app.NewGroup(log)
+		trail := audit.NewRecorder(b, audit.DefaultLimits(), log, telemetry.NewRegistry())
+		parts.Start("audit", trail.Run)
+		defer func() { err = errors.Join(err, parts.Stop(grace)) }()
+		backups, err := backup.New(backup.Deps{Config: cfg.Backup, Store: s, Bus: b, KeyMark: mark, Audit: trail, Log: log, Now: time.Now})
 		if err != nil {
 			return &usageError{err}
 		}

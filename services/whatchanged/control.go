@@ -95,7 +95,7 @@ func (s *server) makeBackup() http.HandlerFunc {
 			cfg.To = asked.To
 		}
 		backups, err := backup.New(backup.Deps{
-			Config: cfg, Store: s.store, Bus: s.bus, KeyMark: s.sealer.Mark(), Log: s.log.With("part", "backup"), Now: time.Now,
+			Config: cfg, Store: s.store, Bus: s.bus, KeyMark: s.sealer.Mark(), Audit: s.audit, Log: s.log.With("part", "backup"), Now: time.Now,
 		})
 		var made backup.Made
 		if err == nil {
