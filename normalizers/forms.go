@@ -20,7 +20,27 @@ type form struct {
 
 // forms are the shapes that are known, the first that fits wins: where one
 // could be taken for another, the more telling one stands first.
-var forms = slices.Concat(amazon, azure, google, forges, delivery, alerting, kubernetes, plain, plainLists)
+var forms = ready(slices.Concat(amazon, azure, google, forges, delivery, alerting, kubernetes, records, recordLists))
+
+// plain are those of records that anyone may send.
+var plain = ready(records)
+
+// readyForm is a form whose names have their bits.
+type readyForm struct {
+	form
+	names names // of asks
+}
+
+func ready(forms []form) []readyForm {
+	out := make([]readyForm, len(forms))
+	for i, f := range forms {
+		out[i].form = f
+		for _, name := range f.asks {
+			out[i].names.add(bit(name))
+		}
+	}
+	return out
+}
 
 var amazon = []form{
 	{shape{"aws", "sns", ""}, []string{"TopicArn", "MessageId", "Type"}, func(m members) bool {
@@ -31,20 +51,20 @@ var amazon = []form{
 		return false
 	}, "one of SNS's three types", nil},
 	{shape{"aws", "firehose", "records"}, []string{"requestId", "records"}, func(m members) bool {
-		return m.str("requestId") != "" && isFirehoseData(firstItem(m["records"]).Get("data"))
+		return m.str("requestId") != "" && isFirehoseData(firstItem(m.get("records")).Get("data"))
 	}, "records[].data in base64", nil},
 	{shape{"aws", "eventbridge", ""}, []string{"detail-type", "source", "id", "detail"}, func(m members) bool { return m.object("detail") }, "detail is an object", nil},
 	// S3's records have the same members as CloudTrail's: only the source and the s3 object tell.
 	{shape{"aws", "s3-records", "Records"}, []string{"Records"}, func(m members) bool {
-		item := firstItem(m["Records"])
+		item := firstItem(m.get("Records"))
 		return item.Get("eventSource").Str == "aws:s3" && item.Get("s3.bucket.name").Exists()
 	}, "Records[] from aws:s3 with s3.bucket", nil},
 	{shape{"aws", "sns-records", "Records"}, []string{"Records"}, func(m members) bool {
-		item := firstItem(m["Records"])
+		item := firstItem(m.get("Records"))
 		return item.Get("EventSource").Str == "aws:sns" && item.Get("Sns").IsObject()
 	}, "Records[] from aws:sns with Sns", nil},
 	{shape{"cloudtrail", "cloudtrail-records", "Records"}, []string{"Records"}, func(m members) bool {
-		first := firstItem(m["Records"])
+		first := firstItem(m.get("Records"))
 		return m.array("Records") && (!first.Exists() || isCloudTrail(membersOf(first))) // a log file may be empty
 	}, "Records[] as below", nil},
 	{shape{"aws", "s3-record", ""}, []string{"eventSource", "s3"}, func(m members) bool { return m.str("eventSource") == "aws:s3" }, "one of those records", nil},
@@ -88,7 +108,7 @@ var azure = []form{
 	{shape{"azure_devops", "azure-devops", ""}, []string{"publisherId", "eventType", "resource"}, func(m members) bool {
 		return m.str("publisherId") != "" && m.str("eventType") != "" && (m.has("resourceContainers") || m.has("message", "createdDate"))
 	}, "resourceContainers, or message and createdDate", nil},
-	{shape{"azure", "azure-records", "records"}, []string{"records"}, func(m members) bool { return isAzureRecord(membersOf(firstItem(m["records"]))) }, "records[] as below", nil},
+	{shape{"azure", "azure-records", "records"}, []string{"records"}, func(m members) bool { return isAzureRecord(membersOf(firstItem(m.get("records")))) }, "records[] as below", nil},
 	{shape{"azure", "azure-record", ""}, []string{"operationName", "time"}, isAzureRecord, "resourceId, or category and properties", nil},
 	{shape{"azure", "azure-activity", ""}, []string{"eventTimestamp", "operationName"}, func(m members) bool { return m.hasOne("eventDataId", "resourceId") }, "eventDataId or resourceId", nil},
 	{shape{"azure", "eventgrid-event", ""}, []string{"eventType", "eventTime", "data"}, func(m members) bool {
@@ -102,7 +122,7 @@ func isAzureRecord(m members) bool {
 
 var google = []form{
 	{shape{"gcp", "logentry", ""}, nil, isLogEntry, "logName and a payload, or protoPayload and insertId", nil},
-	{shape{"gcp", "logentries", "entries"}, []string{"entries"}, func(m members) bool { return isLogEntry(membersOf(firstItem(m["entries"]))) }, "entries[] as above", nil},
+	{shape{"gcp", "logentries", "entries"}, []string{"entries"}, func(m members) bool { return isLogEntry(membersOf(firstItem(m.get("entries")))) }, "entries[] as above", nil},
 	{shape{"gcp", "pubsub", ""}, []string{"message", "subscription"}, func(m members) bool {
 		return isSubscription(m.str("subscription")) && (m.at("message", "messageId").Exists() || m.at("message", "message_id").Exists())
 	}, "message.messageId and projects/.../subscriptions/...", nil},
@@ -181,7 +201,7 @@ var delivery = []form{
 	{shape{"harness", "harness-pipeline", ""}, []string{"eventData"}, func(m members) bool {
 		return m.at("eventData", "planExecutionId").Exists() || m.at("eventData", "pipelineIdentifier").Exists()
 	}, "eventData.planExecutionId", nil},
-	{shape{"spinnaker", "spinnaker", ""}, []string{"details", "content"}, func(m members) bool { return isSpinnaker(m["details"]) }, "details.type starts with orca:, or of another of its services", nil},
+	{shape{"spinnaker", "spinnaker", ""}, []string{"details", "content"}, func(m members) bool { return isSpinnaker(m.get("details")) }, "details.type starts with orca:, or of another of its services", nil},
 	{shape{"spinnaker", "spinnaker", "payload"}, []string{"payload", "eventName"}, func(m members) bool { return isSpinnaker(m.at("payload", "details")) }, "the same inside payload", nil},
 	{shape{"octopus", "octopus", ""}, []string{"EventType", "Payload"}, func(m members) bool {
 		return m.str("EventType") == "SubscriptionPayload" && m.at("Payload", "Event").IsObject()
@@ -190,7 +210,7 @@ var delivery = []form{
 		if isArgoResource(m.str("kind"), m.str("apiVersion")) {
 			return true
 		}
-		if app := m["app"]; app.IsObject() {
+		if app := m.get("app"); app.IsObject() {
 			return isArgoResource(app.Get("kind").Str, app.Get("apiVersion").Str)
 		}
 		return (m.str("app") != "" || m.str("application") != "") &&
@@ -222,7 +242,7 @@ var alerting = []form{
 	}, "event.event_type, event.resource_type and event.occurred_at", nil},
 	{shape{"pagerduty", "pagerduty-event", ""}, []string{"routing_key", "payload"}, func(m members) bool { return m.at("payload", "summary").Exists() }, "payload.summary", nil},
 	{shape{"pagerduty", "pagerduty-v2", "messages"}, []string{"messages"}, func(m members) bool {
-		item := firstItem(m["messages"])
+		item := firstItem(m.get("messages"))
 		return strings.HasPrefix(item.Get("event").Str, "incident.") && item.Get("incident").IsObject() ||
 			strings.HasPrefix(item.Get("type").Str, "incident.") && item.Get("data.incident").IsObject()
 	}, "messages[] with an event such as incident.trigger, and the incident", nil},
@@ -234,17 +254,17 @@ var alerting = []form{
 		return m.str("version") == "1" && m.array("alerts")
 	}, "version 1", nil},
 	{shape{"grafana", "grafana-annotation", ""}, []string{"text", "tags"}, func(m members) bool {
-		return m.array("tags") && m.hasOne("time", "dashboardUID", "dashboardId", "panelId") && len(m) <= 10 && !m.hasOne("title", "type", "event")
+		return m.array("tags") && m.hasOne("time", "dashboardUID", "dashboardId", "panelId") && len(m.list) <= 10 && !m.hasOne("title", "type", "event")
 	}, "a note: text, tags and time, or the dashboard", nil},
 	{shape{"grafana", "grafana-graphite", ""}, []string{"what", "when"}, func(m members) bool { return m.str("what") != "" }, "", nil},
 	{shape{"opsgenie", "opsgenie", ""}, []string{"action", "alert", "integrationId"}, func(m members) bool { return m.at("alert", "alertId").Exists() }, "alert.alertId", nil},
 	{shape{"datadog", "datadog-dora", ""}, []string{"data"}, func(m members) bool {
 		a := m.at("data", "attributes")
-		return a.IsObject() && a.Get("service").Exists() && a.Get("started_at").Exists() && len(m) <= 2
+		return a.IsObject() && a.Get("service").Exists() && a.Get("started_at").Exists() && len(m.list) <= 2
 	}, "data.attributes.service and data.attributes.started_at", nil},
 	{shape{"datadog", "datadog-event", ""}, []string{"data"}, func(m members) bool {
 		a := m.at("data", "attributes")
-		return a.IsObject() && a.Get("category").Exists() && a.Get("title").Exists() && len(m) <= 2
+		return a.IsObject() && a.Get("category").Exists() && a.Get("title").Exists() && len(m.list) <= 2
 	}, "data.attributes.category and data.attributes.title", nil},
 	{shape{"datadog", "datadog", ""}, []string{"event_type", "last_updated", "org", "title"}, func(m members) bool { return m.object("org") }, "", nil},
 	{shape{"datadog", "datadog-v1", ""}, []string{"title", "text"}, func(m members) bool {
@@ -278,9 +298,9 @@ func isEventVersion(v string) bool {
 	return v == "v1" || strings.HasPrefix(v, "events.k8s.io/") || strings.HasPrefix(v, "audit.k8s.io/")
 }
 
-// plain are records that anyone may send: what a script posts, and the forms
+// records are what anyone may send: what a script posts, and the forms
 // in which other products keep such records.
-var plain = []form{
+var records = []form{
 	{shape{Generic, "change-event", ""}, []string{"title", "type"}, func(m members) bool {
 		return isType(m.str("type")) && m.hasOne("environment", "source", "author", "version", "commit_sha", "repository", "tags", "description")
 	}, "a type of ours, and environment, version, commit_sha or the like", nil},
@@ -291,15 +311,15 @@ var plain = []form{
 	{shape{Generic, "audit-event", ""}, []string{"action", "user", "date"}, isAuditEvent, "an action of create, update, delete or info, and what was done", nil},
 }
 
-var plainLists = []form{
-	{shape{Generic, "list", "data"}, []string{"data"}, func(m members) bool { return isPlain(firstItem(m["data"])) }, "data[] of the above", nil},
-	{shape{Generic, "list", "events"}, []string{"events"}, func(m members) bool { return isPlain(firstItem(m["events"])) }, "events[] of the above", nil},
-	{shape{Generic, "list", "changes"}, []string{"changes"}, func(m members) bool { return isPlain(firstItem(m["changes"])) }, "changes[] of the above", nil},
+var recordLists = []form{
+	{shape{Generic, "list", "data"}, []string{"data"}, func(m members) bool { return isPlain(firstItem(m.get("data"))) }, "data[] of the above", nil},
+	{shape{Generic, "list", "events"}, []string{"events"}, func(m members) bool { return isPlain(firstItem(m.get("events"))) }, "events[] of the above", nil},
+	{shape{Generic, "list", "changes"}, []string{"changes"}, func(m members) bool { return isPlain(firstItem(m.get("changes"))) }, "changes[] of the above", nil},
 }
 
 // isPlain reports whether an object is one of the plain records.
 func isPlain(v gjson.Result) bool {
-	return v.IsObject() && membersOf(v).shapeIn(plain) != unknown
+	return v.IsObject() && shapeAmong(plain, v) != unknown
 }
 
 // isAuditEvent takes records of the kind "user U did create on object O".
