@@ -5,7 +5,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"whatchanged/pkg/durable"
 )
 
 const (
@@ -14,34 +14,22 @@ const (
 	leastReserve    = 2 << 30
 )
 
-// disk says how large a volume is, and what is free for us on it.
-type disk struct{ size, free int64 }
-
-func readDisk(dir string) (disk, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return disk{}, fmt.Errorf("read the free space of %s: %w", dir, err)
-	}
-	block := int64(st.Bsize) //nolint:unconvert // its type differs between systems
-	return disk{size: int64(st.Blocks) * block, free: int64(st.Bavail) * block}, nil
-}
-
 // reserve is what must stay free: as configured, or a share of the volume.
-func (d disk) reserve(configured int64) int64 {
+func reserve(v durable.Volume, configured int64) int64 {
 	if configured > 0 {
 		return configured
 	}
-	return max(leastReserve, d.size/20)
+	return max(leastReserve, v.Size/20)
 }
 
 // embeddedMaxBytes decides what DELIVERIES may hold, so that the whole budget
 // stays within 80 % of the volume less the reserve.
 func embeddedMaxBytes(cfg Config) (int64, error) {
-	d, err := readDisk(cfg.Dir)
+	v, err := durable.VolumeOf(cfg.Dir)
 	if err != nil {
 		return 0, err
 	}
-	ceiling := d.size/5*4 - d.reserve(cfg.DiskReserve)
+	ceiling := v.Size/5*4 - reserve(v, cfg.DiskReserve)
 	if cfg.MaxBytes > 0 {
 		if want := budget(cfg.MaxBytes); want > ceiling {
 			return 0, fmt.Errorf("max_bytes of %d makes a bus of %d bytes, but the volume has room for %d: "+
@@ -53,7 +41,7 @@ func embeddedMaxBytes(cfg Config) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	share := min(defaultMaxBytes, (d.free+used)/2, (ceiling-smallStreams)/100*60)
+	share := min(defaultMaxBytes, (v.Free+used)/2, (ceiling-smallStreams)/100*60)
 	if share < minMaxBytes {
 		return 0, fmt.Errorf("the volume of %s has room for a bus of %d bytes only: free some space", cfg.Dir, max(share, 0))
 	}

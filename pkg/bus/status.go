@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"whatchanged/pkg/durable"
 )
 
 // Status is what can be known about the bus at a moment.
@@ -65,11 +67,11 @@ func (b *Bus) Status(ctx context.Context) (Status, error) {
 		st.Refusing = err.Error()
 	}
 	if b.embedded != nil {
-		d, err := readDisk(b.embedded.dir)
+		v, err := durable.VolumeOf(b.embedded.dir)
 		if err != nil {
 			return st, err
 		}
-		st.DiskFree, st.Reserve = d.free, d.reserve(b.reserve.Load())
+		st.DiskFree, st.Reserve = v.Free, reserve(v, b.reserve.Load())
 	}
 	var err error
 	if b.embedded == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"whatchanged/pkg/durable"
 	"whatchanged/pkg/problem"
 )
 
@@ -87,13 +88,13 @@ func (w *watchdog) lookAtConnection() {
 
 // diskLow returns why there is too little space, or nil.
 func (w *watchdog) diskLow() (low, err error) {
-	d, err := readDisk(w.embedded.dir)
+	v, err := durable.VolumeOf(w.embedded.dir)
 	if err != nil {
 		return nil, err
 	}
-	w.metrics.diskFree.Set(float64(d.free))
-	if reserve := d.reserve(w.reserve.Load()); d.free < reserve {
-		return fmt.Errorf("%d bytes are free, the reserve is %d", d.free, reserve), nil
+	w.metrics.diskFree.Set(float64(v.Free))
+	if reserve := reserve(v, w.reserve.Load()); v.Free < reserve {
+		return fmt.Errorf("%d bytes are free, the reserve is %d", v.Free, reserve), nil
 	}
 	return nil, nil
 }

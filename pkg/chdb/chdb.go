@@ -14,8 +14,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
+
+	"whatchanged/pkg/durable"
 )
 
 // ErrLocked is returned by Open when the data directory is already open, in
@@ -52,6 +55,11 @@ type Config struct {
 // ones; an idle connection costs next to nothing.
 const DefaultConnections = 16
 
+// mostReserve is what inserts and merges leave free of a volume that is not small.
+// The engine does not begin one that would go below it, instead of finding out in
+// the middle.
+const mostReserve = 256 << 20
+
 // closeGrace is how long Close waits for running statements before it cancels
 // them, and then again for them to end.
 const closeGrace = time.Second
@@ -61,6 +69,7 @@ const closeGrace = time.Second
 type Engine struct {
 	log     *slog.Logger
 	path    string
+	reserve int64 // bytes of its volume that inserts and merges leave free
 	version string
 	lock    *os.File
 	pool    *pool
@@ -101,7 +110,11 @@ func Open(cfg Config, log *slog.Logger) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	e := &Engine{log: log, path: path, lock: lock, grace: closeGrace}
+	v, err := durable.VolumeOf(path)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	e := &Engine{log: log, path: path, reserve: min(mostReserve, v.Size/20), lock: lock, grace: closeGrace}
 	if err := e.connect(lib, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("open embedded ClickHouse in %s: %w", path, err), lock.Close())
 	}
@@ -126,7 +139,8 @@ func (e *Engine) connect(lib *library, cfg Config) (err error) {
 
 	args := []string{"whatchanged", "--path=" + e.path,
 		// The library's default would read `SELEC 1` as a column named SELEC.
-		"--implicit_select=0"}
+		"--implicit_select=0",
+		"--storage_configuration.disks.default.keep_free_space_bytes=" + strconv.FormatInt(e.reserve, 10)}
 	if cfg.ConfigFile != "" {
 		args = append(args, "--config-file="+cfg.ConfigFile)
 	}

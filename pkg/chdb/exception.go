@@ -23,6 +23,7 @@ const (
 	codeReadonly         = 164
 	codeSameQueryID      = 216
 	codeQueryTooLarge    = 223
+	codeNotEnoughSpace   = 243
 	codeQueryCancelled   = 394
 	codeCannotParse      = 27
 	codeCannotDecompress = 271

@@ -192,7 +192,10 @@ func (s *statement) insert(q *request) error {
 	if s.stats, err = s.conn.insert(q.sql, q.insert.format, q.params, q.data); err != nil {
 		return err
 	}
-	return s.engine.syncTable(q.database, q.insert.table)
+	if err := s.engine.syncTable(q.database, q.insert.table); err != nil {
+		return err
+	}
+	return s.engine.roomLeft()
 }
 
 // createTable makes an external table: a temporary one, for this request.

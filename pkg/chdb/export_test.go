@@ -5,6 +5,9 @@ import "time"
 // SetCloseGrace changes how long Close waits.
 func (e *Engine) SetCloseGrace(d time.Duration) { e.grace = d }
 
+// SetReserve changes how much of the volume is left free.
+func (e *Engine) SetReserve(bytes int64) { e.reserve = bytes }
+
 // SkipKnown is skipKnown.
 func SkipKnown(kind string, rows int, b []byte) ([]byte, error) { return skipKnown(kind, rows, b) }
 

@@ -493,3 +493,17 @@ func TestEngine_LetsGoOfTheTableOfAFailedInsert(t *testing.T) {
 		})
 	}
 }
+
+func TestInsert_IsRefusedWhenTheDiskIsFull(t *testing.T) {
+	e := chdbtest.Engine(t)
+	conn := chdbtest.Conn(t, chdbtest.Database(t))
+	if err := conn.Exec(t.Context(), "CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n"); err != nil {
+		t.Fatal(err)
+	}
+	e.SetReserve(1 << 62)
+	defer e.SetReserve(0)
+	err := conn.Exec(t.Context(), "INSERT INTO t VALUES (1)")
+	if err == nil || !strings.Contains(err.Error(), "NOT_ENOUGH_SPACE") {
+		t.Errorf("an insert on a full disk: %v", err)
+	}
+}

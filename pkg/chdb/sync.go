@@ -51,3 +51,18 @@ func (e *Engine) syncTable(database, table string) error {
 	}
 	return nil
 }
+
+// roomLeft returns an error when the volume is full, whatever the engine said of
+// the insert before: of the small files of a part it does not notice that they
+// could not be written, and could not read the part after a restart. See
+// https://github.com/ClickHouse/ClickHouse/issues/116490 for such parts.
+func (e *Engine) roomLeft() error {
+	v, err := durable.VolumeOf(e.path)
+	if err != nil {
+		return err
+	}
+	if v.Free < e.reserve/8 {
+		return newException(codeNotEnoughSpace, "NOT_ENOUGH_SPACE", fmt.Sprintf("%d bytes are free: what was inserted may not be whole", v.Free))
+	}
+	return nil
+}

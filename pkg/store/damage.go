@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
@@ -25,6 +26,7 @@ type Damaged struct {
 type damage struct {
 	mu    sync.Mutex
 	parts []suspect
+	full  time.Time // since when inserts had no room; zero: they have
 	wake  chan struct{}
 }
 
@@ -72,11 +74,19 @@ func (s *Store) Stumbled() <-chan struct{} { return s.damage.wake }
 // under detached/. It returns what it put aside.
 func (s *Store) Mend(ctx context.Context) ([]Damaged, error) {
 	s.damage.mu.Lock()
-	parts := s.damage.parts
-	s.damage.parts = nil
+	parts, full := s.damage.parts, s.damage.full
+	s.damage.parts, s.damage.full = nil, time.Time{}
 	s.damage.mu.Unlock()
 	var aside []Damaged
 	var errs []error
+	if !full.IsZero() {
+		written, err := s.writtenSince(ctx, full.Add(-beforeFull))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("find what was written to a full disk: %w", err))
+			s.noRoom(full)
+		}
+		parts = append(parts, written...)
+	}
 	for _, suspected := range parts {
 		p, err := s.partOf(ctx, suspected)
 		if err != nil {
@@ -107,7 +117,46 @@ func (s *Store) Mend(ctx context.Context) ([]Damaged, error) {
 	return aside, errors.Join(errs...)
 }
 
-const noSuchPart = 232 // NO_SUCH_DATA_PART
+// Codes of ClickHouse's errors.
+const (
+	noSuchPart     = 232 // NO_SUCH_DATA_PART
+	notEnoughSpace = 243 // NOT_ENOUGH_SPACE
+	cannotWrite    = 75  // CANNOT_WRITE_TO_FILE_DESCRIPTOR
+)
+
+// beforeFull is how long an insert that was answered before may have been writing
+// when the first one was refused.
+const beforeFull = 30 * time.Second
+
+// refusedFor notes that an insert had no room. What was written about then may be
+// damaged, and is read as if it were not until ClickHouse starts again.
+func (s *Store) refusedFor(err error) {
+	refused, ok := errors.AsType[*clickhouse.Exception](err)
+	if ok && s.cfg.Cluster == "" && (refused.Code == notEnoughSpace || refused.Code == cannotWrite) {
+		s.noRoom(s.now())
+	}
+}
+
+func (s *Store) noRoom(since time.Time) {
+	s.damage.mu.Lock()
+	defer s.damage.mu.Unlock()
+	if s.damage.full.IsZero() || since.Before(s.damage.full) {
+		s.damage.full = since
+	}
+}
+
+// writtenSince lists the parts that an insert or a merge wrote since then.
+func (s *Store) writtenSince(ctx context.Context, since time.Time) ([]suspect, error) {
+	var found []Damaged
+	err := s.query(ctx, "parts", &found, `SELECT table, name FROM system.parts
+WHERE database = {database:String} AND active AND modification_time >= toDateTime({since:Int64})`,
+		clickhouse.Named("database", s.cfg.Database), clickhouse.Named("since", since.Unix()))
+	written := make([]suspect, len(found))
+	for i, p := range found {
+		written[i] = suspect{table: p.Table, part: p.Part}
+	}
+	return written, err
+}
 
 // partOf finds the table of a part. Without one the table is not ours, or gone.
 func (s *Store) partOf(ctx context.Context, p suspect) (Damaged, error) {

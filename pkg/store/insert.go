@@ -118,6 +118,7 @@ func insert[T any](ctx context.Context, s *Store, t table[T], rows []T) error {
 		}
 		s.metrics.insertSeconds.WithLabelValues(t.name, result(err)).Observe(time.Since(start).Seconds())
 		if err != nil {
+			s.refusedFor(err)
 			return fmt.Errorf("insert %d rows into %s: %w", len(part), t.name, err)
 		}
 		failpoint.Hit("after-insert")

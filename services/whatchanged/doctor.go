@@ -19,10 +19,10 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"whatchanged/pkg/chdb"
 	"whatchanged/pkg/client"
+	"whatchanged/pkg/durable"
 	"whatchanged/pkg/telemetry"
 )
 
@@ -135,14 +135,13 @@ func (d *doctor) checkDisk(dataDir string) {
 	default:
 		d.say("data", fine, dataDir, "")
 	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dataDir, &fs); err != nil {
+	v, err := durable.VolumeOf(dataDir)
+	if err != nil {
 		d.say("disk", fails, err.Error(), "")
 		return
 	}
-	free, size := fs.Bavail*uint64(fs.Bsize), fs.Blocks*uint64(fs.Bsize)
-	detail := fmt.Sprintf("%.1f GiB free of %.1f", float64(free)/(1<<30), float64(size)/(1<<30))
-	if reserve := max(2<<30, size/20); free < 2*reserve {
+	detail := fmt.Sprintf("%.1f GiB free of %.1f", float64(v.Free)/(1<<30), float64(v.Size)/(1<<30))
+	if reserve := max(2<<30, v.Size/20); v.Free < 2*reserve {
 		d.say("disk", warns, detail, "free some space: below a reserve of "+
 			fmt.Sprintf("%.1f GiB the receiver refuses new deliveries", float64(reserve)/(1<<30)))
 		return

@@ -54,6 +54,42 @@ func TestReconciler_StoresAgainWhatWasInADamagedPart(t *testing.T) {
 	}
 }
 
+// What an insert wrote to a full disk can be read until ClickHouse starts again,
+// and not after that. So it is looked at as soon as an insert has no room.
+func TestReconciler_StoresAgainWhatWasWrittenToAFullDisk(t *testing.T) {
+	p := newPipeline(t)
+	const count = 20
+	var last change.Delivery
+	for n := range count {
+		last = p.deliver(fmt.Sprintf(`{"n":%d}`, n))
+	}
+	r := newReconciler(t, p.bus, p.store)
+	eventually(t, "the reconciler to find all whole", func() error { return position(r, p.bus, count) })
+	p.damage("payloads", "*.txt")
+	if n, err := p.readable("payloads", last); err != nil || n != count {
+		t.Fatalf("%d rows can be read, %v: this is not how ClickHouse behaves any more", n, err)
+	}
+
+	p.exec("ALTER TABLE payloads MODIFY SETTING min_free_disk_bytes_to_perform_insert = 1000000000000000")
+	if err := p.store.InsertPayloads(t.Context(), []store.PayloadBatch{{Chain: "c", Frame: 1, Deliveries: []change.Delivery{last}}}); err == nil {
+		t.Fatal("there was room")
+	}
+	p.exec("ALTER TABLE payloads RESET SETTING min_free_disk_bytes_to_perform_insert")
+	eventually(t, "the damaged part to be put aside, and its rows to be back", func() error {
+		if err := r.Turn(t.Context()); err != nil {
+			return err
+		}
+		aside, err := p.store.Aside(t.Context())
+		if err != nil || len(aside) != 1 {
+			return fmt.Errorf("put aside: %v, %w", aside, err)
+		}
+		if n, err := p.readable("payloads", last); err != nil || n != count {
+			return fmt.Errorf("%d rows, %w", n, err)
+		}
+		return nil
+	})
+}
+
 // readable reads a table as its readers do, through the store: so it notices
 // what cannot be read. It returns how many deliveries that tells of.
 func (p *pipeline) readable(table string, last change.Delivery) (int, error) {

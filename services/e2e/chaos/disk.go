@@ -56,12 +56,22 @@ func (v volume) prepare(_ context.Context, r *Round) error {
 	return nil
 }
 
-func (v volume) finish(_ context.Context, r *Round) error {
-	err := unix.Unmount(v.dir(r), unix.MNT_DETACH)
-	if errors.Is(err, unix.EINVAL) {
-		return nil // it was never mounted
+// finish unmounts the disk. What is on it is evidence when the round failed, and
+// stays where it was.
+func (v volume) finish(_ context.Context, r *Round) (err error) {
+	kept := v.dir(r) + ".kept"
+	if r.Failed {
+		err = os.CopyFS(kept, os.DirFS(v.dir(r)))
 	}
-	return err
+	switch e := unix.Unmount(v.dir(r), unix.MNT_DETACH); {
+	case errors.Is(e, unix.EINVAL): // it was never mounted
+		return errors.Join(err, os.RemoveAll(kept))
+	case e != nil:
+		return errors.Join(err, e)
+	case !r.Failed:
+		return nil
+	}
+	return errors.Join(err, os.RemoveAll(v.dir(r)), os.Rename(kept, v.dir(r)))
 }
 
 // fill takes all space that is left, at once and without a warning.

@@ -30,7 +30,8 @@ type Round struct {
 	Target  *Target // the running product
 	Load    LoadConfig
 	Strikes int
-	Struck  int // how many of the strikes are done
+	Struck  int  // how many of the strikes are done
+	Failed  bool // known when the fault finishes
 
 	// Want is what the fault is known to do to the account.
 	Want Expected

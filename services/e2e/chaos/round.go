@@ -73,6 +73,7 @@ func runRound(ctx context.Context, set settings, f Fault, seed uint64) (res resu
 	}
 	r.Want.Began = time.Now().UnixMilli()
 	err = r.run(ctx, set, f, &res)
+	r.Failed = err != nil || res.failed()
 	if f.Finish != nil {
 		if e := f.Finish(context.WithoutCancel(ctx), r); e != nil {
 			err = errors.Join(err, fmt.Errorf("finish: %w", e))
