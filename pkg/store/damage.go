@@ -32,10 +32,14 @@ type damage struct {
 // its name or by its id.
 type suspect struct{ table, id, part string }
 
+// partName is partition, first and last block, level and mutation. A table
+// without partitions has the one named all.
+const partName = `(?:[0-9]+|all)_[0-9]+_[0-9]+_[0-9]+(?:_[0-9]+)?`
+
 // An error of ClickHouse names the part and its table, or a file of the part.
 var (
-	unreadable     = regexp.MustCompile(`from part \S*?([0-9]+_[0-9]+_[0-9]+_[0-9]+(?:_[0-9]+)?)/? in table (\w+)\.(\w+) `)
-	unreadableFile = regexp.MustCompile(`/store/[0-9a-f]{3}/([0-9a-f-]{36})/([0-9]+_[0-9]+_[0-9]+_[0-9]+(?:_[0-9]+)?)/`)
+	unreadable     = regexp.MustCompile(`from part (?:\S*/)?(` + partName + `)/? in table (\w+)\.(\w+) `)
+	unreadableFile = regexp.MustCompile(`/store/[0-9a-f]{3}/([0-9a-f-]{36})/(` + partName + `)/`)
 )
 
 // stumbled notes the part that an error names, if it names one. Whether it is
@@ -53,14 +57,18 @@ func (s *Store) stumbled(err error) {
 	} else {
 		return
 	}
-	s.damage.mu.Lock()
-	defer s.damage.mu.Unlock()
-	if len(s.damage.parts) < 1000 && !slices.Contains(s.damage.parts, part) {
-		s.damage.parts = append(s.damage.parts, part)
-	}
+	s.damage.add(part)
 	select {
 	case s.damage.wake <- struct{}{}:
 	default:
+	}
+}
+
+func (d *damage) add(part suspect) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.parts) < 1000 && !slices.Contains(d.parts, part) {
+		d.parts = append(d.parts, part)
 	}
 }
 
@@ -69,7 +77,8 @@ func (s *Store) Stumbled() <-chan struct{} { return s.damage.wake }
 
 // Mend looks at the parts that questions stumbled over and puts those aside
 // that are damaged, so that the rest can be read again. They stay on the disk,
-// under detached/. It returns what it put aside.
+// under detached/. It returns what it put aside, and looks at the others the
+// next time where it could not.
 func (s *Store) Mend(ctx context.Context) ([]Damaged, error) {
 	s.damage.mu.Lock()
 	parts := s.damage.parts
@@ -77,10 +86,14 @@ func (s *Store) Mend(ctx context.Context) ([]Damaged, error) {
 	s.damage.mu.Unlock()
 	var aside []Damaged
 	var errs []error
+	again := func(p suspect, err error) {
+		errs = append(errs, err)
+		s.damage.add(p)
+	}
 	for _, suspected := range parts {
 		p, err := s.partOf(ctx, suspected)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("find the table of part %s: %w", suspected.part, err))
+			again(suspected, fmt.Errorf("find the table of part %s: %w", suspected.part, err))
 			continue
 		}
 		if !name.MatchString(p.Table) {
@@ -95,7 +108,7 @@ func (s *Store) Mend(ctx context.Context) ([]Damaged, error) {
 			err = s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DETACH PART '%s'", p.Table, p.Part))
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("put part %s of %s aside: %w", p.Part, p.Table, err))
+			again(suspected, fmt.Errorf("put part %s of %s aside: %w", p.Part, p.Table, err))
 			continue
 		}
 		p.Reason = "damaged"
