@@ -262,7 +262,7 @@ func (s *server) addWriter() error {
 		return err
 	}
 	r, err := writer.NewReconciler(writer.ReconcilerDeps{
-		Bus: s.bus, Store: s.store, Normalize: again.Handle, Results: again.Results, Log: log, Metrics: s.metrics,
+		Bus: s.bus, Store: s.store, Normalize: again.Handle, Results: again.Results, Trail: w.HandleAudit, Log: log, Metrics: s.metrics,
 	})
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ const (
 	// stored can be lost later, with a part of a table.
 	sweepEvery  = time.Hour
 	sweepAtOnce = 4 * headsAtOnce // a turn
+	trailAtOnce = 5_000           // records
 
 	// Between two checks for the sake of an account that does not close: there may
 	// be nothing that could mend it.
@@ -37,8 +38,15 @@ const (
 	maxDrives = 5
 )
 
-// compared are the tables whose rows the reconciler compares with the bus.
-var compared = []string{"deliveries", "payloads", "changes", "receipts"}
+var (
+	// compared are the tables whose rows the reconciler compares with the bus.
+	compared = []string{"deliveries", "payloads", "changes", "receipts"}
+	// trail are those whose rows the bus has on AUDIT.
+	trail = []string{"audit_events", "token_uses"}
+	// notDriven are those whose rows no frame brings back: usage is measured
+	// again, and what was kept of a replay is nowhere else.
+	notDriven = []string{"org_usage", "change_revisions", "replay_differences"}
+)
 
 // Frames says which frames are stored, and stores again what comes from the bus.
 type Frames interface {
@@ -60,6 +68,8 @@ type ReconcilerDeps struct {
 	Normalize func(context.Context, []*bus.DeliveryFrame) error
 	// Results makes them and leaves it at that.
 	Results func(context.Context, []*bus.DeliveryFrame) ([]*bus.ChangeFrame, error)
+	// Trail stores frames of the audit trail; those that are stored already too.
+	Trail   func(context.Context, []*bus.AuditFrame) error
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
@@ -78,6 +88,9 @@ type Reconciler struct {
 	swept  time.Time
 	drives map[store.FrameID]int // of frames that lack changes
 
+	// Rows were lost that nobody compares: what is still due for them.
+	allDue, trailDue bool
+
 	again   chan time.Time // from when on to check again; holds one
 	stepped time.Time      // when it was done
 	pause   time.Duration  // before it is done again
@@ -94,7 +107,7 @@ type mark struct{ deliveries, changes uint64 }
 
 // NewReconciler returns the reconciler.
 func NewReconciler(deps ReconcilerDeps) (*Reconciler, error) {
-	if deps.Bus == nil || deps.Store == nil || deps.Normalize == nil || deps.Results == nil || deps.Log == nil || deps.Metrics == nil {
+	if deps.Bus == nil || deps.Store == nil || deps.Normalize == nil || deps.Results == nil || deps.Trail == nil || deps.Log == nil || deps.Metrics == nil {
 		return nil, errors.New("reconciler: a dependency is missing")
 	}
 	r := &Reconciler{
@@ -265,15 +278,61 @@ func (r *Reconciler) begin(ctx context.Context) error {
 				"parts", len(damaged), "first_table", damaged[0].Table, "first_part", damaged[0].Part, "reason", damaged[0].Reason)
 		}
 	}
-	if len(damaged) == 0 {
-		return nil
+	for _, d := range damaged {
+		r.lost(d.Table)
 	}
-	r.from, r.mark = 1, nil
-	// What a table lost whose rows nobody compares shows nowhere.
-	if slices.ContainsFunc(damaged, func(d store.Damaged) bool { return !slices.Contains(compared, d.Table) }) {
-		return r.driveAll(ctx)
+	return r.makeGood(ctx)
+}
+
+// lost notes what is to be done where a table has lost rows.
+func (r *Reconciler) lost(table string) {
+	switch {
+	case slices.Contains(compared, table):
+		r.from, r.mark = 1, nil
+	case slices.Contains(trail, table):
+		r.trailDue = true
+	case !slices.Contains(notDriven, table):
+		r.from, r.mark, r.allDue = 1, nil, true
+	}
+}
+
+// makeGood begins what is due for rows that nobody compares: they show nowhere,
+// so it is due until it could be done.
+func (r *Reconciler) makeGood(ctx context.Context) error {
+	if r.trailDue {
+		if err := r.storeTrail(ctx); err != nil {
+			return fmt.Errorf("store the audit trail again: %w", err)
+		}
+		r.trailDue = false
+	}
+	if r.allDue {
+		if err := r.driveAll(ctx); err != nil {
+			return err
+		}
+		r.allDue = false
 	}
 	return nil
+}
+
+// storeTrail stores again what the bus has of the audit trail.
+func (r *Reconciler) storeTrail(ctx context.Context) error {
+	var frames []*bus.AuditFrame
+	records := 0
+	flush := func() error {
+		err := r.Trail(ctx, frames)
+		frames, records = nil, 0
+		return err
+	}
+	if err := r.Bus.AuditFrames(ctx, func(f *bus.AuditFrame) error {
+		frames, records = append(frames, f), records+len(f.Records)
+		if records < trailAtOnce {
+			return nil
+		}
+		return flush()
+	}); err != nil {
+		return err
+	}
+	return flush()
 }
 
 // driveAll lets every frame be driven again that is settled now.
