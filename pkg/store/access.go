@@ -50,7 +50,8 @@ func Accesses() []Access {
 var startSelects = []string{"schema_migrations", "system.columns", "system.databases", "system.tables"}
 
 // The tables that people may look at with tools of their own, such as Grafana.
-// Bodies, audit trail and uses of keys are not among them.
+// Bodies, audit trail and uses of keys are not among them. In a cluster a row
+// policy must be on their local tables: docs/operating/clickhouse.md.
 var readerSelects = []string{"changes", "deliveries", "incidents", "receipts"}
 
 // GrantConfig says how the statements are written.
@@ -194,10 +195,11 @@ func profile(cfg Config, user string) []string {
 	}
 }
 
-// ddl is whether a service alters tables: the writer puts damaged parts aside
+// ddl is whether a service alters tables: the writer removes what an org does not
+// keep any longer, which ClickHouse counts as that, and puts damaged parts aside
 // where there are no replicas.
 func ddl(cfg Config, service string) string {
-	if access(service).Mend && cfg.Cluster == "" {
+	if a := access(service); len(a.Remove) > 0 || a.Mend && cfg.Cluster == "" {
 		return "1"
 	}
 	return "0"
