@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -148,14 +149,23 @@ func privileges(cfg Config, user string) []string {
 			out = append(out, "CLUSTER ON *.*", "REMOTE ON *.*") // it is done on all shards, and asks each what it has
 		}
 		if a.Mend && cfg.Cluster == "" {
-			for _, table := range a.Select {
-				if !strings.Contains(table, ".") {
-					on("CHECK, ALTER DELETE", table)
-				}
-			}
+			on("CHECK, ALTER DELETE", ownTables()...) // what another service cannot read, too
 		}
 	}
 	return out
+}
+
+// ownTables lists the tables that services use.
+func ownTables() []string {
+	used := map[string]bool{}
+	for _, a := range Accesses() {
+		for _, table := range slices.Concat(a.Select, a.Insert) {
+			if !strings.Contains(table, ".") {
+				used[table] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(used))
 }
 
 func access(service string) Access {

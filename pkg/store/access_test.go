@@ -23,6 +23,7 @@ import (
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/chdb/chdbtest"
 	"whatchanged/pkg/store"
+	"whatchanged/pkg/store/storetest"
 )
 
 // sources is where each service's code asks the store: its own directory and
@@ -119,6 +120,8 @@ func calls() map[string]func(context.Context, *store.Store) error {
 		},
 		"Change":   func(ctx context.Context, s *store.Store) error { _, err := s.Change(ctx, "acme", c.ID); return err },
 		"Stumbled": func(_ context.Context, s *store.Store) error { s.Stumbled(); return nil },
+		"Suspects": func(_ context.Context, s *store.Store) error { s.Suspects(); return nil },
+		"Suspect":  func(_ context.Context, s *store.Store) error { s.Suspect(); return nil },
 		"Mend":     func(ctx context.Context, s *store.Store) error { _, err := s.Mend(ctx); return err },
 		"Aside":    func(ctx context.Context, s *store.Store) error { _, err := s.Aside(ctx); return err },
 		"FindDeliveries": func(ctx context.Context, s *store.Store) error {
@@ -374,6 +377,22 @@ func TestGrants_WhoRemovesRowsMayAlter(t *testing.T) {
 			if profile < 0 {
 				t.Errorf("cluster %q: the profile of %s does not say allow_ddl = %s", cfg.Cluster, a.Service, may)
 			}
+		}
+	}
+}
+
+// A damaged part may be in any table: the writer must be able to put it aside.
+func TestGrants_TheWriterMayPutPartsOfAllTablesAside(t *testing.T) {
+	s := storetest.New(t)
+	var tables []string
+	if err := chdbtest.Conn(t, s.Database()).QueryRow(t.Context(),
+		"SELECT groupArray(name) FROM system.tables WHERE database = currentDatabase() AND name != 'schema_migrations'").Scan(&tables); err != nil || len(tables) == 0 {
+		t.Fatal(tables, err)
+	}
+	grants := strings.Join(store.Grants(store.DefaultConfig(), store.GrantConfig{}), "\n")
+	for _, table := range tables {
+		if !strings.Contains(grants, "CHECK, ALTER DELETE ON whatchanged."+table+"\n") && !strings.Contains(grants, "CHECK, ALTER DELETE ON whatchanged."+table+",") {
+			t.Errorf("the writer may not put parts of %s aside", table)
 		}
 	}
 }

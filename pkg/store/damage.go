@@ -24,13 +24,17 @@ type Damaged struct {
 // reads it, for ever.
 type damage struct {
 	mu    sync.Mutex
-	parts []suspect
+	parts []Suspect
 	wake  chan struct{}
 }
 
-// suspect is a part that a question stumbled over, in a table that is known by
+// Suspect is a part that a question stumbled over, in a table that is known by
 // its name or by its id.
-type suspect struct{ table, id, part string }
+type Suspect struct {
+	Table string `json:"table,omitempty"`
+	ID    string `json:"id,omitempty"`
+	Part  string `json:"part"`
+}
 
 // partName is partition, first and last block, level and mutation. A table
 // without partitions has the one named all.
@@ -39,6 +43,7 @@ const partName = `(?:[0-9]+|all)_[0-9]+_[0-9]+_[0-9]+(?:_[0-9]+)?`
 // An error of ClickHouse names the part and its table, or a file of the part.
 var (
 	unreadable     = regexp.MustCompile(`from part (?:\S*/)?(` + partName + `)/? in table (\w+)\.(\w+) `)
+	wholePart      = regexp.MustCompile("^" + partName + "$")
 	unreadableFile = regexp.MustCompile(`/store/[0-9a-f]{3}/([0-9a-f-]{36})/(` + partName + `)/`)
 )
 
@@ -49,22 +54,51 @@ func (s *Store) stumbled(err error) {
 	if !ok || s.cfg.Cluster != "" { // a replica mends itself from the others
 		return
 	}
-	var part suspect
+	var part Suspect
 	if found := unreadable.FindStringSubmatch(refused.Message); found != nil && found[2] == s.cfg.Database {
-		part = suspect{table: found[3], part: found[1]}
+		part = Suspect{Table: found[3], Part: found[1]}
 	} else if found := unreadableFile.FindStringSubmatch(refused.Message); found != nil {
-		part = suspect{id: found[1], part: found[2]}
+		part = Suspect{ID: found[1], Part: found[2]}
 	} else {
 		return
 	}
 	s.damage.add(part)
+	s.damage.tell()
+}
+
+// Suspects takes the parts that questions stumbled over, for another process to
+// look at. Mend looks at them in this one.
+func (s *Store) Suspects() []Suspect { return s.damage.take() }
+
+// Suspect lets Mend look at parts that another process stumbled over.
+func (s *Store) Suspect(parts ...Suspect) {
+	if s.cfg.Cluster != "" {
+		return
+	}
+	for _, p := range parts {
+		if wholePart.MatchString(p.Part) && (name.MatchString(p.Table) || p.Table == "" && p.ID != "") {
+			s.damage.add(p)
+			s.damage.tell()
+		}
+	}
+}
+
+func (d *damage) tell() {
 	select {
-	case s.damage.wake <- struct{}{}:
+	case d.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (d *damage) add(part suspect) {
+func (d *damage) take() []Suspect {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	parts := d.parts
+	d.parts = nil
+	return parts
+}
+
+func (d *damage) add(part Suspect) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.parts) < 1000 && !slices.Contains(d.parts, part) {
@@ -80,20 +114,16 @@ func (s *Store) Stumbled() <-chan struct{} { return s.damage.wake }
 // under detached/. It returns what it put aside, and looks at the others the
 // next time where it could not.
 func (s *Store) Mend(ctx context.Context) ([]Damaged, error) {
-	s.damage.mu.Lock()
-	parts := s.damage.parts
-	s.damage.parts = nil
-	s.damage.mu.Unlock()
 	var aside []Damaged
 	var errs []error
-	again := func(p suspect, err error) {
+	again := func(p Suspect, err error) {
 		errs = append(errs, err)
 		s.damage.add(p)
 	}
-	for _, suspected := range parts {
+	for _, suspected := range s.damage.take() {
 		p, err := s.partOf(ctx, suspected)
 		if err != nil {
-			again(suspected, fmt.Errorf("find the table of part %s: %w", suspected.part, err))
+			again(suspected, fmt.Errorf("find the table of part %s: %w", suspected.Part, err))
 			continue
 		}
 		if !name.MatchString(p.Table) {
@@ -123,19 +153,19 @@ func (s *Store) Mend(ctx context.Context) ([]Damaged, error) {
 const noSuchPart = 232 // NO_SUCH_DATA_PART
 
 // partOf finds the table of a part. Without one the table is not ours, or gone.
-func (s *Store) partOf(ctx context.Context, p suspect) (Damaged, error) {
-	if p.id == "" {
-		return Damaged{Table: p.table, Part: p.part}, nil
+func (s *Store) partOf(ctx context.Context, p Suspect) (Damaged, error) {
+	if p.Table != "" {
+		return Damaged{Table: p.Table, Part: p.Part}, nil
 	}
 	var tables []struct {
 		Name string `ch:"name"`
 	}
 	err := s.query(ctx, "tables", &tables, `SELECT name FROM system.tables WHERE database = {database:String} AND toString(uuid) = {id:String}`,
-		clickhouse.Named("database", s.cfg.Database), clickhouse.Named("id", p.id))
+		clickhouse.Named("database", s.cfg.Database), clickhouse.Named("id", p.ID))
 	if err != nil || len(tables) == 0 {
 		return Damaged{}, err
 	}
-	return Damaged{Table: tables[0].Name, Part: p.part}, nil
+	return Damaged{Table: tables[0].Name, Part: p.Part}, nil
 }
 
 // Aside lists the parts that are damaged and were put aside, also by ClickHouse
