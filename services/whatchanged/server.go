@@ -266,7 +266,8 @@ func (s *server) addWriter() error {
 		return err
 	}
 	r, err := writer.NewReconciler(writer.ReconcilerDeps{
-		Bus: s.bus, Store: s.store, Normalize: again.Handle, Results: again.Results, Trail: w.HandleAudit, Log: log, Metrics: s.metrics,
+		Bus: s.bus, Store: s.store, Normalize: again.Handle, Results: again.Results, Trail: w.HandleAudit,
+		KeepPayloads: time.Duration(s.cfg.Store.PayloadDays) * 24 * time.Hour, Log: log, Metrics: s.metrics,
 	})
 	if err != nil {
 		return err

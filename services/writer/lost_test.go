@@ -40,7 +40,7 @@ func TestReconciler_StoresTheAuditTrailAgain(t *testing.T) {
 			}
 			driven := 0
 			r := reconcilerOf(t, writer.ReconcilerDeps{
-				Bus: p.bus, Store: p.store, Results: results, Trail: w.HandleAudit, Metrics: prometheus.NewRegistry(),
+				Bus: p.bus, Store: p.store, Results: results, Trail: w.HandleAudit, KeepPayloads: 90 * 24 * time.Hour, Metrics: prometheus.NewRegistry(),
 				Normalize: func(ctx context.Context, frames []*bus.DeliveryFrame) error {
 					driven += len(frames)
 					return normalize(p.bus)(ctx, frames)
@@ -95,7 +95,7 @@ func TestReconciler_DrivesAgainWhatNobodyComparesWhenTheBusIsBack(t *testing.T) 
 	s := &leaving{p.store, nil}
 	driven := 0
 	r := reconcilerOf(t, writer.ReconcilerDeps{
-		Bus: p.bus, Store: s, Results: results, Trail: newAuditWriter(t, p.bus, p.store).HandleAudit, Metrics: prometheus.NewRegistry(),
+		Bus: p.bus, Store: s, Results: results, Trail: newAuditWriter(t, p.bus, p.store).HandleAudit, KeepPayloads: 90 * 24 * time.Hour, Metrics: prometheus.NewRegistry(),
 		Normalize: func(ctx context.Context, frames []*bus.DeliveryFrame) error {
 			driven += len(frames)
 			return normalize(p.bus)(ctx, frames)
@@ -124,5 +124,28 @@ func TestReconciler_DrivesAgainWhatNobodyComparesWhenTheBusIsBack(t *testing.T) 
 	})
 	if _, err := p.store.FindIncidents(t.Context(), store.IncidentQuery{Org: "acme"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// Payloads can be kept for a shorter time than the bus keeps frames: what is
+// gone for its age is not stored again, and no alarm.
+func TestReconciler_LetsPayloadsGoThatAreOver(t *testing.T) {
+	p := newPipeline(t)
+	p.deliver(`{"n":1}`)
+	eventually(t, "the payload to be stored", func() error {
+		if n := p.rows("payloads"); n != 1 {
+			return fmt.Errorf("%d rows", n)
+		}
+		return nil
+	})
+	metrics := prometheus.NewRegistry()
+	r := reconcilerOf(t, writer.ReconcilerDeps{
+		Bus: p.bus, Store: p.store, Results: results, Normalize: normalize(p.bus), Trail: newAuditWriter(t, p.bus, p.store).HandleAudit,
+		KeepPayloads: time.Nanosecond, Metrics: metrics,
+	})
+	p.exec("TRUNCATE TABLE payloads")
+	eventually(t, "the reconciler to find all whole", func() error { return position(r, p.bus, 1) })
+	if n := driven(t, metrics, "payloads"); n != 0 || p.rows("payloads") != 0 {
+		t.Errorf("%v frames were driven again for payloads that are over", n)
 	}
 }

@@ -68,6 +68,8 @@ type ReconcilerDeps struct {
 	Normalize func(context.Context, []*bus.DeliveryFrame) error
 	// Results makes them and leaves it at that.
 	Results func(context.Context, []*bus.DeliveryFrame) ([]*bus.ChangeFrame, error)
+	// KeepPayloads is how long payloads are kept: what is older is not missing.
+	KeepPayloads time.Duration
 	// Trail stores frames of the audit trail; those that are stored already too.
 	Trail   func(context.Context, []*bus.AuditFrame) error
 	Log     *slog.Logger
@@ -107,7 +109,7 @@ type mark struct{ deliveries, changes uint64 }
 
 // NewReconciler returns the reconciler.
 func NewReconciler(deps ReconcilerDeps) (*Reconciler, error) {
-	if deps.Bus == nil || deps.Store == nil || deps.Normalize == nil || deps.Results == nil || deps.Trail == nil || deps.Log == nil || deps.Metrics == nil {
+	if deps.Bus == nil || deps.Store == nil || deps.Normalize == nil || deps.Results == nil || deps.Trail == nil || deps.KeepPayloads <= 0 || deps.Log == nil || deps.Metrics == nil {
 		return nil, errors.New("reconciler: a dependency is missing")
 	}
 	r := &Reconciler{
@@ -419,7 +421,7 @@ func (r *Reconciler) compare(ctx context.Context, heads []bus.Head) (whole bool,
 	for _, h := range heads {
 		has := stored[store.FrameID{Chain: h.Chain, Frame: h.Number}]
 		g := gap{
-			Head: h, payloads: len(has.Payloads) < h.Deliveries, deliveries: len(has.Deliveries) < h.Deliveries,
+			Head: h, payloads: len(has.Payloads) < h.Deliveries && time.Since(h.Stored) < r.KeepPayloads-beforeFrame, deliveries: len(has.Deliveries) < h.Deliveries,
 			short: has.Short, anyhow: h.Seq <= r.all,
 		}
 		if g.payloads || g.deliveries || len(g.short) > 0 || g.anyhow {

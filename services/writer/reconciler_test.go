@@ -372,7 +372,7 @@ func newReconciler(t *testing.T, b *bus.Bus, s *store.Store) *writer.Reconciler 
 func reconcilerWith(t *testing.T, b *bus.Bus, s *store.Store, metrics prometheus.Registerer) *writer.Reconciler {
 	t.Helper()
 	return reconcilerOf(t, writer.ReconcilerDeps{
-		Bus: b, Store: s, Normalize: normalize(b), Results: results, Trail: newAuditWriter(t, b, s).HandleAudit, Metrics: metrics,
+		Bus: b, Store: s, Normalize: normalize(b), Results: results, Trail: newAuditWriter(t, b, s).HandleAudit, KeepPayloads: 90 * 24 * time.Hour, Metrics: metrics,
 	})
 }
 
