@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -176,6 +177,9 @@ func (s *Store) Aside(ctx context.Context) ([]Damaged, error) {
 WHERE database = {database:String} AND (reason = '' OR reason LIKE 'broken%') ORDER BY table, name`,
 		clickhouse.Named("database", s.cfg.Database))
 	for i := range found {
+		if s.cfg.Cluster != "" { // by the name that it is asked by
+			found[i].Table = strings.TrimSuffix(found[i].Table, localSuffix)
+		}
 		if found[i].Reason == "" {
 			found[i].Reason = "damaged"
 		}

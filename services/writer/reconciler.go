@@ -45,7 +45,7 @@ var (
 	trail = []string{"audit_events", "token_uses"}
 	// notDriven are those whose rows no frame brings back: usage is measured
 	// again, and what was kept of a replay is nowhere else.
-	notDriven = []string{"org_usage", "change_revisions", "replay_differences"}
+	notDriven = []string{"org_usage", "change_revisions", "replay_differences", "schema_migrations"}
 )
 
 // Frames says which frames are stored, and stores again what comes from the bus.
