@@ -149,3 +149,49 @@ func TestReconciler_LetsPayloadsGoThatAreOver(t *testing.T) {
 		t.Errorf("%v frames were driven again for payloads that are over", n)
 	}
 }
+
+// A part that was put aside stays there. What it held is driven again once, and
+// not at every start.
+func TestReconciler_DrivesOnceForAPartThatIsAside(t *testing.T) {
+	p := newPipeline(t)
+	p.deliver(`{"n":1}`)
+	first := newReconciler(t, p.bus, p.store)
+	eventually(t, "the reconciler to find all whole", func() error { return position(first, p.bus, 1) })
+	p.report()
+	p.exec("OPTIMIZE TABLE incidents FINAL")
+	var part string
+	if err := p.db.QueryRow(t.Context(), "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'incidents' AND active").Scan(&part); err != nil {
+		t.Fatal(err)
+	}
+	p.exec("ALTER TABLE incidents DETACH PART '" + part + "'")
+	driven := 0
+	start := func() *writer.Reconciler {
+		return reconcilerOf(t, writer.ReconcilerDeps{
+			Bus: p.bus, Store: p.store, Results: results, Trail: newAuditWriter(t, p.bus, p.store).HandleAudit,
+			KeepPayloads: 90 * 24 * time.Hour, Metrics: prometheus.NewRegistry(),
+			Normalize: func(ctx context.Context, frames []*bus.DeliveryFrame) error {
+				driven += len(frames)
+				return normalize(p.bus)(ctx, frames)
+			},
+		})
+	}
+	r := start()
+	eventually(t, "the frame to be driven for the part and found whole", func() error {
+		if err := position(r, p.bus, 1); err != nil {
+			return err
+		}
+		if driven == 0 {
+			return errors.New("it was not driven")
+		}
+		return nil
+	})
+	if _, err := p.bus.KV(bus.BucketState).Get(t.Context(), bus.ReconcilerKey("aside")); err != nil {
+		t.Fatal(err)
+	}
+	driven = 0
+	again := start()
+	eventually(t, "all to be found whole after a restart", func() error { return position(again, p.bus, 1) })
+	if driven > 0 {
+		t.Errorf("%d frames were driven again at the second start", driven)
+	}
+}

@@ -2,12 +2,14 @@ package writer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"whatchanged/pkg/bus"
@@ -37,6 +39,9 @@ const (
 	// normalizers may not make any more what they made then.
 	maxDrives = 5
 )
+
+// asideKey is where the parts are noted that were put aside and made good.
+var asideKey = bus.ReconcilerKey("aside")
 
 var (
 	// compared are the tables whose rows the reconciler compares with the bus.
@@ -92,6 +97,8 @@ type Reconciler struct {
 
 	// Rows were lost that nobody compares: what is still due for them.
 	allDue, trailDue bool
+	aside            []string // parts that were put aside
+	noted            bool     // that what they held is made good, as far as that goes
 
 	again   chan time.Time // from when on to check again; holds one
 	stepped time.Time      // when it was done
@@ -186,6 +193,9 @@ func (r *Reconciler) Turn(ctx context.Context) error {
 		if err := r.Bus.Reconciled(ctx, bus.Changes, r.mark.changes); err != nil {
 			return err
 		}
+		if err := r.noteAside(ctx); err != nil {
+			return err
+		}
 		r.checked.SetToCurrentTime()
 	}
 	r.mark = nil
@@ -266,7 +276,7 @@ func (r *Reconciler) begin(ctx context.Context) error {
 		r.Log.Warn("damaged parts have to be looked at again", "error", err)
 	}
 	if r.from == 0 {
-		if damaged, err = r.Store.Aside(ctx); err != nil {
+		if damaged, err = r.newlyAside(ctx); err != nil {
 			return err
 		}
 		from, err := r.Bus.Since(ctx, time.Now().Add(-lookBack))
@@ -276,14 +286,58 @@ func (r *Reconciler) begin(ctx context.Context) error {
 		r.from = from
 		if len(damaged) > 0 {
 			r.Log.Error("parts of tables are damaged and were put aside: their rows are stored again as far as the bus has them; "+
-				"older ones can be had from a backup or by a replay; then remove the parts from detached/ to end this",
+				"older ones can be had from a backup or by a replay; the parts can be removed from detached/",
 				"parts", len(damaged), "first_table", damaged[0].Table, "first_part", damaged[0].Part, "reason", damaged[0].Reason)
 		}
 	}
 	for _, d := range damaged {
 		r.lost(d.Table)
+		r.aside, r.noted = append(r.aside, d.Table+"/"+d.Part), false
 	}
 	return r.makeGood(ctx)
+}
+
+// newlyAside returns the parts that are aside and for which nothing was done
+// yet: they stay there until somebody removes them.
+func (r *Reconciler) newlyAside(ctx context.Context) ([]store.Damaged, error) {
+	all, err := r.Store.Aside(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var done []string
+	entry, err := r.Bus.KV(bus.BucketState).Get(ctx, asideKey)
+	if err == nil {
+		err = json.Unmarshal(entry.Value(), &done)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, fmt.Errorf("read which parts were made good: %w", err)
+	}
+	r.aside, r.noted = nil, true
+	return slices.DeleteFunc(all, func(d store.Damaged) bool {
+		part := d.Table + "/" + d.Part
+		old := slices.Contains(done, part)
+		if old {
+			r.aside = append(r.aside, part)
+		}
+		return old
+	}), nil
+}
+
+// noteAside notes for the next start that nothing is left to be done for the
+// parts that are aside.
+func (r *Reconciler) noteAside(ctx context.Context) error {
+	if r.noted || r.all > 0 {
+		return nil
+	}
+	value, err := json.Marshal(r.aside)
+	if err != nil {
+		return err
+	}
+	if _, err := r.Bus.KV(bus.BucketState).Put(ctx, asideKey, value); err != nil {
+		return fmt.Errorf("note which parts were made good: %w", err)
+	}
+	r.noted = true
+	return nil
 }
 
 // lost notes what is to be done where a table has lost rows.
