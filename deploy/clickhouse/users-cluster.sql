@@ -78,7 +78,7 @@ CREATE USER OR REPLACE whatchanged_normalizer ON CLUSTER whatchanged IDENTIFIED 
 GRANT ON CLUSTER whatchanged whatchanged_normalizer_role TO whatchanged_normalizer;
 
 CREATE SETTINGS PROFILE OR REPLACE whatchanged_writer ON CLUSTER whatchanged SETTINGS
-    allow_ddl = 0 CONST,
+    allow_ddl = 1 CONST,
     async_insert = 0;
 
 CREATE ROLE IF NOT EXISTS whatchanged_writer_role ON CLUSTER whatchanged;

@@ -94,12 +94,16 @@ GRANT
     ALTER DELETE ON whatchanged.deliveries,
     ALTER DELETE ON whatchanged.payloads,
     ALTER DELETE ON whatchanged.receipts,
+    CHECK, ALTER DELETE ON whatchanged.audit_events,
     CHECK, ALTER DELETE ON whatchanged.change_revisions,
     CHECK, ALTER DELETE ON whatchanged.changes,
     CHECK, ALTER DELETE ON whatchanged.deliveries,
+    CHECK, ALTER DELETE ON whatchanged.incidents,
     CHECK, ALTER DELETE ON whatchanged.org_usage,
     CHECK, ALTER DELETE ON whatchanged.payloads,
-    CHECK, ALTER DELETE ON whatchanged.receipts
+    CHECK, ALTER DELETE ON whatchanged.receipts,
+    CHECK, ALTER DELETE ON whatchanged.replay_differences,
+    CHECK, ALTER DELETE ON whatchanged.token_uses
     TO whatchanged_writer_role WITH REPLACE OPTION;
 
 CREATE USER OR REPLACE whatchanged_writer IDENTIFIED WITH sha256_hash BY {writer_sha256:String}

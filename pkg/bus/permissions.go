@@ -82,6 +82,7 @@ func allStreams() []string {
 // grants collects what a user may do.
 type grants struct {
 	publish []string
+	hears   []string        // subjects, beside the answers
 	reads   map[string]bool // streams that it reads by consumers of its own making
 	own     map[string]bool // durables that it consumes
 }
@@ -103,6 +104,7 @@ func (g *grants) grant(user string) bool {
 		g.letters()
 		g.readAll(Deliveries, Changes) // replays, and what is not written yet
 		g.look()
+		g.may(damageSubject)
 		g.state("lease.replayer", "lease.repairer", "replays.*")
 		g.readAll(bucket + BucketState) // the list of replays is watched
 	case UserWriter:
@@ -114,6 +116,7 @@ func (g *grants) grant(user string) bool {
 		g.look()
 		g.purge(Deliveries, Changes, Audit)
 		g.may("$KV." + BucketRegistry + ".usage.*.*") // what the keeper measured
+		g.hears = append(g.hears, damageSubject)
 		g.state("lease.auditor", "lease.counter", "lease.keeper", auditKey, counterKey, "reconciler.*")
 	case UserAPI:
 		g.registry()
@@ -124,6 +127,7 @@ func (g *grants) grant(user string) bool {
 		g.readAll(Deliveries, Changes, bucket+BucketState)
 		g.look()
 		g.list()
+		g.may(damageSubject)
 		g.state("lease.dead.*", "replays.*")
 	case UserAdmin:
 		g.look()
@@ -240,7 +244,7 @@ func (g *grants) state(keys ...string) {
 // permissions returns what was granted. Who reads a stream may make consumers of
 // any name on it, but not touch those that others work with.
 func (g *grants) permissions(user string) Permissions {
-	p := Permissions{Publish: slices.Compact(slices.Sorted(slices.Values(g.publish))), Subscribe: []string{InboxPrefix(user) + ".>"}}
+	p := Permissions{Publish: slices.Compact(slices.Sorted(slices.Values(g.publish))), Subscribe: append([]string{InboxPrefix(user) + ".>"}, g.hears...)}
 	for _, d := range durables() {
 		if !g.reads[d.stream] {
 			continue

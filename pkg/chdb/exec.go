@@ -110,9 +110,15 @@ func (s *statement) run(ctx context.Context, q *request) error {
 	if s.rest, s.stats, err = s.conn.query(q.sql, q.format, q.params); err != nil {
 		return err
 	}
-	if kind.kind != classReadOnly && isDefinition(q.sql) {
+	if kind.kind == classReadOnly {
+		return nil
+	}
+	if isDefinition(q.sql) {
 		s.engine.yield() // the first table brings the threads that merge
 		return s.engine.syncDirs()
+	}
+	if into, _, table := insertTarget(q.sql); into != nil { // INSERT ... SELECT
+		return s.engine.syncTable(q.database, table)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package chdb
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -162,7 +163,8 @@ type body struct {
 
 	mu        sync.Mutex
 	statement *statement // nil once finished
-	ended     bool       // all output is in the encoder
+	ended     bool       // all output is in the encoder, or there will be no more
+	cut       error      // why it is not the whole
 }
 
 // fetch takes output into the buffer: all of it, or until there is enough.
@@ -202,7 +204,7 @@ func (b *body) Read(p []byte) (int, error) {
 	defer b.mu.Unlock()
 	for b.encoder.out.Len() == 0 {
 		if b.ended {
-			return 0, io.EOF
+			return 0, cmp.Or(b.cut, io.EOF)
 		}
 		piece, err := b.statement.next()
 		if err == nil {
@@ -228,16 +230,18 @@ func (b *body) Read(p []byte) (int, error) {
 // abandon gives the connection back when the request's context ends, for
 // readers that forget to close.
 func (b *body) abandon(ctx context.Context) {
-	b.stop = context.AfterFunc(ctx, b.release)
+	b.stop = context.AfterFunc(ctx, func() { b.release(ctx.Err()) })
 }
 
-func (b *body) release() {
+// release gives the connection back. A reader that comes later learns why there
+// is no more.
+func (b *body) release(why error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.statement != nil {
 		b.statement.finish()
 		b.statement = nil
-		b.ended = true
+		b.ended, b.cut = true, why
 	}
 }
 
@@ -246,6 +250,6 @@ func (b *body) Close() error {
 	if b.stop != nil {
 		b.stop()
 	}
-	b.release()
+	b.release(http.ErrBodyReadAfterClose)
 	return nil
 }

@@ -3,7 +3,9 @@ package chdb_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -294,5 +296,33 @@ func TestHandler_KeepsWebPagesOut(t *testing.T) {
 	req.Header.Set("Sec-Fetch-Site", "cross-site")
 	if got := do(t, req); got.Status != http.StatusForbidden {
 		t.Errorf("status %d, want %d", got.Status, http.StatusForbidden)
+	}
+}
+
+// Who gives up in the middle of an answer, and reads on, does not take what came
+// for the whole.
+func TestTransport_ACancelledAnswerIsNotTheWhole(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://x/?query=SELECT+number+FROM+numbers(1000000000)+FORMAT+TSV", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := chdbtest.Engine(t).Transport().RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	cancel()
+	var last []byte
+	piece := make([]byte, 1<<20)
+	for err == nil {
+		var n int
+		if n, err = res.Body.Read(piece); n > 0 {
+			last = bytes.Clone(piece[max(0, n-1000):n])
+		}
+	}
+	// The engine may be the first to see that its statement is cancelled.
+	if errors.Is(err, io.EOF) && !bytes.Contains(last, []byte("__exception__")) {
+		t.Errorf("what came ends with %q, like the whole", last[max(0, len(last)-20):])
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -505,5 +507,45 @@ func TestInsert_IsRefusedWhenTheDiskIsFull(t *testing.T) {
 	err := conn.Exec(t.Context(), "INSERT INTO t VALUES (1)")
 	if err == nil || !strings.Contains(err.Error(), "NOT_ENOUGH_SPACE") {
 		t.Errorf("an insert on a full disk: %v", err)
+	}
+}
+
+// What an INSERT ... SELECT has made is as durable as what a client sends: while
+// the table's directory cannot be synced, it is not acknowledged.
+func TestInsert_OfASelectIsSyncedToo(t *testing.T) {
+	database := chdbtest.Database(t)
+	conn := chdbtest.Conn(t, database)
+	for _, statement := range []string{"CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n", "INSERT INTO t SELECT 1"} {
+		if err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var part string
+	if err := conn.QueryRow(t.Context(), "SELECT path FROM system.parts WHERE database = currentDatabase() AND table = 't'").Scan(&part); err != nil {
+		t.Fatal(err)
+	}
+	dir, _, found := strings.Cut(part, "/store/")
+	if !found {
+		t.Fatalf("where is the engine's directory in %s?", part)
+	}
+	link := filepath.Join(dir, "data", database, "t")
+	target, err := os.Readlink(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	relink := func(target string) {
+		t.Helper()
+		if err := errors.Join(os.Remove(link), os.Symlink(target, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	relink(link) // to itself: nobody can open it
+	err = conn.Exec(t.Context(), "INSERT INTO t (n) SELECT n + 1 FROM t")
+	relink(target)
+	if err == nil || !strings.Contains(err.Error(), "sync table t") {
+		t.Errorf("error %v, want that the table cannot be synced", err)
+	}
+	if err := conn.Exec(t.Context(), "INSERT INTO t (n) SELECT n + 1 FROM t"); err != nil {
+		t.Error(err)
 	}
 }

@@ -130,26 +130,9 @@ type insert struct {
 // parseInsert finds the data of an INSERT. It returns nil for other
 // statements, for INSERT ... SELECT, and for FROM INFILE.
 func parseInsert(sql string) *insert {
-	s := &scanner{sql: sql}
-	if !s.next().is("INSERT") {
+	s, t, table := insertTarget(sql)
+	if s == nil {
 		return nil
-	}
-	t := s.next()
-	if t.is("INTO") {
-		t = s.next()
-	}
-	if t.is("TABLE") {
-		t = s.next()
-	}
-	if t.is("FUNCTION") {
-		t = s.next()
-	}
-	if !t.isName() {
-		return nil
-	}
-	table := t.text
-	if !isWord(table) || strings.HasPrefix(strings.TrimSpace(sql[t.end:]), ".") {
-		table = ""
 	}
 	// The name itself may be a keyword, as in INSERT INTO values VALUES.
 	for previous := t; ; {
@@ -172,6 +155,33 @@ func parseInsert(sql string) *insert {
 		}
 		previous = t
 	}
+}
+
+// insertTarget scans an INSERT up to the name it begins with, and returns that
+// and the table: empty when it is not one plain word. For other statements the
+// scanner is nil.
+func insertTarget(sql string) (s *scanner, t token, table string) {
+	s = &scanner{sql: sql}
+	if !s.next().is("INSERT") {
+		return nil, t, ""
+	}
+	t = s.next()
+	if t.is("INTO") {
+		t = s.next()
+	}
+	if t.is("TABLE") {
+		t = s.next()
+	}
+	if t.is("FUNCTION") {
+		t = s.next()
+	}
+	if !t.isName() {
+		return nil, t, ""
+	}
+	if isWord(t.text) && !strings.HasPrefix(strings.TrimSpace(sql[t.end:]), ".") {
+		table = t.text
+	}
+	return s, t, table
 }
 
 func isWord(s string) bool {

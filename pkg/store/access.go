@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -50,7 +51,8 @@ func Accesses() []Access {
 var startSelects = []string{"schema_migrations", "system.columns", "system.databases", "system.tables"}
 
 // The tables that people may look at with tools of their own, such as Grafana.
-// Bodies, audit trail and uses of keys are not among them.
+// Bodies, audit trail and uses of keys are not among them. In a cluster a row
+// policy must be on their local tables: docs/operating/clickhouse.md.
 var readerSelects = []string{"changes", "deliveries", "incidents", "receipts"}
 
 // GrantConfig says how the statements are written.
@@ -147,14 +149,23 @@ func privileges(cfg Config, user string) []string {
 			out = append(out, "CLUSTER ON *.*", "REMOTE ON *.*") // it is done on all shards, and asks each what it has
 		}
 		if a.Mend && cfg.Cluster == "" {
-			for _, table := range a.Select {
-				if !strings.Contains(table, ".") {
-					on("CHECK, ALTER DELETE", table)
-				}
-			}
+			on("CHECK, ALTER DELETE", ownTables()...) // what another service cannot read, too
 		}
 	}
 	return out
+}
+
+// ownTables lists the tables that services use.
+func ownTables() []string {
+	used := map[string]bool{}
+	for _, a := range Accesses() {
+		for _, table := range slices.Concat(a.Select, a.Insert) {
+			if !strings.Contains(table, ".") {
+				used[table] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(used))
 }
 
 func access(service string) Access {
@@ -194,10 +205,11 @@ func profile(cfg Config, user string) []string {
 	}
 }
 
-// ddl is whether a service alters tables: the writer puts damaged parts aside
+// ddl is whether a service alters tables: the writer removes what an org does not
+// keep any longer, which ClickHouse counts as that, and puts damaged parts aside
 // where there are no replicas.
 func ddl(cfg Config, service string) string {
-	if access(service).Mend && cfg.Cluster == "" {
+	if a := access(service); len(a.Remove) > 0 || a.Mend && cfg.Cluster == "" {
 		return "1"
 	}
 	return "0"

@@ -7,8 +7,10 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +23,7 @@ import (
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/chdb/chdbtest"
 	"whatchanged/pkg/store"
+	"whatchanged/pkg/store/storetest"
 )
 
 // sources is where each service's code asks the store: its own directory and
@@ -117,6 +120,8 @@ func calls() map[string]func(context.Context, *store.Store) error {
 		},
 		"Change":   func(ctx context.Context, s *store.Store) error { _, err := s.Change(ctx, "acme", c.ID); return err },
 		"Stumbled": func(_ context.Context, s *store.Store) error { s.Stumbled(); return nil },
+		"Suspects": func(_ context.Context, s *store.Store) error { s.Suspects(); return nil },
+		"Suspect":  func(_ context.Context, s *store.Store) error { s.Suspect(); return nil },
 		"Mend":     func(ctx context.Context, s *store.Store) error { _, err := s.Mend(ctx); return err },
 		"Aside":    func(ctx context.Context, s *store.Store) error { _, err := s.Aside(ctx); return err },
 		"FindDeliveries": func(ctx context.Context, s *store.Store) error {
@@ -352,6 +357,82 @@ func TestGrants_AreParsedByTheEngine(t *testing.T) {
 			explain(t, conn, s)
 			if cfg.Cluster != "" && !strings.Contains(s, " ON CLUSTER prod") {
 				t.Errorf("not ON CLUSTER:\n%s", s)
+			}
+		}
+	}
+}
+
+// To remove rows is an ALTER, which ClickHouse refuses to a user without DDL:
+// then nothing goes, however long ago it should have.
+func TestGrants_WhoRemovesRowsMayAlter(t *testing.T) {
+	for _, cfg := range []store.Config{store.DefaultConfig(), clusterConfig("whatchanged")} {
+		for _, a := range store.Accesses() {
+			may := "0"
+			if len(a.Remove) > 0 || a.Mend && cfg.Cluster == "" {
+				may = "1"
+			}
+			profile := slices.IndexFunc(store.Grants(cfg, store.GrantConfig{}), func(s string) bool {
+				return strings.HasPrefix(s, "CREATE SETTINGS PROFILE OR REPLACE whatchanged_"+a.Service) && strings.Contains(s, "allow_ddl = "+may+" CONST")
+			})
+			if profile < 0 {
+				t.Errorf("cluster %q: the profile of %s does not say allow_ddl = %s", cfg.Cluster, a.Service, may)
+			}
+		}
+	}
+}
+
+// A damaged part may be in any table: the writer must be able to put it aside.
+func TestGrants_TheWriterMayPutPartsOfAllTablesAside(t *testing.T) {
+	s := storetest.New(t)
+	var tables []string
+	if err := chdbtest.Conn(t, s.Database()).QueryRow(t.Context(),
+		"SELECT groupArray(name) FROM system.tables WHERE database = currentDatabase() AND name != 'schema_migrations'").Scan(&tables); err != nil || len(tables) == 0 {
+		t.Fatal(tables, err)
+	}
+	grants := strings.Join(store.Grants(store.DefaultConfig(), store.GrantConfig{}), "\n")
+	for _, table := range tables {
+		if !strings.Contains(grants, "CHECK, ALTER DELETE ON whatchanged."+table+"\n") && !strings.Contains(grants, "CHECK, ALTER DELETE ON whatchanged."+table+",") {
+			t.Errorf("the writer may not put parts of %s aside", table)
+		}
+	}
+}
+
+// The row policies that are documented are on every table that Grafana may
+// read, and in a cluster on those that hold the rows, on every server.
+func TestRowPolicies_AreOnTheTablesThatHoldTheRows(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operating/clickhouse.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := chdbtest.Conn(t, "default")
+	granted := regexp.MustCompile(`SELECT ON (whatchanged\.\w+)`)
+	for _, cfg := range []store.Config{store.DefaultConfig(), clusterConfig("whatchanged")} {
+		var want []string
+		for _, s := range store.Grants(cfg, store.GrantConfig{}) {
+			if strings.Contains(s, "TO whatchanged_grafana_role WITH") {
+				for _, table := range granted.FindAllStringSubmatch(s, -1) {
+					if cfg.Cluster == "" || strings.HasSuffix(table[1], "_local") {
+						want = append(want, table[1])
+					}
+				}
+			}
+		}
+		for _, policy := range []string{"acme", "others"} {
+			head := "CREATE ROW POLICY " + policy + " ON whatchanged."
+			if cfg.Cluster != "" {
+				head = "CREATE ROW POLICY " + policy + " ON CLUSTER whatchanged\n"
+			}
+			_, rest, found := strings.Cut(string(text), head)
+			statement, _, _ := strings.Cut(rest, ";")
+			if !found {
+				t.Errorf("there is no %q", head)
+				continue
+			}
+			statement = head + statement
+			explain(t, conn, statement)
+			got := regexp.MustCompile(`whatchanged\.\w+`).FindAllString(statement, -1)
+			if diff := cmp.Diff(unique(want), unique(got)); diff != "" {
+				t.Errorf("%s (-what Grafana reads +policy):\n%s", policy, diff)
 			}
 		}
 	}

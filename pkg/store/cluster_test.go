@@ -298,3 +298,37 @@ func defaults(columns []column) string {
 	}
 	return strings.Join(out, ", ")
 }
+
+// A part that was put aside on a node is of the table by whose name it is asked.
+func TestAside_NamesTheTableThatIsAskedInACluster(t *testing.T) {
+	s, _ := recorded(t, true)
+	if err := s.InsertChanges(t.Context(), []store.Batch{batch(stored("acme", noon, full("acme")))}); err != nil {
+		t.Fatal(err)
+	}
+	conn := chdbtest.Conn(t, s.Database())
+	var part string
+	if err := conn.QueryRow(t.Context(), "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'changes_local' AND active").Scan(&part); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Exec(t.Context(), "ALTER TABLE changes_local DETACH PART '"+part+"'"); err != nil {
+		t.Fatal(err)
+	}
+	aside, err := s.Aside(t.Context())
+	if diff := cmp.Diff([]store.Damaged{{Table: "changes", Part: part, Reason: "damaged"}}, aside); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+// Usage can be measured, and what is over removed, while one replica of a shard
+// is away: no statement asks all of them.
+func TestCluster_AsksOneReplicaOfEachShard(t *testing.T) {
+	s, r := recorded(t, true)
+	r.taken()
+	if _, err := s.MeasureUsage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	asked := strings.Join(r.taken(), "\n")
+	if !strings.Contains(asked, "cluster('"+cluster+"', system.parts)") || strings.Contains(asked, "clusterAllReplicas") {
+		t.Errorf("not of each shard, or of all replicas:\n%s", asked)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,19 +26,28 @@ type Damaged struct {
 // reads it, for ever.
 type damage struct {
 	mu    sync.Mutex
-	parts []suspect
+	parts []Suspect
 	full  time.Time // since when inserts had no room; zero: they have
 	wake  chan struct{}
 }
 
-// suspect is a part that a question stumbled over, in a table that is known by
+// Suspect is a part that a question stumbled over, in a table that is known by
 // its name or by its id.
-type suspect struct{ table, id, part string }
+type Suspect struct {
+	Table string `json:"table,omitempty"`
+	ID    string `json:"id,omitempty"`
+	Part  string `json:"part"`
+}
+
+// partName is partition, first and last block, level and mutation. A table
+// without partitions has the one named all.
+const partName = `(?:[0-9]+|all)_[0-9]+_[0-9]+_[0-9]+(?:_[0-9]+)?`
 
 // An error of ClickHouse names the part and its table, or a file of the part.
 var (
-	unreadable     = regexp.MustCompile(`from part \S*?([0-9]+_[0-9]+_[0-9]+_[0-9]+(?:_[0-9]+)?)/? in table (\w+)\.(\w+) `)
-	unreadableFile = regexp.MustCompile(`/store/[0-9a-f]{3}/([0-9a-f-]{36})/([0-9]+_[0-9]+_[0-9]+_[0-9]+(?:_[0-9]+)?)/`)
+	unreadable     = regexp.MustCompile(`from part (?:\S*/)?(` + partName + `)/? in table (\w+)\.(\w+) `)
+	wholePart      = regexp.MustCompile("^" + partName + "$")
+	unreadableFile = regexp.MustCompile(`/store/[0-9a-f]{3}/([0-9a-f-]{36})/(` + partName + `)/`)
 )
 
 // stumbled notes the part that an error names, if it names one. Whether it is
@@ -47,22 +57,55 @@ func (s *Store) stumbled(err error) {
 	if !ok || s.cfg.Cluster != "" { // a replica mends itself from the others
 		return
 	}
-	var part suspect
+	var part Suspect
 	if found := unreadable.FindStringSubmatch(refused.Message); found != nil && found[2] == s.cfg.Database {
-		part = suspect{table: found[3], part: found[1]}
+		part = Suspect{Table: found[3], Part: found[1]}
 	} else if found := unreadableFile.FindStringSubmatch(refused.Message); found != nil {
-		part = suspect{id: found[1], part: found[2]}
+		part = Suspect{ID: found[1], Part: found[2]}
 	} else {
 		return
 	}
-	s.damage.mu.Lock()
-	defer s.damage.mu.Unlock()
-	if len(s.damage.parts) < 1000 && !slices.Contains(s.damage.parts, part) {
-		s.damage.parts = append(s.damage.parts, part)
+	s.damage.add(part)
+	s.damage.tell()
+}
+
+// Suspects takes the parts that questions stumbled over, for another process to
+// look at. Mend looks at them in this one.
+func (s *Store) Suspects() []Suspect { return s.damage.take() }
+
+// Suspect lets Mend look at parts that another process stumbled over.
+func (s *Store) Suspect(parts ...Suspect) {
+	if s.cfg.Cluster != "" {
+		return
 	}
+	for _, p := range parts {
+		if wholePart.MatchString(p.Part) && (name.MatchString(p.Table) || p.Table == "" && p.ID != "") {
+			s.damage.add(p)
+			s.damage.tell()
+		}
+	}
+}
+
+func (d *damage) tell() {
 	select {
-	case s.damage.wake <- struct{}{}:
+	case d.wake <- struct{}{}:
 	default:
+	}
+}
+
+func (d *damage) take() []Suspect {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	parts := d.parts
+	d.parts = nil
+	return parts
+}
+
+func (d *damage) add(part Suspect) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.parts) < 1000 && !slices.Contains(d.parts, part) {
+		d.parts = append(d.parts, part)
 	}
 }
 
@@ -71,26 +114,22 @@ func (s *Store) Stumbled() <-chan struct{} { return s.damage.wake }
 
 // Mend looks at the parts that questions stumbled over and puts those aside
 // that are damaged, so that the rest can be read again. They stay on the disk,
-// under detached/. It returns what it put aside.
+// under detached/. It returns what it put aside, and looks at the others the
+// next time where it could not.
 func (s *Store) Mend(ctx context.Context) ([]Damaged, error) {
-	s.damage.mu.Lock()
-	parts, full := s.damage.parts, s.damage.full
-	s.damage.parts, s.damage.full = nil, time.Time{}
-	s.damage.mu.Unlock()
 	var aside []Damaged
 	var errs []error
-	if !full.IsZero() {
-		written, err := s.writtenSince(ctx, full.Add(-beforeFull))
-		if err != nil {
-			errs = append(errs, fmt.Errorf("find what was written to a full disk: %w", err))
-			s.noRoom(full)
-		}
-		parts = append(parts, written...)
+	again := func(p Suspect, err error) {
+		errs = append(errs, err)
+		s.damage.add(p)
 	}
-	for _, suspected := range parts {
+	if err := s.suspectWritten(ctx); err != nil {
+		errs = append(errs, err)
+	}
+	for _, suspected := range s.damage.take() {
 		p, err := s.partOf(ctx, suspected)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("find the table of part %s: %w", suspected.part, err))
+			again(suspected, fmt.Errorf("find the table of part %s: %w", suspected.Part, err))
 			continue
 		}
 		if !name.MatchString(p.Table) {
@@ -105,7 +144,7 @@ func (s *Store) Mend(ctx context.Context) ([]Damaged, error) {
 			err = s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DETACH PART '%s'", p.Table, p.Part))
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("put part %s of %s aside: %w", p.Part, p.Table, err))
+			again(suspected, fmt.Errorf("put part %s of %s aside: %w", p.Part, p.Table, err))
 			continue
 		}
 		p.Reason = "damaged"
@@ -145,33 +184,44 @@ func (s *Store) noRoom(since time.Time) {
 	}
 }
 
-// writtenSince lists the parts that an insert or a merge wrote since then.
-func (s *Store) writtenSince(ctx context.Context, since time.Time) ([]suspect, error) {
-	var found []Damaged
-	err := s.query(ctx, "parts", &found, `SELECT table, name FROM system.parts
-WHERE database = {database:String} AND active AND modification_time >= toDateTime({since:Int64})`,
-		clickhouse.Named("database", s.cfg.Database), clickhouse.Named("since", since.Unix()))
-	written := make([]suspect, len(found))
-	for i, p := range found {
-		written[i] = suspect{table: p.Table, part: p.Part}
+// suspectWritten makes suspects of the parts that an insert or a merge wrote since
+// there was no room, if there was none since the last time.
+func (s *Store) suspectWritten(ctx context.Context) error {
+	s.damage.mu.Lock()
+	full := s.damage.full
+	s.damage.full = time.Time{}
+	s.damage.mu.Unlock()
+	if full.IsZero() {
+		return nil
 	}
-	return written, err
+	var written []Damaged
+	err := s.query(ctx, "parts", &written, `SELECT table, name FROM system.parts
+WHERE database = {database:String} AND active AND modification_time >= toDateTime({since:Int64})`,
+		clickhouse.Named("database", s.cfg.Database), clickhouse.Named("since", full.Add(-beforeFull).Unix()))
+	if err != nil {
+		s.noRoom(full)
+		return fmt.Errorf("find what was written to a full disk: %w", err)
+	}
+	for _, p := range written {
+		s.damage.add(Suspect{Table: p.Table, Part: p.Part})
+	}
+	return nil
 }
 
 // partOf finds the table of a part. Without one the table is not ours, or gone.
-func (s *Store) partOf(ctx context.Context, p suspect) (Damaged, error) {
-	if p.id == "" {
-		return Damaged{Table: p.table, Part: p.part}, nil
+func (s *Store) partOf(ctx context.Context, p Suspect) (Damaged, error) {
+	if p.Table != "" {
+		return Damaged{Table: p.Table, Part: p.Part}, nil
 	}
 	var tables []struct {
 		Name string `ch:"name"`
 	}
 	err := s.query(ctx, "tables", &tables, `SELECT name FROM system.tables WHERE database = {database:String} AND toString(uuid) = {id:String}`,
-		clickhouse.Named("database", s.cfg.Database), clickhouse.Named("id", p.id))
+		clickhouse.Named("database", s.cfg.Database), clickhouse.Named("id", p.ID))
 	if err != nil || len(tables) == 0 {
 		return Damaged{}, err
 	}
-	return Damaged{Table: tables[0].Name, Part: p.part}, nil
+	return Damaged{Table: tables[0].Name, Part: p.Part}, nil
 }
 
 // Aside lists the parts that are damaged and were put aside, also by ClickHouse
@@ -182,6 +232,9 @@ func (s *Store) Aside(ctx context.Context) ([]Damaged, error) {
 WHERE database = {database:String} AND (reason = '' OR reason LIKE 'broken%') ORDER BY table, name`,
 		clickhouse.Named("database", s.cfg.Database))
 	for i := range found {
+		if s.cfg.Cluster != "" { // by the name that it is asked by
+			found[i].Table = strings.TrimSuffix(found[i].Table, localSuffix)
+		}
 		if found[i].Reason == "" {
 			found[i].Reason = "damaged"
 		}

@@ -105,6 +105,7 @@ func (s *Store) expirePartition(ctx context.Context, table string, times []strin
 	defer cancel()
 	statement := "ALTER TABLE " + t.Local(table) + t.OnCluster() + " DELETE IN PARTITION ID '" + part + "' WHERE " + where
 	if err := s.conn.Exec(clickhouse.Context(ctx, clickhouse.WithSettings(settings)), statement, args[:2]...); err != nil {
+		s.stumbled(err)
 		return 0, err
 	}
 	return int64(found[0].Rows), nil

@@ -291,10 +291,13 @@ const candidatesAPiece = 4
 // those of which something was said last are added up, until as many as are
 // wanted began after anything that was said of the others.
 func (s *Store) latestIncidents(ctx context.Context, w *where, p paging) ([]key, int64, error) {
-	var all uint64
-	if err := s.conn.QueryRow(ctx, "SELECT uniqExact(id) FROM incidents WHERE org = {org:String}", w.args...).Scan(&all); err != nil {
-		return nil, 0, fmt.Errorf("count incidents: %w", err)
+	var counted []struct {
+		N uint64 `ch:"n"`
 	}
+	if err := s.ask(ctx, "incidents total", &counted, "SELECT uniqExact(id) AS n FROM incidents WHERE org = {org:String}", w.args...); err != nil {
+		return nil, 0, err
+	}
+	all := counted[0].N
 	began := "1"
 	args := w.args
 	if p.after != nil {

@@ -155,8 +155,10 @@ func (t templateData) Local(table string) string {
 	if t.cfg.Cluster == "" {
 		return table
 	}
-	return table + "_local"
+	return table + localSuffix
 }
+
+const localSuffix = "_local"
 
 // Replacing is the engine ReplacingMergeTree with its arguments, replicated in
 // a cluster.

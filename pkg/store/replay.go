@@ -271,6 +271,7 @@ func (s *Store) keepRevisions(ctx context.Context, org string, run uint16, now i
 	// The second looks at what the first has copied.
 	for _, statement := range []string{strings.ReplaceAll(keepStatement, "{columns}", strings.Join(columns[changeRow](), ", ")), addedStatement} {
 		if err := s.conn.Exec(ctx, statement, args...); err != nil {
+			s.stumbled(err)
 			return queryError(ctx, err)
 		}
 	}

@@ -40,7 +40,7 @@ var measured = []struct{ table, bytes string }{
 	{"deliveries", "toUInt64(count() * {mean:Float64})"},
 }
 
-// partition is one partition of a table, on all servers.
+// partition is one partition of a table, on all shards.
 type partition struct {
 	ID       string    `ch:"partition_id"`
 	Rows     uint64    `ch:"row_count"`
@@ -49,12 +49,13 @@ type partition struct {
 	Now      time.Time `ch:"now"` // by the server's clock
 }
 
-// partitions lists the partitions of a table.
+// partitions lists the partitions of a table. Of the replicas of a shard, which
+// have the same, whichever answers is asked: one may be away.
 func (s *Store) partitions(ctx context.Context, table string) ([]partition, error) {
 	t := templateData{s.cfg}
 	from := "system.parts"
 	if s.cfg.Cluster != "" {
-		from = "clusterAllReplicas('" + s.cfg.Cluster + "', system.parts)"
+		from = "cluster('" + s.cfg.Cluster + "', system.parts)"
 	}
 	var all []partition
 	err := s.query(ctx, "partitions", &all, `SELECT partition_id, sum(rows) AS row_count, sum(data_uncompressed_bytes) AS bytes,

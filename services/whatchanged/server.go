@@ -20,6 +20,7 @@ import (
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
+	"whatchanged/pkg/damage"
 	"whatchanged/pkg/dead"
 	"whatchanged/pkg/durable"
 	"whatchanged/pkg/failpoint"
@@ -130,6 +131,9 @@ func (s *server) open(ctx context.Context, services []string, whole bool) (err e
 		if err := s.addWriter(); err != nil {
 			return err
 		}
+	}
+	if !runs(serviceWriter) && s.store != nil {
+		s.parts.Start("damage", func(ctx context.Context) error { return damage.Tell(ctx, s.bus, s.store, s.log.With("part", "damage")) })
 	}
 	if runs(serviceNormalizer) {
 		if err := s.addNormalizers(); err != nil {
@@ -262,7 +266,8 @@ func (s *server) addWriter() error {
 		return err
 	}
 	r, err := writer.NewReconciler(writer.ReconcilerDeps{
-		Bus: s.bus, Store: s.store, Normalize: again.Handle, Results: again.Results, Log: log, Metrics: s.metrics,
+		Bus: s.bus, Store: s.store, Normalize: again.Handle, Results: again.Results, Trail: w.HandleAudit,
+		KeepPayloads: time.Duration(s.cfg.Store.PayloadDays) * 24 * time.Hour, Log: log, Metrics: s.metrics,
 	})
 	if err != nil {
 		return err
@@ -284,6 +289,7 @@ func (s *server) addWriter() error {
 	s.parts.StartBehind("raw-writer", w.RunRaw)
 	s.parts.StartBehind("audit-writer", w.RunAudit)
 	s.parts.StartBehind("reconciler", r.Run)
+	s.parts.Start("damage", func(ctx context.Context) error { return damage.Hear(ctx, s.bus, s.store, log) })
 	s.parts.StartBehind("accountant", a.Run)
 	s.parts.Start("counter", s.bus.NewCounter(a.Enter).Run)
 	s.parts.Start("auditor", s.bus.NewAuditor().Run)

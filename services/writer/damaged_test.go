@@ -149,3 +149,54 @@ func (p *pipeline) damage(table, pattern string) {
 		p.exec("SYSTEM DROP " + cache)
 	}
 }
+
+// report stores a report of an incident that no delivery brought.
+func (p *pipeline) report() {
+	p.t.Helper()
+	at := change.At(time.Now())
+	if err := p.store.InsertIncidents(p.t.Context(), []store.Batch{{Chain: "x", Frame: 1, Results: []change.Result{{
+		Org: "acme", ReceivedAt: at,
+		Incidents: []change.IncidentReport{{ID: change.NewIncidentID("acme", "pagerduty", "1"), At: at, Status: change.Open, Title: "down"}},
+	}}}}); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// Whatever asks tables notices what it cannot read: the parts are put aside,
+// and the next one who asks is answered.
+func TestReconciler_PutsAsideWhateverCannotBeRead(t *testing.T) {
+	p := newPipeline(t)
+	p.deliver(`{"n":1}`)
+	r := newReconciler(t, p.bus, p.store)
+	eventually(t, "the reconciler to find all whole", func() error { return position(r, p.bus, 1) })
+	page, err := p.store.FindChanges(t.Context(), store.ChangeQuery{ChangeFilter: store.ChangeFilter{Org: "acme"}})
+	if err != nil || len(page.Data) != 1 {
+		t.Fatalf("%d changes, %v", len(page.Data), err)
+	}
+	replayed := []store.Batch{{Run: 1, Chain: "x", Frame: 9, Results: []change.Result{{Org: "acme", Changes: []change.Change{{ID: page.Data[0].ID}}}}}}
+	p.report()
+	p.exec("ALTER TABLE changes MODIFY SETTING min_bytes_for_wide_part = 0, min_rows_for_wide_part = 0")
+	f := func(table, files string, ask func() error) {
+		t.Helper()
+		if err := ask(); err != nil {
+			t.Fatal(err)
+		}
+		p.damage(table, files)
+		if ask() == nil {
+			t.Fatalf("a damaged part of %s can be read", table)
+		}
+		if err := r.Turn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := ask(); err != nil {
+			t.Errorf("%s cannot be asked after a turn: %v", table, err)
+		}
+	}
+	f("org_usage", "*.bin", func() error { _, err := p.store.MeasureUsage(t.Context()); return err })
+	f("incidents", "*.bin", func() error {
+		_, err := p.store.FindIncidents(t.Context(), store.IncidentQuery{Org: "acme"})
+		return err
+	})
+	// Nothing else reads this column: it must be what keeps revisions that notices.
+	f("changes", "summary.bin", func() error { return p.store.KeepRevisions(t.Context(), replayed) })
+}

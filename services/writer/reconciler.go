@@ -2,12 +2,14 @@ package writer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"whatchanged/pkg/bus"
@@ -24,6 +26,7 @@ const (
 	// stored can be lost later, with a part of a table.
 	sweepEvery  = time.Hour
 	sweepAtOnce = 4 * headsAtOnce // a turn
+	trailAtOnce = 5_000           // records
 
 	// Between two checks for the sake of an account that does not close: there may
 	// be nothing that could mend it.
@@ -37,8 +40,18 @@ const (
 	maxDrives = 5
 )
 
-// compared are the tables whose rows the reconciler compares with the bus.
-var compared = []string{"deliveries", "payloads", "changes", "receipts"}
+// asideKey is where the parts are noted that were put aside and made good.
+var asideKey = bus.ReconcilerKey("aside")
+
+var (
+	// compared are the tables whose rows the reconciler compares with the bus.
+	compared = []string{"deliveries", "payloads", "changes", "receipts"}
+	// trail are those whose rows the bus has on AUDIT.
+	trail = []string{"audit_events", "token_uses"}
+	// notDriven are those whose rows no frame brings back: usage is measured
+	// again, and what was kept of a replay is nowhere else.
+	notDriven = []string{"org_usage", "change_revisions", "replay_differences", "schema_migrations"}
+)
 
 // Frames says which frames are stored, and stores again what comes from the bus.
 type Frames interface {
@@ -60,6 +73,10 @@ type ReconcilerDeps struct {
 	Normalize func(context.Context, []*bus.DeliveryFrame) error
 	// Results makes them and leaves it at that.
 	Results func(context.Context, []*bus.DeliveryFrame) ([]*bus.ChangeFrame, error)
+	// KeepPayloads is how long payloads are kept: what is older is not missing.
+	KeepPayloads time.Duration
+	// Trail stores frames of the audit trail; those that are stored already too.
+	Trail   func(context.Context, []*bus.AuditFrame) error
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
@@ -78,6 +95,11 @@ type Reconciler struct {
 	swept  time.Time
 	drives map[store.FrameID]int // of frames that lack changes
 
+	// Rows were lost that nobody compares: what is still due for them.
+	allDue, trailDue bool
+	aside            []string // parts that were put aside
+	noted            bool     // that what they held is made good, as far as that goes
+
 	again   chan time.Time // from when on to check again; holds one
 	stepped time.Time      // when it was done
 	pause   time.Duration  // before it is done again
@@ -94,7 +116,7 @@ type mark struct{ deliveries, changes uint64 }
 
 // NewReconciler returns the reconciler.
 func NewReconciler(deps ReconcilerDeps) (*Reconciler, error) {
-	if deps.Bus == nil || deps.Store == nil || deps.Normalize == nil || deps.Results == nil || deps.Log == nil || deps.Metrics == nil {
+	if deps.Bus == nil || deps.Store == nil || deps.Normalize == nil || deps.Results == nil || deps.Trail == nil || deps.KeepPayloads <= 0 || deps.Log == nil || deps.Metrics == nil {
 		return nil, errors.New("reconciler: a dependency is missing")
 	}
 	r := &Reconciler{
@@ -169,6 +191,9 @@ func (r *Reconciler) Turn(ctx context.Context) error {
 	}
 	if whole {
 		if err := r.Bus.Reconciled(ctx, bus.Changes, r.mark.changes); err != nil {
+			return err
+		}
+		if err := r.noteAside(ctx); err != nil {
 			return err
 		}
 		r.checked.SetToCurrentTime()
@@ -251,7 +276,7 @@ func (r *Reconciler) begin(ctx context.Context) error {
 		r.Log.Warn("damaged parts have to be looked at again", "error", err)
 	}
 	if r.from == 0 {
-		if damaged, err = r.Store.Aside(ctx); err != nil {
+		if damaged, err = r.newlyAside(ctx); err != nil {
 			return err
 		}
 		from, err := r.Bus.Since(ctx, time.Now().Add(-lookBack))
@@ -261,19 +286,109 @@ func (r *Reconciler) begin(ctx context.Context) error {
 		r.from = from
 		if len(damaged) > 0 {
 			r.Log.Error("parts of tables are damaged and were put aside: their rows are stored again as far as the bus has them; "+
-				"older ones can be had from a backup or by a replay; then remove the parts from detached/ to end this",
+				"older ones can be had from a backup or by a replay; the parts can be removed from detached/",
 				"parts", len(damaged), "first_table", damaged[0].Table, "first_part", damaged[0].Part, "reason", damaged[0].Reason)
 		}
 	}
-	if len(damaged) == 0 {
+	for _, d := range damaged {
+		r.lost(d.Table)
+		r.aside, r.noted = append(r.aside, d.Table+"/"+d.Part), false
+	}
+	return r.makeGood(ctx)
+}
+
+// newlyAside returns the parts that are aside and for which nothing was done
+// yet: they stay there until somebody removes them.
+func (r *Reconciler) newlyAside(ctx context.Context) ([]store.Damaged, error) {
+	all, err := r.Store.Aside(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var done []string
+	entry, err := r.Bus.KV(bus.BucketState).Get(ctx, asideKey)
+	if err == nil {
+		err = json.Unmarshal(entry.Value(), &done)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, fmt.Errorf("read which parts were made good: %w", err)
+	}
+	r.aside, r.noted = nil, true
+	return slices.DeleteFunc(all, func(d store.Damaged) bool {
+		part := d.Table + "/" + d.Part
+		old := slices.Contains(done, part)
+		if old {
+			r.aside = append(r.aside, part)
+		}
+		return old
+	}), nil
+}
+
+// noteAside notes for the next start that nothing is left to be done for the
+// parts that are aside.
+func (r *Reconciler) noteAside(ctx context.Context) error {
+	if r.noted || r.all > 0 {
 		return nil
 	}
-	r.from, r.mark = 1, nil
-	// What a table lost whose rows nobody compares shows nowhere.
-	if slices.ContainsFunc(damaged, func(d store.Damaged) bool { return !slices.Contains(compared, d.Table) }) {
-		return r.driveAll(ctx)
+	value, err := json.Marshal(r.aside)
+	if err != nil {
+		return err
+	}
+	if _, err := r.Bus.KV(bus.BucketState).Put(ctx, asideKey, value); err != nil {
+		return fmt.Errorf("note which parts were made good: %w", err)
+	}
+	r.noted = true
+	return nil
+}
+
+// lost notes what is to be done where a table has lost rows.
+func (r *Reconciler) lost(table string) {
+	switch {
+	case slices.Contains(compared, table):
+		r.from, r.mark = 1, nil
+	case slices.Contains(trail, table):
+		r.trailDue = true
+	case !slices.Contains(notDriven, table):
+		r.from, r.mark, r.allDue = 1, nil, true
+	}
+}
+
+// makeGood begins what is due for rows that nobody compares: they show nowhere,
+// so it is due until it could be done.
+func (r *Reconciler) makeGood(ctx context.Context) error {
+	if r.trailDue {
+		if err := r.storeTrail(ctx); err != nil {
+			return fmt.Errorf("store the audit trail again: %w", err)
+		}
+		r.trailDue = false
+	}
+	if r.allDue {
+		if err := r.driveAll(ctx); err != nil {
+			return err
+		}
+		r.allDue = false
 	}
 	return nil
+}
+
+// storeTrail stores again what the bus has of the audit trail.
+func (r *Reconciler) storeTrail(ctx context.Context) error {
+	var frames []*bus.AuditFrame
+	records := 0
+	flush := func() error {
+		err := r.Trail(ctx, frames)
+		frames, records = nil, 0
+		return err
+	}
+	if err := r.Bus.AuditFrames(ctx, func(f *bus.AuditFrame) error {
+		frames, records = append(frames, f), records+len(f.Records)
+		if records < trailAtOnce {
+			return nil
+		}
+		return flush()
+	}); err != nil {
+		return err
+	}
+	return flush()
 }
 
 // driveAll lets every frame be driven again that is settled now.
@@ -360,7 +475,7 @@ func (r *Reconciler) compare(ctx context.Context, heads []bus.Head) (whole bool,
 	for _, h := range heads {
 		has := stored[store.FrameID{Chain: h.Chain, Frame: h.Number}]
 		g := gap{
-			Head: h, payloads: len(has.Payloads) < h.Deliveries, deliveries: len(has.Deliveries) < h.Deliveries,
+			Head: h, payloads: len(has.Payloads) < h.Deliveries && time.Since(h.Stored) < r.KeepPayloads-beforeFrame, deliveries: len(has.Deliveries) < h.Deliveries,
 			short: has.Short, anyhow: h.Seq <= r.all,
 		}
 		if g.payloads || g.deliveries || len(g.short) > 0 || g.anyhow {

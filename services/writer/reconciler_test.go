@@ -371,9 +371,15 @@ func newReconciler(t *testing.T, b *bus.Bus, s *store.Store) *writer.Reconciler 
 
 func reconcilerWith(t *testing.T, b *bus.Bus, s *store.Store, metrics prometheus.Registerer) *writer.Reconciler {
 	t.Helper()
-	r, err := writer.NewReconciler(writer.ReconcilerDeps{
-		Bus: b, Store: s, Normalize: normalize(b), Results: results, Log: bustest.Log(t), Metrics: metrics,
+	return reconcilerOf(t, writer.ReconcilerDeps{
+		Bus: b, Store: s, Normalize: normalize(b), Results: results, Trail: newAuditWriter(t, b, s).HandleAudit, KeepPayloads: 90 * 24 * time.Hour, Metrics: metrics,
 	})
+}
+
+func reconcilerOf(t *testing.T, deps writer.ReconcilerDeps) *writer.Reconciler {
+	t.Helper()
+	deps.Log = bustest.Log(t)
+	r, err := writer.NewReconciler(deps)
 	if err != nil {
 		t.Fatal(err)
 	}
