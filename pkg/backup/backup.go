@@ -273,6 +273,11 @@ func (b *Backups) Restore(ctx context.Context, name string, o RestoreOptions) (R
 	}
 	var out Restored
 	var registry []store.Note
+	if !o.RegistryOnly { // before rows are replaced: one that is cut off may have replaced some
+		if err := b.Bus.Unreconciled(ctx); err != nil {
+			return Restored{}, err
+		}
+	}
 	o.Registry = o.Registry || o.RegistryOnly
 	counts, err := b.Store.Restore(ctx, b.Config.Place(), name, o.Force || o.RegistryOnly, func(notes []store.Note) (map[string]uint64, error) {
 		for _, n := range notes {
