@@ -87,7 +87,7 @@ func (t *Trimmer) trim(ctx context.Context, name string, holders ...string) erro
 	if err != nil {
 		return err
 	}
-	if spare := int64(state.Bytes) - most/100*trimAbove; spare > 0 {
+	if spare := int64(state.Bytes) - most/100*trimAbove; spare > 0 && most > 0 { // an operator may have taken the limit off
 		bySize, err := t.sequenceAfter(ctx, name, spare)
 		if err != nil {
 			return err
