@@ -128,7 +128,24 @@ func DefaultName(now time.Time) string { return now.UTC().Format(nameForm) }
 // positions that was settled then is in it, with all its rows. What came later
 // may be in it too, in part; it is on the bus, from where the reconciler stores
 // it again after a restore, and rows that are there already collapse with it.
-func (b *Backups) Create(ctx context.Context, name string) (Made, error) {
+//
+// Nobody removes rows meanwhile: more of them would be promised than there are.
+func (b *Backups) Create(ctx context.Context, name string) (made Made, err error) {
+	err = b.Bus.Exclusively(ctx, bus.Removing, patience, func(ctx context.Context) error {
+		made, err = b.create(ctx, name)
+		return err
+	})
+	if err != nil {
+		return made, err
+	}
+	b.Log.Info("backup made", "name", name, "size", made.Size)
+	return made, b.record(ctx, audit.OpCreate, name)
+}
+
+// patience is how long a backup waits while rows are removed, or another is made.
+const patience = 10 * time.Minute
+
+func (b *Backups) create(ctx context.Context, name string) (Made, error) {
 	made := Made{Name: name, Place: b.Config.To, Began: b.Now().UTC().Truncate(time.Millisecond), KeyMark: b.KeyMark, Bus: map[string]Position{}}
 	var err error
 	if made.Bus, err = b.positions(ctx); err != nil {
@@ -155,8 +172,7 @@ func (b *Backups) Create(ctx context.Context, name string) (Made, error) {
 			return made, err
 		}
 	}
-	b.Log.Info("backup made", "name", name, "size", made.Size)
-	return made, b.record(ctx, audit.OpCreate, name)
+	return made, nil
 }
 
 // record tells the trail of whoever runs the installation that all there is was

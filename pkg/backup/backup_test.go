@@ -233,6 +233,55 @@ func TestRestore_PutsBackRowsAndRegistry(t *testing.T) {
 	there.want("it goes on", []string{"one", "two", "four"}, there.logged())
 }
 
+// between is a store in which something happens after its rows were counted, and
+// before they are backed up.
+type between struct {
+	*store.Store
+	happens func()
+}
+
+func (s between) Counts(ctx context.Context, database string) (map[string]uint64, error) {
+	counts, err := s.Store.Counts(ctx, database)
+	s.happens()
+	return counts, err
+}
+
+// A replay removes a change while a backup is made. What has expired stays until it is.
+func TestCreate_PromisesNoMoreThanTheBackupHas(t *testing.T) {
+	there := install(t)
+	b := there.backups(here(t), "")
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	logged := change.Result{
+		DeliveryID: change.NewDeliveryID(now), Org: "acme", SourceID: "src_a", ReceivedAt: change.At(now), FirstReceived: change.At(now),
+		NormalizedAt: change.At(now), Outcome: change.Stored, Provider: "test",
+		Changes: []change.Change{{ID: change.NewID(now, "acme", "test", "one"), Org: "acme", Type: change.Deployment, Summary: "one", OccurredAt: change.At(now), CreatedAt: change.At(now)}},
+	}
+	insert := func(run uint16, r change.Result) {
+		if err := there.store.InsertChanges(t.Context(), []store.Batch{{Chain: "c", Frame: 1, Lane: change.Fresh, Run: run, Results: []change.Result{r}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	insert(0, logged)
+	there.log("two")
+	b.Store = between{there.store, func() {
+		removed := logged
+		removed.Changes, removed.Removed = nil, []change.ID{logged.Changes[0].ID}
+		insert(1, removed)
+		err := there.bus.Exclusively(t.Context(), bus.Removing, time.Millisecond, func(context.Context) error { return nil })
+		if problem.KindOf(err) != problem.Busy {
+			t.Errorf("rows may be removed while a backup is made: %v", err)
+		}
+	}}
+	if _, err := b.Create(t.Context(), "nightly"); err != nil {
+		t.Fatal(err)
+	}
+	there.want("a change was removed", []string{"two"}, there.logged())
+	if _, err := b.Restore(t.Context(), "nightly", backup.RestoreOptions{Alone: true, Force: true}); err != nil {
+		t.Errorf("the backup was made, and cannot be restored: %v", err)
+	}
+	there.want("restored", []string{"two"}, there.logged())
+}
+
 func TestRestore_ReplacesNothingWithABackupThatIsNotWhole(t *testing.T) {
 	there := install(t)
 	b := there.backups(here(t), "")
