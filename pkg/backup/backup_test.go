@@ -282,6 +282,28 @@ func TestCreate_PromisesNoMoreThanTheBackupHas(t *testing.T) {
 	there.want("restored", []string{"two"}, there.logged())
 }
 
+// The registry that a restore left half written is not a newer one.
+func TestRestore_WritesARegistryAgainThatWasCutOff(t *testing.T) {
+	there := install(t)
+	b := there.backups(here(t), "")
+	registry := map[string]string{"org.acme.acme": `{"id":"acme"}`, "service.acme.svc_1": "{}"}
+	there.put(registry)
+	if _, err := b.Create(t.Context(), "nightly"); err != nil {
+		t.Fatal(err)
+	}
+	again := install(t)
+	again.store = there.store
+	again.put(map[string]string{"restoring": "", "org.acme.acme": `{"id":"acme"}`})
+	restored, err := again.backups(b.Config, "").Restore(t.Context(), "nightly", backup.RestoreOptions{Alone: true, Force: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !restored.RegistryRestored {
+		t.Error("half a registry was taken for a newer one")
+	}
+	again.want("the registry", registry, again.registry())
+}
+
 func TestRestore_ReplacesNothingWithABackupThatIsNotWhole(t *testing.T) {
 	there := install(t)
 	b := there.backups(here(t), "")
