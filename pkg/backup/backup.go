@@ -128,7 +128,24 @@ func DefaultName(now time.Time) string { return now.UTC().Format(nameForm) }
 // positions that was settled then is in it, with all its rows. What came later
 // may be in it too, in part; it is on the bus, from where the reconciler stores
 // it again after a restore, and rows that are there already collapse with it.
-func (b *Backups) Create(ctx context.Context, name string) (Made, error) {
+//
+// Nobody removes rows meanwhile: more of them would be promised than there are.
+func (b *Backups) Create(ctx context.Context, name string) (made Made, err error) {
+	err = b.Bus.Exclusively(ctx, bus.Removing, patience, func(ctx context.Context) error {
+		made, err = b.create(ctx, name)
+		return err
+	})
+	if err != nil {
+		return made, err
+	}
+	b.Log.Info("backup made", "name", name, "size", made.Size)
+	return made, b.record(ctx, audit.OpCreate, name)
+}
+
+// patience is how long a backup waits while rows are removed, or another is made.
+const patience = 10 * time.Minute
+
+func (b *Backups) create(ctx context.Context, name string) (Made, error) {
 	made := Made{Name: name, Place: b.Config.To, Began: b.Now().UTC().Truncate(time.Millisecond), KeyMark: b.KeyMark, Bus: map[string]Position{}}
 	var err error
 	if made.Bus, err = b.positions(ctx); err != nil {
@@ -155,8 +172,7 @@ func (b *Backups) Create(ctx context.Context, name string) (Made, error) {
 			return made, err
 		}
 	}
-	b.Log.Info("backup made", "name", name, "size", made.Size)
-	return made, b.record(ctx, audit.OpCreate, name)
+	return made, nil
 }
 
 // record tells the trail of whoever runs the installation that all there is was
@@ -184,8 +200,11 @@ func (b *Backups) positions(ctx context.Context) (map[string]Position, error) {
 	return at, nil
 }
 
-// heartbeat is the registry's sign of life, which is nobody's data.
-const heartbeat = "heartbeat"
+// Keys of the registry that are nobody's data.
+const (
+	heartbeat = "heartbeat" // its sign of life
+	restoring = "restoring" // there while a backup's records are written: what else is there is not whole
+)
 
 // alive is how fresh a heartbeat is of services that run.
 const alive = 10 * time.Second
@@ -220,7 +239,7 @@ func readRegistry(ctx context.Context, kv jetstream.KeyValue) ([]store.Note, err
 	}
 	var notes []store.Note
 	for _, e := range found {
-		if e.Key() != heartbeat {
+		if e.Key() != heartbeat && e.Key() != restoring {
 			notes = append(notes, store.Note{Kind: noteRegistry, Key: e.Key(), Value: string(e.Value())})
 		}
 	}
@@ -264,15 +283,22 @@ func (b *Backups) Restore(ctx context.Context, name string, o RestoreOptions) (R
 	if err != nil {
 		return Restored{}, err
 	}
-	empty := true
+	empty, cutOff := true, false
 	for _, e := range there {
 		if e.Key() == heartbeat && !o.Alone && b.Now().Sub(e.Created()) < alive {
 			return Restored{}, problem.New(problem.Conflict, "services_run", fmt.Sprintf("services run, or did %s ago: stop them all first", alive))
 		}
 		empty = empty && e.Key() == heartbeat
+		cutOff = cutOff || e.Key() == restoring
 	}
+	empty = empty || cutOff
 	var out Restored
 	var registry []store.Note
+	if !o.RegistryOnly { // before rows are replaced: one that is cut off may have replaced some
+		if err := b.Bus.Unreconciled(ctx); err != nil {
+			return Restored{}, err
+		}
+	}
 	o.Registry = o.Registry || o.RegistryOnly
 	counts, err := b.Store.Restore(ctx, b.Config.Place(), name, o.Force || o.RegistryOnly, func(notes []store.Note) (map[string]uint64, error) {
 		for _, n := range notes {
@@ -350,9 +376,13 @@ func sealed(registry []store.Note) bool {
 	return false
 }
 
-// writeRegistry makes a bucket hold these records and no others.
+// writeRegistry makes a bucket hold these records and no others. One that is cut
+// off is told by a mark.
 func writeRegistry(ctx context.Context, kv jetstream.KeyValue, there []jetstream.KeyValueEntry, registry []store.Note) error {
-	keep := map[string]bool{heartbeat: true}
+	if _, err := kv.PutString(ctx, restoring, ""); err != nil {
+		return fmt.Errorf("mark the registry: %w", err)
+	}
+	keep := map[string]bool{heartbeat: true, restoring: true}
 	for _, n := range registry {
 		keep[n.Key] = true
 		if _, err := kv.Put(ctx, n.Key, []byte(n.Value)); err != nil {
@@ -365,6 +395,9 @@ func writeRegistry(ctx context.Context, kv jetstream.KeyValue, there []jetstream
 				return fmt.Errorf("remove %s from the registry: %w", e.Key(), err)
 			}
 		}
+	}
+	if err := kv.Delete(ctx, restoring); err != nil {
+		return fmt.Errorf("take the mark off the registry: %w", err)
 	}
 	return nil
 }

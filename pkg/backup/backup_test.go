@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -232,6 +233,77 @@ func TestRestore_PutsBackRowsAndRegistry(t *testing.T) {
 	there.want("it goes on", []string{"one", "two", "four"}, there.logged())
 }
 
+// between is a store in which something happens after its rows were counted, and
+// before they are backed up.
+type between struct {
+	*store.Store
+	happens func()
+}
+
+func (s between) Counts(ctx context.Context, database string) (map[string]uint64, error) {
+	counts, err := s.Store.Counts(ctx, database)
+	s.happens()
+	return counts, err
+}
+
+// A replay removes a change while a backup is made. What has expired stays until it is.
+func TestCreate_PromisesNoMoreThanTheBackupHas(t *testing.T) {
+	there := install(t)
+	b := there.backups(here(t), "")
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	logged := change.Result{
+		DeliveryID: change.NewDeliveryID(now), Org: "acme", SourceID: "src_a", ReceivedAt: change.At(now), FirstReceived: change.At(now),
+		NormalizedAt: change.At(now), Outcome: change.Stored, Provider: "test",
+		Changes: []change.Change{{ID: change.NewID(now, "acme", "test", "one"), Org: "acme", Type: change.Deployment, Summary: "one", OccurredAt: change.At(now), CreatedAt: change.At(now)}},
+	}
+	insert := func(run uint16, r change.Result) {
+		if err := there.store.InsertChanges(t.Context(), []store.Batch{{Chain: "c", Frame: 1, Lane: change.Fresh, Run: run, Results: []change.Result{r}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	insert(0, logged)
+	there.log("two")
+	b.Store = between{there.store, func() {
+		removed := logged
+		removed.Changes, removed.Removed = nil, []change.ID{logged.Changes[0].ID}
+		insert(1, removed)
+		err := there.bus.Exclusively(t.Context(), bus.Removing, time.Millisecond, func(context.Context) error { return nil })
+		if problem.KindOf(err) != problem.Busy {
+			t.Errorf("rows may be removed while a backup is made: %v", err)
+		}
+	}}
+	if _, err := b.Create(t.Context(), "nightly"); err != nil {
+		t.Fatal(err)
+	}
+	there.want("a change was removed", []string{"two"}, there.logged())
+	if _, err := b.Restore(t.Context(), "nightly", backup.RestoreOptions{Alone: true, Force: true}); err != nil {
+		t.Errorf("the backup was made, and cannot be restored: %v", err)
+	}
+	there.want("restored", []string{"two"}, there.logged())
+}
+
+// The registry that a restore left half written is not a newer one.
+func TestRestore_WritesARegistryAgainThatWasCutOff(t *testing.T) {
+	there := install(t)
+	b := there.backups(here(t), "")
+	registry := map[string]string{"org.acme.acme": `{"id":"acme"}`, "service.acme.svc_1": "{}"}
+	there.put(registry)
+	if _, err := b.Create(t.Context(), "nightly"); err != nil {
+		t.Fatal(err)
+	}
+	again := install(t)
+	again.store = there.store
+	again.put(map[string]string{"restoring": "", "org.acme.acme": `{"id":"acme"}`})
+	restored, err := again.backups(b.Config, "").Restore(t.Context(), "nightly", backup.RestoreOptions{Alone: true, Force: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !restored.RegistryRestored {
+		t.Error("half a registry was taken for a newer one")
+	}
+	again.want("the registry", registry, again.registry())
+}
+
 func TestRestore_ReplacesNothingWithABackupThatIsNotWhole(t *testing.T) {
 	there := install(t)
 	b := there.backups(here(t), "")
@@ -260,6 +332,97 @@ func TestRestore_ReplacesNothingWithABackupThatIsNotWhole(t *testing.T) {
 		}
 	}
 	there.want("nothing was replaced", []string{"one", "two", "three"}, there.logged())
+}
+
+// What came after a backup is on the bus alone once it is put back, however well
+// it was stored before.
+func TestRestore_KeepsOnTheBusWhatTheTablesLack(t *testing.T) {
+	there := install(t)
+	b := there.backups(here(t), "")
+	there.log("one")
+	if _, err := b.Create(t.Context(), "nightly"); err != nil {
+		t.Fatal(err)
+	}
+	there.deliver()
+	there.settle()
+	for _, stream := range []string{bus.Deliveries, bus.Changes} {
+		if err := there.bus.Reconciled(t.Context(), stream, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.Restore(t.Context(), "nightly", backup.RestoreOptions{Alone: true, Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := there.bus.NewTrimmer(0).Trim(t.Context()); err != nil { // all is old
+		t.Fatal(err)
+	}
+	status, err := there.bus.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[string]uint64{}
+	for _, s := range status.Streams {
+		left[s.Name] = s.Messages
+	}
+	for _, stream := range []string{bus.Deliveries, bus.Changes} {
+		if left[stream] != 1 {
+			t.Errorf("%d frames are on %s, want the one that came after the backup", left[stream], stream)
+		}
+	}
+}
+
+// deliver puts a frame of a delivery, and one of its changes, on the bus.
+func (i *installation) deliver() {
+	i.Helper()
+	c := i.bus.NewCommitter(change.Fresh)
+	ctx, stop := context.WithCancel(i.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- c.Run(ctx) }()
+	now := time.Now()
+	d := change.Delivery{ID: change.NewDeliveryID(now), Org: "acme", SourceID: "src_a", ReceivedAt: change.At(now), Body: []byte("{}")}
+	if _, err := c.Commit(i.Context(), &d); err != nil {
+		i.Fatal(err)
+	}
+	stop()
+	if err := <-ran; err != nil {
+		i.Fatal(err)
+	}
+	made := &bus.ChangeFrame{Chain: "c", Number: 1, Lane: change.Fresh, Results: []change.Result{{DeliveryID: d.ID, Org: d.Org, SourceID: d.SourceID, ReceivedAt: d.ReceivedAt, Outcome: change.Ignored}}}
+	if err := i.bus.PublishChanges(i.Context(), made); err != nil {
+		i.Fatal(err)
+	}
+}
+
+// settle lets every consumer settle what is on the bus.
+func (i *installation) settle() {
+	i.Helper()
+	ctx, stop := context.WithCancel(i.Context())
+	var consumers sync.WaitGroup
+	for durable, lane := range map[string]string{bus.NormalizerFresh: change.Fresh, bus.NormalizerBulk: change.Bulk, bus.RawWriter: ""} {
+		consumers.Go(func() {
+			_ = bustest.Consume(ctx, i.bus, durable, lane, func(context.Context, *bus.DeliveryFrame) error { return nil })
+		})
+	}
+	for _, lane := range []string{change.Fresh, change.Bulk} {
+		consumers.Go(func() {
+			_ = i.bus.ConsumeChangeLane(ctx, lane, bus.BatchLimit{Bytes: 1, Records: 1}, func(context.Context, []*bus.ChangeFrame) error { return nil })
+		})
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		p, err := i.bus.Progress(ctx)
+		if err != nil {
+			i.Fatal(err)
+		}
+		if min(p.Raw, p.Normalized, p.Written) > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			i.Fatalf("not settled: %+v", p)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	stop()
+	consumers.Wait()
 }
 
 func TestRestore_WantsTheMasterKeyAndNoServices(t *testing.T) {

@@ -133,17 +133,27 @@ func listServer(ctx context.Context, servers func(context.Context) ([]store.Serv
 // syncTree puts a backup on disk: ClickHouse writes it and leaves it to the
 // system when.
 func syncTree(dir, name string) error {
-	err := filepath.WalkDir(filepath.Join(dir, name), func(file string, d fs.DirEntry, err error) error {
+	sync := func(file string) error {
+		err := durable.SyncDir(file) // which is fsync, of files too
+		if errors.Is(err, fs.ErrPermission) {
+			return nil // a server's that is another user
+		}
+		return err
+	}
+	err := filepath.WalkDir(filepath.Join(dir, name), func(file string, _ fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrPermission) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		return durable.SyncDir(file) // which is fsync, of files too
+		return sync(file)
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // of another machine's directory
 	}
 	if err == nil {
-		err = durable.SyncDir(dir)
+		err = sync(dir)
 	}
 	if err != nil {
 		return fmt.Errorf("put the backup on disk: %w", err)

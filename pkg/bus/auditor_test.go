@@ -226,3 +226,23 @@ func TestTrimmer_KeepsTheStoredUntilSpaceRunsOut(t *testing.T) {
 		t.Fatalf("%d are left from %d, want 7 from 3", got.Msgs, got.FirstSeq)
 	}
 }
+
+func TestTrimmer_KeepsTheStoredWhereAStreamHasNoLimit(t *testing.T) {
+	b := bustest.New(t)
+	withCommitter(t, b, func(c *bus.Committer) { commit(t, c, delivery(0, "{}")) })
+	settleAll(t, b)
+	if err := b.Reconciled(t.Context(), bus.Deliveries, 1); err != nil {
+		t.Fatal(err)
+	}
+	cfg := stream(t, b, bus.Deliveries).CachedInfo().Config
+	cfg.MaxBytes = -1
+	if _, err := b.JetStream().UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.NewTrimmer(bus.KeepStored).Trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := stream(t, b, bus.Deliveries).CachedInfo().State.Msgs; n != 1 {
+		t.Errorf("%d frames are left, want the one that came just now", n)
+	}
+}

@@ -128,7 +128,9 @@ func consumeBatches[F any](ctx context.Context, b *Bus, k batches[F]) error {
 	c := batcher[F]{batches: k, bus: b, cons: cons, s: s}
 	for fails := 0; ctx.Err() == nil; {
 		taken, err := c.collect(ctx)
-		if err == nil && len(taken.msgs) > 0 {
+		if err != nil {
+			b.makeAgain(ctx, cons)
+		} else if len(taken.msgs) > 0 {
 			err = b.inTurn(ctx, k.stream, k.lane, func() error { return c.settle(ctx, taken) })
 		}
 		if err == nil {

@@ -57,6 +57,28 @@ func (b *Bus) consumer(ctx context.Context, stream, durable, lane string, inHand
 	}
 }
 
+// removalWait is longer than a server takes to remove the files of a consumer that
+// it says is gone: it would remove those of the next one of that name too.
+const removalWait = time.Second
+
+// makeAgain makes a consumer that the servers have no more: what it is asked
+// for would never come. It begins where it began, and what was settled comes
+// again, which is harmless. Whoever pulls calls it after each failure.
+func (b *Bus) makeAgain(ctx context.Context, cons jetstream.Consumer) {
+	stream, durable := cons.CachedInfo().Stream, cons.CachedInfo().Name
+	if _, err := b.js.Consumer(ctx, stream, durable); !errors.Is(err, jetstream.ErrConsumerNotFound) || pause(ctx, removalWait) != nil {
+		return
+	}
+	b.log.Error("a consumer is gone and is made again", "stream", stream, "consumer", durable)
+	b.mu.Lock()
+	was := b.consumers[stream+"/"+durable]
+	b.mu.Unlock()
+	_, err := b.js.CreateConsumer(ctx, stream, was.cfg) // one that is there by now stays
+	if err = errors.Join(err, b.syncNames()); err != nil && ctx.Err() == nil {
+		b.log.Error("a consumer could not be made again", "stream", stream, "consumer", durable, "error", err)
+	}
+}
+
 // releaseWait is longer than the 100 ms after which the server looks at what is
 // in hand, once the ack wait has changed, also on a busy machine.
 const releaseWait = time.Second
@@ -66,8 +88,8 @@ const releaseWait = time.Second
 // the embedded server's consumers have no other process. There is no word for
 // it but to shorten the wait for a moment.
 func (b *Bus) release(ctx context.Context, stream string, cfg jetstream.ConsumerConfig, info *jetstream.ConsumerInfo) error {
-	if b.embedded == nil || info.NumAckPending == 0 {
-		return nil
+	if b.embedded == nil || info.NumAckPending == 0 && info.Config.AckWait == cfg.AckWait {
+		return nil // another ack wait is one that could not be set again
 	}
 	short := cfg
 	short.AckWait = time.Millisecond
@@ -104,6 +126,9 @@ func (b *Bus) releaseAll(ctx context.Context) error {
 	for i, c := range all {
 		wg.Go(func() {
 			cons, err := b.js.Consumer(ctx, c.stream, c.cfg.Durable)
+			if errors.Is(err, jetstream.ErrConsumerNotFound) {
+				return // whoever pulls makes it again
+			}
 			if err == nil {
 				err = b.release(ctx, c.stream, c.cfg, cons.CachedInfo())
 			}
@@ -134,6 +159,7 @@ func (b *Bus) pull(ctx context.Context, cons jetstream.Consumer, h func(jetstrea
 			continue
 		}
 		fails++
+		b.makeAgain(ctx, cons)
 		_ = pause(ctx, min(backoff(fails), 2*time.Second)) // the loop looks at ctx
 	}
 }

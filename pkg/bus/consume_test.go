@@ -161,6 +161,41 @@ func TestConsume_TriesAgainWhatFailed(t *testing.T) {
 	}
 }
 
+// An operator removes a consumer, or the server comes up again without it.
+func TestConsume_MakesAConsumerAgainThatIsGone(t *testing.T) {
+	b := bustest.New(t)
+	c := run(t, b, change.Fresh)
+	var got seen
+	background(t, func(ctx context.Context) error {
+		return bustest.Consume(ctx, b, bus.RawWriter, "", func(_ context.Context, f *bus.DeliveryFrame) error {
+			got.add(string(f.Deliveries[0].Body))
+			return nil
+		})
+	})
+	background(t, func(ctx context.Context) error {
+		return b.ConsumeFetches(ctx, 2, func(_ context.Context, f bus.LogFile) error {
+			got.add(f.Key)
+			return nil
+		})
+	})
+	commit(t, c, delivery(0, "before"))
+	if err := b.PublishFetch(t.Context(), change.Fresh, noticed("before.gz", time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "both are there", func() bool { return got.count("before") == 1 && got.count("before.gz") == 1 })
+	for stream, durable := range map[string]string{bus.Deliveries: bus.RawWriter, bus.Fetch: bus.Fetcher} {
+		if err := b.JetStream().DeleteConsumer(t.Context(), stream, durable); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(t, c, delivery(1, "after"))
+	if err := b.PublishFetch(t.Context(), change.Fresh, noticed("after.gz", time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "they go on", func() bool { return got.count("after") == 1 && got.count("after.gz") == 1 })
+	allSettled(t, b, bus.RawWriter)
+}
+
 func TestConsume_BuriesTheMalformedAfterFiveTries(t *testing.T) {
 	b := bustest.New(t)
 	c := run(t, b, change.Fresh)

@@ -9,6 +9,10 @@ import (
 	"whatchanged/pkg/problem"
 )
 
+// Removing is the turn of whoever removes rows from tables, or makes a backup,
+// which needs that meanwhile nobody does.
+const Removing = "removing"
+
 // turn is what those of this process share who do a thing one at a time.
 type turn struct {
 	free  chan struct{} // holds one value while nobody is at it

@@ -117,7 +117,7 @@ func (g *grants) grant(user string) bool {
 		g.purge(Deliveries, Changes, Audit)
 		g.may("$KV." + BucketRegistry + ".usage.*.*") // what the keeper measured
 		g.hears = append(g.hears, damageSubject)
-		g.state("lease.auditor", "lease.counter", "lease.keeper", auditKey, counterKey, "reconciler.*")
+		g.state("lease.auditor", "lease.counter", "lease.keeper", "lease."+Removing, auditKey, counterKey, "reconciler.*")
 	case UserAPI:
 		g.registry()
 		g.may("$KV." + BucketRegistry + ".>") // who manages it

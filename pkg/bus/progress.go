@@ -128,6 +128,34 @@ func (b *Bus) Since(ctx context.Context, t time.Time) (uint64, error) {
 	return b.firstSince(ctx, Deliveries, t, stream.CachedInfo().State)
 }
 
+// ReconciledTo returns the sequence of a stream up to which everything was
+// found stored; 0 when that was never said.
+func (b *Bus) ReconciledTo(ctx context.Context, stream string) (uint64, error) {
+	entry, err := b.kv[BucketState].Get(ctx, ReconcilerKey(stream))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the reconciler's position on %s: %w", stream, err)
+	}
+	to, err := strconv.ParseUint(string(entry.Value()), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read the reconciler's position on %s: %w", stream, err)
+	}
+	return to, nil
+}
+
+// Unreconciled forgets how far everything was found stored: nothing is trimmed
+// before the reconciler has compared all of it again.
+func (b *Bus) Unreconciled(ctx context.Context) error {
+	for _, stream := range []string{Deliveries, Changes} {
+		if err := b.kv[BucketState].Delete(ctx, ReconcilerKey(stream)); err != nil {
+			return fmt.Errorf("forget the reconciler's position on %s: %w", stream, err)
+		}
+	}
+	return nil
+}
+
 // Reconciled notes how far everything on a stream was found stored; the
 // trimmer keeps what is behind it.
 func (b *Bus) Reconciled(ctx context.Context, stream string, seq uint64) error {

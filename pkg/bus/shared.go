@@ -71,6 +71,9 @@ func (s *shared) put(f *DeliveryFrame) {
 	if s.readers < 2 {
 		return
 	}
+	if _, there := s.frames[f.Hash]; there {
+		return // both readers opened it at the same moment
+	}
 	if s.frames == nil {
 		s.frames = map[[32]byte]sharedFrame{}
 	}

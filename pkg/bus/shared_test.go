@@ -71,6 +71,18 @@ func TestShared_ForgetsTheOldestBeyondItsLimit(t *testing.T) {
 	}
 }
 
+func TestShared_CountsAFrameOnceThatBothReadersOpenAtTheSameMoment(t *testing.T) {
+	var s shared
+	defer s.join()()
+	defer s.join()()
+	f := sealedFrame(1, []byte("{}"))
+	s.put(f)
+	s.put(f)
+	if s.take(f.Hash) != f || s.bytes != 0 {
+		t.Errorf("%d bytes are counted for no frame", s.bytes)
+	}
+}
+
 func TestShared_ChecksTheHeadersOfEveryReader(t *testing.T) {
 	var s shared
 	defer s.join()()

@@ -87,7 +87,7 @@ func (t *Trimmer) trim(ctx context.Context, name string, holders ...string) erro
 	if err != nil {
 		return err
 	}
-	if spare := int64(state.Bytes) - most/100*trimAbove; spare > 0 {
+	if spare := int64(state.Bytes) - most/100*trimAbove; spare > 0 && most > 0 { // an operator may have taken the limit off
 		bySize, err := t.sequenceAfter(ctx, name, spare)
 		if err != nil {
 			return err
@@ -109,9 +109,12 @@ func (t *Trimmer) trim(ctx context.Context, name string, holders ...string) erro
 // stored returns the sequence up to which all holders and the reconciler are
 // done; 0 when one of them has never said so.
 func (t *Trimmer) stored(ctx context.Context, stream jetstream.Stream, holders []string) (uint64, error) {
-	floor, err := t.reconciled(ctx, stream.CachedInfo().Config.Name)
-	if err != nil {
-		return 0, err
+	floor := uint64(math.MaxUint64)
+	if name := stream.CachedInfo().Config.Name; name != Audit { // whose writer settles what it has stored
+		var err error
+		if floor, err = t.bus.ReconciledTo(ctx, name); err != nil {
+			return 0, err
+		}
 	}
 	for _, durable := range holders {
 		settled, err := done(ctx, stream, durable)
@@ -122,26 +125,6 @@ func (t *Trimmer) stored(ctx context.Context, stream jetstream.Stream, holders [
 			return 0, err
 		}
 		floor = min(floor, settled)
-	}
-	return floor, nil
-}
-
-// reconciled returns the sequence up to which the reconciler is done. It does
-// not look after AUDIT, whose writer settles what it has stored.
-func (t *Trimmer) reconciled(ctx context.Context, name string) (uint64, error) {
-	if name == Audit {
-		return math.MaxUint64, nil
-	}
-	entry, err := t.bus.kv[BucketState].Get(ctx, ReconcilerKey(name))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read the reconciler's position: %w", err)
-	}
-	floor, err := strconv.ParseUint(string(entry.Value()), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("read the reconciler's position: %w", err)
 	}
 	return floor, nil
 }

@@ -43,6 +43,7 @@ func (b *Bus) watch(ctx context.Context) {
 type watchdog struct {
 	*Bus
 	restarted  time.Time // the server, or the connection
+	unreleased bool      // what consumers had in hand then
 	remembered time.Time
 	written    map[*Committer]FrameRef
 }
@@ -61,14 +62,30 @@ func (w *watchdog) lookAtServer(ctx context.Context) {
 	case wedged != nil:
 		w.refuse("bus_restarting", wedged)
 		w.restarted = time.Now()
-		if err := w.restart(ctx); err != nil {
+		err := w.restart(ctx)
+		if w.unreleased = err != nil; w.unreleased {
 			w.log.Error("restart of the embedded nats-server did not help yet", "error", err)
 			return
 		}
 		w.accept()
 	default:
 		w.accept()
+		if w.unreleased {
+			w.releaseAgain(ctx)
+		}
 	}
+}
+
+// releaseAgain does what a restart that went wrong has left: an ack wait may be
+// as short still as it was made for a moment.
+func (w *watchdog) releaseAgain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, serverStart)
+	defer cancel()
+	err := w.releaseAll(ctx)
+	if err != nil {
+		w.log.Warn("what consumers had in hand has to be released again", "error", err)
+	}
+	w.unreleased = err != nil
 }
 
 // lookAtConnection leaves a connection on which publishes have no answer: it may
@@ -148,7 +165,9 @@ func (b *Bus) restart(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, serverStart)
 	defer cancel()
-	for !b.nc.IsConnected() {
+	// The client may not have seen yet that its connection has ended: what is asked
+	// on that one nobody answers.
+	for !b.nc.IsConnected() || b.nc.FlushTimeout(time.Second) != nil {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("reconnect to the embedded nats-server: %w", ctx.Err())

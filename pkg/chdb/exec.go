@@ -118,7 +118,7 @@ func (s *statement) run(ctx context.Context, q *request) error {
 		return s.engine.syncDirs()
 	}
 	if into, _, table := insertTarget(q.sql); into != nil { // INSERT ... SELECT
-		return s.engine.syncTable(q.database, table)
+		return s.engine.inserted(q.database, table)
 	}
 	return nil
 }
@@ -198,10 +198,7 @@ func (s *statement) insert(q *request) error {
 	if s.stats, err = s.conn.insert(q.sql, q.insert.format, q.params, q.data); err != nil {
 		return err
 	}
-	if err := s.engine.syncTable(q.database, q.insert.table); err != nil {
-		return err
-	}
-	return s.engine.roomLeft()
+	return s.engine.inserted(q.database, q.insert.table)
 }
 
 // createTable makes an external table: a temporary one, for this request.

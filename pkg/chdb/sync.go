@@ -35,6 +35,15 @@ func (e *Engine) syncDirs() error {
 	return nil
 }
 
+// inserted makes an insert durable that the engine has answered, or says why it
+// may not be.
+func (e *Engine) inserted(database, table string) error {
+	if err := e.syncTable(database, table); err != nil {
+		return err
+	}
+	return e.roomLeft()
+}
+
 // syncTable makes the names of a table's new parts durable. The engine syncs
 // what is in a part, and the part's own directory; that its name is on disk
 // after that is a courtesy of journaling file systems.

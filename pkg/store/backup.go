@@ -217,7 +217,9 @@ func (s *Store) patient() (driver.Conn, error) {
 	return openConn(opts, newHealth(s.log, s.metrics))
 }
 
-// Counts returns how many rows each table of a database has, every fact once.
+// Counts returns how many rows each table of a database has, every fact once,
+// and those that hide one with them: a fact that is withdrawn or removed while a
+// backup is made is still counted.
 func (s *Store) Counts(ctx context.Context, database string) (map[string]uint64, error) {
 	conn, err := s.patient()
 	if err != nil {
@@ -232,16 +234,18 @@ func (s *Store) counts(ctx context.Context, conn driver.Conn, database string) (
 	if s.cfg.Cluster != "" {
 		engine = "Distributed"
 	}
-	var tables []string
-	if err := conn.QueryRow(ctx, `SELECT groupArray(name) FROM system.tables
-		WHERE database = {database:String} AND engine LIKE {engine:String} AND name NOT IN ('schema_migrations', {notes:String})`,
-		clickhouse.Named("database", database), clickhouse.Named("engine", engine), clickhouse.Named("notes", notesTable)).Scan(&tables); err != nil {
+	var tables, keys []string // a Distributed table has no key, the one below it has
+	if err := conn.QueryRow(ctx, `SELECT groupArray(t.name), groupArray(below.sorting_key) FROM system.tables AS t
+		INNER JOIN system.tables AS below ON below.database = t.database AND below.name = t.name || {local:String}
+		WHERE t.database = {database:String} AND t.engine LIKE {engine:String} AND t.name NOT IN ('schema_migrations', {notes:String})`,
+		clickhouse.Named("local", templateData{s.cfg}.Local("")),
+		clickhouse.Named("database", database), clickhouse.Named("engine", engine), clickhouse.Named("notes", notesTable)).Scan(&tables, &keys); err != nil {
 		return nil, fmt.Errorf("list the tables: %w", err)
 	}
 	counts := map[string]uint64{}
-	for _, table := range tables {
+	for i, table := range tables {
 		var n uint64
-		if err := conn.QueryRow(ctx, "SELECT count() FROM "+database+"."+table+" FINAL SETTINGS do_not_merge_across_partitions_select_final = 1").Scan(&n); err != nil {
+		if err := conn.QueryRow(ctx, "SELECT count() FROM (SELECT 1 FROM "+database+"."+table+" GROUP BY "+keys[i]+") SETTINGS optimize_aggregation_in_order = 1").Scan(&n); err != nil {
 			return nil, fmt.Errorf("count %s: %w", table, err)
 		}
 		counts[table] = n

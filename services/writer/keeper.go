@@ -24,6 +24,9 @@ const (
 	// beforeFrame is how much earlier than its frame was stored a delivery may have
 	// been received: clocks differ.
 	beforeFrame = time.Hour
+	// removePatience is how long a sweep waits for a backup that is made: the next one
+	// is as good.
+	removePatience = time.Second
 	// quotaWarning is how much of its quota an org may use before it is said.
 	quotaWarning = 0.8
 )
@@ -186,7 +189,11 @@ func (k *Keeper) Sweep(ctx context.Context) error {
 	if len(all) == 0 {
 		return nil
 	}
-	removed, err := k.Store.Expire(ctx, all)
+	var removed int64
+	err = k.Bus.Exclusively(ctx, bus.Removing, removePatience, func(ctx context.Context) (err error) {
+		removed, err = k.Store.Expire(ctx, all)
+		return err
+	})
 	k.removed.Add(float64(removed))
 	if removed > 0 {
 		k.Log.Info("what organisations do not keep any longer was removed", "rows", removed, "orgs", len(all))

@@ -15,6 +15,7 @@ import (
 	"whatchanged/pkg/bus/bustest"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/fair"
+	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
 	"whatchanged/pkg/registry/registrytest"
 	"whatchanged/pkg/store"
@@ -72,6 +73,23 @@ whatchanged_keeper_quota_used_ratio{org="default"} 0.85
 	}
 	if u, _ := reg.Usage(registry.DefaultOrg); u.Bytes != 10 {
 		t.Errorf("afterwards: %+v", u)
+	}
+}
+
+func TestKeeper_RemovesNothingWhileABackupIsMade(t *testing.T) {
+	keeper, k, b, reg, _ := newKeeper(t)
+	if _, err := reg.UpdateOrg(t.Context(), registry.DefaultOrg, func(o *registry.Org) error {
+		o.Retention = registry.Retention{ChangeDays: 400}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	err := b.Exclusively(t.Context(), bus.Removing, time.Second, func(ctx context.Context) error { return keeper.Sweep(ctx) })
+	if problem.KindOf(err) != problem.Busy || k.expired != nil {
+		t.Errorf("removed %+v: %v", k.expired, err)
+	}
+	if err := keeper.Sweep(t.Context()); err != nil || k.expired == nil {
+		t.Errorf("afterwards removed %+v: %v", k.expired, err)
 	}
 }
 

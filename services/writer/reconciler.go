@@ -86,6 +86,7 @@ type ReconcilerDeps struct {
 // every consumer is past, so what it finds missing is lost, not late.
 type Reconciler struct {
 	ReconcilerDeps
+	now    func() time.Time
 	from   uint64    // the next sequence to check
 	all    uint64    // up to here frames are driven again whatever the rows say; 0: none are
 	wait   time.Time // until then the bus would take what is driven again for a repeat
@@ -121,6 +122,7 @@ func NewReconciler(deps ReconcilerDeps) (*Reconciler, error) {
 	}
 	r := &Reconciler{
 		ReconcilerDeps: deps,
+		now:            time.Now,
 		drives:         map[store.FrameID]int{},
 		again:          make(chan time.Time, 1),
 		unhealed: prometheus.NewCounter(prometheus.CounterOpts{
@@ -147,7 +149,7 @@ func NewReconciler(deps ReconcilerDeps) (*Reconciler, error) {
 	return r, nil
 }
 
-// Run reconciles every minute, from a day back on, until ctx ends.
+// Run reconciles every minute, from a day back on at the latest, until ctx ends.
 func (r *Reconciler) Run(ctx context.Context) error {
 	tick := time.NewTicker(reconcileEvery)
 	defer tick.Stop()
@@ -268,8 +270,9 @@ func (r *Reconciler) sweepOn(ctx context.Context) error {
 	return nil
 }
 
-// begin decides where to look: after a start from a day back on, and from the
-// beginning of the bus when rows were lost with a damaged part.
+// begin decides where to look: after a start from a day back on, earlier where
+// it had not come that far, and from the beginning of the bus when rows were
+// lost with a damaged part.
 func (r *Reconciler) begin(ctx context.Context) error {
 	damaged, err := r.Store.Mend(ctx)
 	if err != nil {
@@ -279,11 +282,15 @@ func (r *Reconciler) begin(ctx context.Context) error {
 		if damaged, err = r.newlyAside(ctx); err != nil {
 			return err
 		}
-		from, err := r.Bus.Since(ctx, time.Now().Add(-lookBack))
+		from, err := r.Bus.Since(ctx, r.now().Add(-lookBack))
 		if err != nil {
 			return err
 		}
-		r.from = from
+		done, err := r.Bus.ReconciledTo(ctx, bus.Deliveries)
+		if err != nil {
+			return err
+		}
+		r.from = min(from, done+1)
 		if len(damaged) > 0 {
 			r.Log.Error("parts of tables are damaged and were put aside: their rows are stored again as far as the bus has them; "+
 				"older ones can be had from a backup or by a replay; the parts can be removed from detached/",

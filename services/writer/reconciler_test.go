@@ -201,6 +201,35 @@ func TestReconciler_DrivesAgainWhatTheStoreLost(t *testing.T) {
 	eventually(t, "the reconciler to find all whole again", func() error { return position(r, p.bus, count) })
 }
 
+// A restore puts older tables in the place of those that were found stored, and a
+// start some days later still compares all that the bus has.
+func TestReconciler_BeginsWhereNothingWasComparedYet(t *testing.T) {
+	p := newPipeline(t)
+	const count = 5
+	for n := range count {
+		p.deliver(fmt.Sprintf(`{"n":%d}`, n))
+	}
+	r := newReconciler(t, p.bus, p.store)
+	eventually(t, "the reconciler to find all whole", func() error { return position(r, p.bus, count) })
+
+	tables := []string{"deliveries", "payloads", "changes"}
+	for _, table := range tables {
+		p.exec("TRUNCATE TABLE " + table)
+	}
+	if err := p.bus.Unreconciled(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r = newReconciler(t, p.bus, p.store)
+	writer.SweepLater(r) // which looks at so many frames a turn
+	r.SetNow(func() time.Time { return time.Now().Add(3 * 24 * time.Hour) })
+	eventually(t, "the reconciler to find all whole again", func() error { return position(r, p.bus, count) })
+	for _, table := range tables {
+		if n := p.rows(table); n != count {
+			t.Errorf("%d of %d rows in %s, and all was found stored", n, count, table)
+		}
+	}
+}
+
 // Nobody says that a part of a table is gone: what was found stored is looked
 // at again, on its own, and when an account does not close.
 func TestReconciler_HealsAPartThatIsLostUnderIt(t *testing.T) {
