@@ -15,6 +15,7 @@ import (
 
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/problem"
+	"whatchanged/pkg/registry"
 )
 
 // operated adds /healthz, /readyz and /metrics to a process without the API,
@@ -83,7 +84,7 @@ func (s *server) drain() {
 }
 
 // mayOperate lets callers on this machine through, and keys with the scope
-// admin. A request that a proxy passed on comes from elsewhere.
+// admin of the org that runs the installation. A request that a proxy passed on comes from elsewhere.
 func (s *server) mayOperate(r *http.Request) error {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	here := err == nil && net.ParseIP(host).IsLoopback()
@@ -103,6 +104,10 @@ func (s *server) mayOperate(r *http.Request) error {
 	}
 	if !caller.Allows(auth.Admin) {
 		return problem.New(problem.Forbidden, "missing_scope", "the API key lacks the scope "+auth.Admin)
+	}
+	if caller.Org != registry.DefaultOrg { // they name all orgs
+		return problem.New(problem.Forbidden, "not_the_operator",
+			"this is for administrators of the organisation "+registry.DefaultOrg+", which runs the installation")
 	}
 	return nil
 }
