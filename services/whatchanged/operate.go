@@ -8,7 +8,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -74,12 +77,18 @@ func (s *server) openAdmin(ctx context.Context) error {
 }
 
 // drain says that this process is about to stop and leaves those who send to it
-// the time to notice, while it goes on serving.
+// the time to notice, while it goes on serving. Whoever tells it to stop once
+// more does not want to wait.
 func (s *server) drain() {
+	again, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	s.health.Drain()
 	if s.cfg.DrainDelay > 0 {
 		s.log.Info("draining", "delay", s.cfg.DrainDelay)
-		time.Sleep(s.cfg.DrainDelay)
+		select {
+		case <-time.After(s.cfg.DrainDelay):
+		case <-again.Done():
+		}
 	}
 }
 

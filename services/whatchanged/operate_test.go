@@ -1,11 +1,19 @@
 package main
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/signal"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"whatchanged/pkg/auth"
+	"whatchanged/pkg/health"
 	"whatchanged/pkg/problem"
 	"whatchanged/pkg/registry"
 )
@@ -48,4 +56,29 @@ func TestMayOperate_IsForWhoRunsTheInstallation(t *testing.T) {
 	f("10.0.0.1:5000", "key-of-who-runs-all", "")
 	f("10.0.0.1:5000", "key-of-who-only-reads", "missing_scope")
 	f("10.0.0.1:5000", "key-of-a-tenant-admin", "not_the_operator")
+}
+
+func TestDrain_ASecondSignalEndsIt(t *testing.T) {
+	kept := make(chan os.Signal, 1)
+	signal.Notify(kept, syscall.SIGTERM) // or the test ends with it
+	defer signal.Stop(kept)
+	log := slog.New(slog.DiscardHandler)
+	s := &server{cfg: Config{DrainDelay: time.Hour}, log: log, health: health.New(log, prometheus.NewRegistry())}
+	drained := make(chan struct{})
+	go func() {
+		s.drain()
+		close(drained)
+	}()
+	for deadline := time.After(15 * time.Second); ; {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-drained:
+			return
+		case <-deadline:
+			t.Fatal("it goes on")
+		case <-time.After(10 * time.Millisecond): // perhaps it did not listen yet
+		}
+	}
 }
