@@ -112,6 +112,26 @@ func (s *system) eventsOf(c *client.Client, id string) []client.AuditEvent {
 	return page.Data
 }
 
+// An org whose first key could not be made is not lost.
+func TestOrgs_TheFirstKeyCanBeAskedForAgain(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.org(registry.DefaultOrg)
+	s.key(registry.DefaultOrg, registry.Key{Scopes: []string{auth.Admin}, Role: auth.SiteAdmin}, operatorKey)
+	operator := s.client(operatorKey)
+	s.org("tenant") // and no key
+	made, err := operator.CreateOrg(t.Context(), client.NewOrg{ID: "tenant", Name: "Tenant"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.client(made.APIKey).Org(t.Context()); err != nil || got.ID != "tenant" {
+		t.Errorf("%+v %v", got, err)
+	}
+	if _, err := operator.CreateOrg(t.Context(), client.NewOrg{ID: "tenant", Name: "Tenant"}); problemOf(err).Reason != "exists" {
+		t.Errorf("again: %v", err)
+	}
+}
+
 func TestOrgs_UsageIsTheOrgsOwn(t *testing.T) {
 	t.Parallel()
 	s := start(t, withLimits(t, func(c *fair.Config) { c.OrgQuota = 5000 }))
