@@ -262,8 +262,11 @@ func TestDead_OfTheInstallationIsForItsOperators(t *testing.T) {
 	if got := s.call("GET", path, "", asOperator...); got.Status != 404 {
 		t.Errorf("without saying so: %d %s", got.Status, got.Body)
 	}
-	if got := s.call("GET", path+"/payload?installation=true", "", asOperator...); got.Status != 200 || got.Body != "of many orgs" {
-		t.Errorf("%d %s", got.Status, got.Body)
+	if got, err := operator.InstallationDeadLetter(t.Context(), page.Data[0].ID); err != nil || got.Reason != "unreadable" {
+		t.Errorf("%+v %v", got, err)
+	}
+	if got, err := operator.InstallationDeadPayload(t.Context(), page.Data[0].ID); err != nil || string(got.Body) != "of many orgs" {
+		t.Errorf("%s %v", got.Body, err)
 	}
 	for _, headers := range [][]string{
 		{"Authorization", "Bearer an-admin-without-the-role"},
