@@ -27,6 +27,7 @@ type part struct {
 	behind bool // see StartBehind
 	done   chan struct{}
 	err    error // set before done is closed
+	told   bool  // Wait returned err
 }
 
 // NewGroup returns a group without parts.
@@ -54,7 +55,7 @@ func (g *Group) Start(name string, run func(context.Context) error) {
 			p.err = err
 			select {
 			case g.failed <- p:
-			case <-ctx.Done(): // it failed while it was stopped; stop reports it
+			case <-ctx.Done(): // it failed while it was stopped, or after another: Stop reports it
 			}
 		})
 	}()
@@ -81,6 +82,7 @@ func (g *Group) Wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	case p := <-g.failed:
+		p.told = true
 		g.log.Error("part failed, stopping", "part", p.name, "error", p.err)
 		return fmt.Errorf("%s: %w", p.name, p.err)
 	}
@@ -90,8 +92,8 @@ func (g *Group) Wait(ctx context.Context) error {
 // flush. Those that were started behind the others finish the batch in hand
 // meanwhile, which on a busy machine takes seconds. All of them together have
 // the time within; then those that are left are told at once, and whoever has
-// not ended is named. The process may end under it: nothing that was accepted
-// rests on a clean end.
+// not ended is named, or has ended with an error that Wait did not return. The
+// process may end under it: nothing that was accepted rests on a clean end.
 func (g *Group) Stop(within time.Duration) error {
 	for _, p := range g.parts {
 		if p.behind {
@@ -111,6 +113,9 @@ func (g *Group) Stop(within time.Duration) error {
 	for _, p := range g.parts {
 		select {
 		case <-p.done:
+			if p.err != nil && !p.told {
+				errs = append(errs, fmt.Errorf("%s: %w", p.name, p.err))
+			}
 		default:
 			errs = append(errs, fmt.Errorf("%s did not stop within %s", p.name, within))
 		}

@@ -67,6 +67,20 @@ func TestGroup_AFailedPartEndsTheWaitAndIsNamed(t *testing.T) {
 	}
 }
 
+func TestGroup_WhatFailsWhileItStopsIsReported(t *testing.T) {
+	boom, lost := errors.New("boom"), errors.New("2 records are lost")
+	g := group()
+	g.Start("audit", func(ctx context.Context) error { <-ctx.Done(); return lost })
+	g.Start("writer", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+	g.Start("api", func(context.Context) error { return boom })
+	if err := g.Wait(t.Context()); !errors.Is(err, boom) {
+		t.Errorf("error = %v, want boom", err)
+	}
+	if err := g.Stop(time.Minute); err == nil || err.Error() != "audit: 2 records are lost" { // boom is known
+		t.Errorf("error = %v, want that of audit alone", err)
+	}
+}
+
 func TestGroup_APartThatDoesNotStopIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -147,6 +147,24 @@ func TestDeadLetter_IsFoundByItsIDInItsOrg(t *testing.T) {
 	}
 }
 
+func TestDeadLetters_GoOnAfterOneThatIsOverMeanwhile(t *testing.T) {
+	b := bustest.New(t)
+	publishDead(t, b, deadOf("a", 0), deadOf("a", 1), deadOf("a", 2))
+	all := findDead(t, b, bus.DeadQuery{Org: "a"}).Letters
+	letters, next, err := b.CutDead(t.Context(), "a", 2, func() {
+		if err := b.RemoveDead(t.Context(), all[1]); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err != nil || len(letters) != 1 || letters[0].ID != all[0].ID {
+		t.Errorf("first page: %+v %v", letters, err)
+	}
+	rest := findDead(t, b, bus.DeadQuery{Org: "a", Limit: 2, Cursor: next})
+	if diff := cmp.Diff([]string{all[2].Reason}, reasons(rest)); next == "" || diff != "" {
+		t.Errorf("second page, from %q (-want +got):\n%s", next, diff)
+	}
+}
+
 func TestDiscardDead_LeavesTheListAndIsNotReportedAgain(t *testing.T) {
 	b := bustest.New(t)
 	l := deadOf("a", 0)

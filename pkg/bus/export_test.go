@@ -1,8 +1,10 @@
 package bus
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -126,3 +128,14 @@ func (b *Bus) NewerAlarms() int { return value(b.metrics.alarms.WithLabelValues(
 
 // BulkPatience is how long a batch of the lane bulk lets those of the lane fresh go first.
 const BulkPatience = bulkPatience
+
+// CutDead lists an org's letters, with something that happens before they are read.
+func (b *Bus) CutDead(ctx context.Context, org string, limit int, meanwhile func()) (letters []DeadLetter, next string, err error) {
+	var found []deadHead
+	if err := b.deadHeads(ctx, org, "", func(h deadHead) { found = append(found, h) }); err != nil {
+		return nil, "", err
+	}
+	slices.SortFunc(found, compareDead)
+	meanwhile()
+	return b.cutDead(ctx, found, limit)
+}

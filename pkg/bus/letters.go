@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -279,24 +280,39 @@ func (b *Bus) DeadLetters(ctx context.Context, q DeadQuery) (DeadPage, error) {
 		}
 	}
 	slices.SortFunc(found, compareDead)
+	page.Letters, page.Next, err = b.cutDead(ctx, found, q.Limit)
+	return page, err
+}
+
+// cutDead returns the first letters that were found, and the cursor for the
+// others: there are some also when the last of these is over meanwhile.
+func (b *Bus) cutDead(ctx context.Context, found []deadHead, limit int) (letters []DeadLetter, next string, err error) {
+	if len(found) > limit {
+		found = found[:limit]
+		next = found[limit-1].cursor()
+	}
+	letters, err = b.openHeads(ctx, found)
+	return letters, next, err
+}
+
+// openHeads returns the letters that heads are of, less those that are over meanwhile.
+func (b *Bus) openHeads(ctx context.Context, heads []deadHead) ([]DeadLetter, error) {
 	stream, err := b.js.Stream(ctx, Dead)
 	if err != nil {
-		return page, fmt.Errorf("open stream %s: %w", Dead, err)
+		return nil, fmt.Errorf("open stream %s: %w", Dead, err)
 	}
-	for i, h := range found[:min(q.Limit, len(found))] {
+	var letters []DeadLetter
+	for _, h := range heads {
 		msg, err := stream.GetMsg(ctx, h.seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue // over meanwhile
+			continue
 		}
 		if err != nil {
-			return page, fmt.Errorf("read dead letter %s: %w", h.id, err)
+			return nil, fmt.Errorf("read dead letter %s: %w", h.id, err)
 		}
-		page.Letters = append(page.Letters, openDead(msg))
-		if i == q.Limit-1 && len(found) > q.Limit {
-			page.Next = h.cursor()
-		}
+		letters = append(letters, openDead(msg))
 	}
-	return page, nil
+	return letters, nil
 }
 
 // DeadOf returns the letters of deliveries of an org that died at the stage
@@ -315,22 +331,7 @@ func (b *Bus) DeadOf(ctx context.Context, org string, deliveries map[change.Deli
 	if err != nil {
 		return nil, fmt.Errorf("look for dead letters of %d deliveries: %w", len(deliveries), err)
 	}
-	stream, err := b.js.Stream(ctx, Dead)
-	if err != nil {
-		return nil, fmt.Errorf("open stream %s: %w", Dead, err)
-	}
-	var letters []DeadLetter
-	for _, h := range heads {
-		msg, err := stream.GetMsg(ctx, h.seq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue // over meanwhile
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read dead letter %s: %w", h.id, err)
-		}
-		letters = append(letters, openDead(msg))
-	}
-	return letters, nil
+	return b.openHeads(ctx, slices.Collect(maps.Values(heads)))
 }
 
 // deadHeads hands the heads of an org's letters to h, in the order they were written.

@@ -130,13 +130,35 @@ func (c *Client) Dead(ctx context.Context, f DeadFilter) (Page[DeadLetter], erro
 
 // DeadLetter returns one dead letter, also one that was discarded.
 func (c *Client) DeadLetter(ctx context.Context, id string) (DeadLetter, error) {
-	return object[DeadLetter](ctx, c, http.MethodGet, item("dead", id), nil)
+	return c.deadLetter(ctx, id, nil)
 }
+
+// InstallationDeadLetter is DeadLetter of one that concerns no org; on the server's machine only.
+func (c *Client) InstallationDeadLetter(ctx context.Context, id string) (DeadLetter, error) {
+	return c.deadLetter(ctx, id, ofInstallation())
+}
+
+func (c *Client) deadLetter(ctx context.Context, id string, q url.Values) (DeadLetter, error) {
+	var out data[DeadLetter]
+	_, err := c.do(ctx, call{method: http.MethodGet, path: item("dead", id), query: q, out: &out})
+	return out.Data, err
+}
+
+func ofInstallation() url.Values { return url.Values{"installation": {"true"}} }
 
 // DeadPayload returns the bytes that could not be processed.
 func (c *Client) DeadPayload(ctx context.Context, id string) (Payload, error) {
+	return c.deadPayload(ctx, id, nil)
+}
+
+// InstallationDeadPayload is DeadPayload of one that concerns no org; on the server's machine only.
+func (c *Client) InstallationDeadPayload(ctx context.Context, id string) (Payload, error) {
+	return c.deadPayload(ctx, id, ofInstallation())
+}
+
+func (c *Client) deadPayload(ctx context.Context, id string, q url.Values) (Payload, error) {
 	var out Payload
-	h, err := c.do(ctx, call{method: http.MethodGet, path: item("dead", id) + "/payload", out: &out.Body})
+	h, err := c.do(ctx, call{method: http.MethodGet, path: item("dead", id) + "/payload", query: q, out: &out.Body})
 	out.ContentType = h.Get("Content-Type")
 	return out, err
 }

@@ -158,10 +158,10 @@ func (a *Orgs) limitsOf(record *registry.Org) (l registry.Limits) {
 		l = record.Limits
 	}
 	if l.Requests == 0 {
-		l.Requests, l.RequestBurst = int64(a.cfg.OrgRate), int64(a.cfg.OrgBurst)
+		l.Requests, l.RequestBurst = int64(a.cfg.OrgRate), cmp.Or(l.RequestBurst, int64(a.cfg.OrgBurst))
 	}
 	if l.Bytes == 0 {
-		l.Bytes, l.ByteBurst = int64(a.cfg.OrgBytes), int64(a.cfg.OrgByteBurst)
+		l.Bytes, l.ByteBurst = int64(a.cfg.OrgBytes), cmp.Or(l.ByteBurst, int64(a.cfg.OrgByteBurst))
 	}
 	return l
 }

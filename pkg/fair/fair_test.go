@@ -150,6 +150,7 @@ func TestOrgs_LargeBodiesCountForMany(t *testing.T) {
 func TestOrg_LimitsAreItsOwnOrTheConfigurations(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.OrgRate, c.OrgBytes = 10, 1000 })
 	w.orgs["own"] = &registry.Org{ID: "own", Limits: registry.Limits{Requests: 2, RequestBurst: 3, Bytes: 100, ByteBurst: 150}}
+	w.orgs["bursts"] = &registry.Org{ID: "bursts", Limits: registry.Limits{RequestBurst: 30, ByteBurst: 3000}}
 	w.orgs["free"] = &registry.Org{ID: "free", Limits: registry.Limits{Requests: -1, Bytes: -1}}
 	f := func(org string, wantRequests, wantBytes int) {
 		t.Helper()
@@ -168,6 +169,7 @@ func TestOrg_LimitsAreItsOwnOrTheConfigurations(t *testing.T) {
 	}
 	f("own", 3, 150)
 	f("other", 20, 2000)
+	f("bursts", 30, 3000) // with the configuration's rates
 	f("free", 1000, 10_000)
 
 	e := w.Orgs.Org("own").Admit(w.now)

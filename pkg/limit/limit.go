@@ -71,8 +71,23 @@ func (r *Rates[K]) Take(k K, now time.Time) Standing {
 		r.callers.Put(k, l)
 	}
 	r.mu.Unlock()
-	s := Standing{OK: l.AllowN(now, 1)}
-	tokens := l.TokensAt(now)
+	return r.standing(l.AllowN(now, 1), l.TokensAt(now))
+}
+
+// Look tells how k stands at now, and counts nothing: OK says that it may ask.
+func (r *Rates[K]) Look(k K, now time.Time) Standing {
+	r.mu.Lock()
+	l, ok := r.callers.Get(k)
+	r.mu.Unlock()
+	tokens := float64(r.burst)
+	if ok {
+		tokens = l.TokensAt(now)
+	}
+	return r.standing(tokens >= 1, tokens)
+}
+
+func (r *Rates[K]) standing(ok bool, tokens float64) Standing {
+	s := Standing{OK: ok}
 	s.Remaining = max(0, int(math.Floor(tokens)))
 	s.Full = r.wait(float64(r.burst) - tokens)
 	if !s.OK {

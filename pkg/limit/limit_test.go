@@ -22,6 +22,17 @@ func TestRates_GiveEachCallerItsOwn(t *testing.T) {
 	f("a", 0, limit.Standing{Full: 300 * time.Millisecond, RetryAfter: 100 * time.Millisecond})
 	f("b", 0, limit.Standing{OK: true, Remaining: 2, Full: 100 * time.Millisecond})
 	f("a", 100*time.Millisecond, limit.Standing{OK: true, Full: 300 * time.Millisecond})
+	look := func(caller string, after time.Duration, want limit.Standing) {
+		t.Helper()
+		if got := r.Look(caller, now.Add(after)); got != want {
+			t.Errorf("%s looked at after %s: %+v, want %+v", caller, after, got, want)
+		}
+	}
+	look("a", 150*time.Millisecond, limit.Standing{Full: 250 * time.Millisecond, RetryAfter: 50 * time.Millisecond})
+	for range 5 {
+		look("c", 0, limit.Standing{OK: true, Remaining: 3})
+	}
+	look("b", 0, limit.Standing{OK: true, Remaining: 2, Full: 100 * time.Millisecond})
 	f("a", time.Hour, limit.Standing{OK: true, Remaining: 2, Full: 100 * time.Millisecond})
 }
 

@@ -137,12 +137,10 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 // hereKey marks the context of a call from this machine.
 type hereKey struct{}
 
-// operator reports whether the caller looks after the installation, and not
-// only after an org of it: an admin who is on its machine, as for /metrics.
+// operator reports whether the caller runs the installation and is on its machine.
 func operator(ctx context.Context) bool {
-	p, ok := auth.PrincipalFrom(ctx)
 	here, _ := ctx.Value(hereKey{}).(bool)
-	return ok && here && p.Allows(auth.Admin) && p.HasRole(auth.SiteAdmin)
+	return here && runsInstallation(ctx)
 }
 
 // enter returns who is calling, if they may call now.

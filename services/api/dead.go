@@ -18,6 +18,7 @@ import (
 	"whatchanged/pkg/client"
 	"whatchanged/pkg/dead"
 	"whatchanged/pkg/problem"
+	"whatchanged/pkg/registry"
 	"whatchanged/pkg/store"
 )
 
@@ -107,7 +108,7 @@ func deadOrg(ctx context.Context, installation bool) (string, error) {
 	}
 	if !operator(ctx) {
 		return "", problem.New(problem.Forbidden, "operators_only",
-			"what concerns no org is shown on the server's own machine, to a key with the scope admin and the role site_admin")
+			"what concerns no org is shown on the server's own machine, to a key of the organisation "+registry.DefaultOrg+" with the scope admin and the role site_admin")
 	}
 	return bus.NoOrg, nil
 }

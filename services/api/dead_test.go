@@ -244,36 +244,51 @@ func TestDead_WritingNeedsTheScope(t *testing.T) {
 func TestDead_OfTheInstallationIsForItsOperators(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.key(orgName, registry.Key{Scopes: []string{auth.Admin}, Role: auth.PowerUser}, "an-admin-of-the-org")
+	s.org(registry.DefaultOrg)
+	s.key(registry.DefaultOrg, registry.Key{Scopes: []string{auth.Admin}, Role: auth.SiteAdmin}, operatorKey)
+	s.key(registry.DefaultOrg, registry.Key{Scopes: []string{auth.Admin}, Role: auth.PowerUser}, "an-admin-without-the-role")
+	operator, asOperator := s.client(operatorKey), []string{"Authorization", "Bearer " + operatorKey}
 	if err := s.bus.PublishDead(t.Context(), bus.DeadLetter{Stage: bus.StageFrame, Reason: "unreadable", Bytes: []byte("of many orgs"), Attempts: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if page, err := s.admin.Dead(t.Context(), client.DeadFilter{}); err != nil || page.Meta.Total != 0 {
+	if page, err := operator.Dead(t.Context(), client.DeadFilter{}); err != nil || page.Meta.Total != 0 {
 		t.Errorf("among the org's own: %+v %v", page, err)
 	}
-	page, err := s.admin.Dead(t.Context(), client.DeadFilter{Installation: true})
+	page, err := operator.Dead(t.Context(), client.DeadFilter{Installation: true})
 	if err != nil || page.Meta.Total != 1 {
 		t.Fatalf("%+v %v", page, err)
 	}
 	path := "/api/v1/dead/" + page.Data[0].ID
-	if got := s.call("GET", path, ""); got.Status != 404 {
+	if got := s.call("GET", path, "", asOperator...); got.Status != 404 {
 		t.Errorf("without saying so: %d %s", got.Status, got.Body)
 	}
-	if got := s.call("GET", path+"/payload?installation=true", ""); got.Status != 200 || got.Body != "of many orgs" {
-		t.Errorf("%d %s", got.Status, got.Body)
+	if got, err := operator.InstallationDeadLetter(t.Context(), page.Data[0].ID); err != nil || got.Reason != "unreadable" {
+		t.Errorf("%+v %v", got, err)
 	}
-	for _, headers := range [][]string{{"Authorization", "Bearer an-admin-of-the-org"}, {"X-Forwarded-For", "203.0.113.9"}} {
-		if got := s.call("GET", path+"?installation=true", "", headers...); got.Status != 403 {
-			t.Errorf("%v: %d %s", headers, got.Status, got.Body)
+	if got, err := operator.InstallationDeadPayload(t.Context(), page.Data[0].ID); err != nil || string(got.Body) != "of many orgs" {
+		t.Errorf("%s %v", got.Body, err)
+	}
+	for _, headers := range [][]string{
+		{"Authorization", "Bearer an-admin-without-the-role"},
+		{"Authorization", "Bearer " + adminKey}, // of another org
+		append([]string{"X-Forwarded-For", "203.0.113.9"}, asOperator...),
+	} {
+		for _, what := range []string{path + "?", path + "/payload?", "/api/v1/dead?"} {
+			if got := s.call("GET", what+"installation=true", "", headers...); got.Status != 403 || reasonOf(got) != "operators_only" {
+				t.Errorf("%s %v: %d %s", what, headers, got.Status, got.Body)
+			}
+		}
+		if got := s.call("POST", path+"/discard?installation=true", `{"reason": "x"}`, headers...); got.Status != 403 {
+			t.Errorf("discard %v: %d %s", headers, got.Status, got.Body)
 		}
 	}
-	if got := s.call("POST", path+"/redrive?installation=true", ""); got.Status != 409 {
+	if got := s.call("POST", path+"/redrive?installation=true", "", asOperator...); got.Status != 409 {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
-	if got := s.call("POST", path+"/discard?installation=true", `{"reason": "a disk was replaced"}`); got.Status != 200 {
+	if got := s.call("POST", path+"/discard?installation=true", `{"reason": "a disk was replaced"}`, asOperator...); got.Status != 200 {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
-	if page, err := s.admin.Dead(t.Context(), client.DeadFilter{Installation: true}); err != nil || page.Meta.Total != 0 {
+	if page, err := operator.Dead(t.Context(), client.DeadFilter{Installation: true}); err != nil || page.Meta.Total != 0 {
 		t.Errorf("%+v %v", page, err)
 	}
 }

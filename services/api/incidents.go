@@ -212,6 +212,9 @@ func (a *API) createIncident(ctx context.Context, in *createIncidentInput) (*inc
 		d.Header.Set("Idempotency-Key", in.IdempotencyKey)
 		d.Identity = change.IncidentIdentity(normalizers.Identity(d.Header))
 	}
+	if err := a.admit(d); err != nil {
+		return nil, err
+	}
 	id := identityOf(d)
 	release, err := a.recent.claim(ctx, id)
 	if err != nil {
@@ -303,6 +306,9 @@ func (a *API) tellIncident(ctx context.Context, id string, wait time.Duration, s
 	}
 	d, err := newIncidentDelivery(ctx, &req, service, failpoint.Wall(time.Now()))
 	if err != nil {
+		return nil, err
+	}
+	if err := a.admit(d); err != nil {
 		return nil, err
 	}
 	d.Header.Set(change.HeaderIncident, known.ID.String())

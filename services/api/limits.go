@@ -67,6 +67,14 @@ func (l *limits) key(h http.Header, p auth.Principal) error {
 // Requests that can be are never counted, so that nobody is kept out by what
 // others behind the same address do.
 func (l *limits) stranger(r *http.Request) error {
+	return l.address(r, (*limit.Rates[netip.Addr]).Take)
+}
+
+// noisy refuses what stranger would, and counts nothing. It is for what costs
+// others: whether the request can be authenticated is known only after it.
+func (l *limits) noisy(r *http.Request) error { return l.address(r, (*limit.Rates[netip.Addr]).Look) }
+
+func (l *limits) address(r *http.Request, ask func(*limit.Rates[netip.Addr], netip.Addr, time.Time) limit.Standing) error {
 	at, ok := l.proxies.Caller(r)
 	if !ok {
 		at, ok = httpserver.Networks(nil).Caller(r) // what the proxy says is no use: its own
@@ -74,7 +82,7 @@ func (l *limits) stranger(r *http.Request) error {
 	if l.addresses == nil || !ok { // not TCP: nobody else can be there
 		return nil
 	}
-	if s := l.addresses.Take(httpserver.Network(at), time.Now()); !s.OK {
+	if s := ask(l.addresses, httpserver.Network(at), time.Now()); !s.OK {
 		return &problem.Error{
 			Kind: problem.RateLimited, Reason: "too_many_failures", RetryAfter: s.RetryAfter,
 			Message: "too many requests from this address could not be authenticated; check the key, and try later",

@@ -158,6 +158,9 @@ func (a *API) finishLogin(r *http.Request) (signin.Person, string, error) {
 	if q.Has("error") || len(q["code"]) != 1 {
 		return signin.Person{}, "", problem.New(problem.Forbidden, "provider_refused", "the provider of accounts did not sign you in; start again at /auth/login")
 	}
+	if err := a.limits.noisy(r); err != nil { // the provider is asked before we know who it is
+		return signin.Person{}, "", err
+	}
 	person, err := a.SignIn.Finish(r.Context(), kept.Attempt, q.Get("code"))
 	return person, kept.ReturnTo, err
 }

@@ -356,6 +356,34 @@ func TestLogin_StrangersAreSlowedDown(t *testing.T) {
 	}
 }
 
+// The provider is not asked about every guess at a code.
+func TestLogin_TheProviderIsNotAskedForStrangers(t *testing.T) {
+	t.Parallel()
+	p := startIDP(t)
+	s := start(t, p.provide(), func(_ *api.Deps, cfg *api.Config) { cfg.FailureRate = 1 })
+	away := make([]trip, 10)
+	for i := range away {
+		away[i] = s.toProvider("")
+		away[i].query.Set("code", "junk")
+	}
+	for {
+		if got := s.call("GET", "/auth/callback?state=x&code=y", "", "Authorization", ""); got.Status == 429 {
+			break
+		}
+	}
+	refused := 0
+	for _, a := range away {
+		if got := a.back(); got.Status == 429 {
+			refused++
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asked > 2*(len(away)-refused) || refused == 0 { // a code is tried in two ways
+		t.Errorf("%d of %d were refused, and the provider was asked %d times", refused, len(away), p.asked)
+	}
+}
+
 // A provider that is down is not our failure, and is asked again.
 func TestLogin_ProviderIsAway(t *testing.T) {
 	t.Parallel()

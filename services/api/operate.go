@@ -10,6 +10,7 @@ import (
 
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/problem"
+	"whatchanged/pkg/registry"
 )
 
 // registerOperation adds what operators and tools ask for, which needs no key,
@@ -34,13 +35,17 @@ func (a *API) registerOperation() error {
 }
 
 // onlyOperators lets callers on this machine through, and keys with the scope
-// admin. A request that a proxy passed on comes from elsewhere.
+// admin of the org that runs the installation. A request that a proxy passed on comes from elsewhere.
 func (a *API) onlyOperators(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !fromHere(r) {
 			p, err := a.enter(w, r)
-			if err == nil && !p.Allows(auth.Admin) {
+			switch {
+			case err != nil:
+			case !p.Allows(auth.Admin):
 				err = missingScope(auth.Admin)
+			case p.Org != registry.DefaultOrg: // they name all orgs
+				err = notForTenants()
 			}
 			if err != nil {
 				problem.Write(w, err)

@@ -34,11 +34,13 @@ func TestOperate_HealthNeedsNoKey(t *testing.T) {
 	}
 }
 
-// C31: metrics are for this machine, and for admin keys.
+// C31: metrics are for this machine, and for admin keys of who runs the installation.
 func TestOperate_MetricsAreForOperators(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.key(orgName, registry.Key{Scopes: []string{auth.API}}, "key-of-an-api-user")
+	s.org(registry.DefaultOrg)
+	s.key(registry.DefaultOrg, registry.Key{Scopes: []string{auth.API}}, "key-of-an-api-user")
+	s.key(registry.DefaultOrg, registry.Key{Scopes: []string{auth.Admin}}, operatorKey)
 	f := func(from string, headers http.Header, want int) {
 		t.Helper()
 		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
@@ -59,7 +61,8 @@ func TestOperate_MetricsAreForOperators(t *testing.T) {
 	f("10.0.0.1:5000", http.Header{}, 401)
 	f("127.0.0.1:5000", http.Header{"X-Forwarded-For": {"127.0.0.1"}}, 401) // a proxy on this machine
 	f("10.0.0.1:5000", bearer("key-of-an-api-user"), 403)
-	f("10.0.0.1:5000", bearer(adminKey), 200)
+	f("10.0.0.1:5000", bearer(adminKey), 403) // an admin, of another org
+	f("10.0.0.1:5000", bearer(operatorKey), 200)
 }
 
 func TestAPI_EveryAnswerHasSecurityHeaders(t *testing.T) {

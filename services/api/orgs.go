@@ -152,7 +152,14 @@ func (a *API) createOrg(ctx context.Context, in *createOrgInput) (*one[client.Ma
 	if !runsInstallation(ctx) {
 		return nil, notForTenants()
 	}
+	ctx = context.WithoutCancel(ctx) // an org without a key can do nothing
 	o, err := a.Registry.CreateOrg(ctx, registry.Org{ID: in.Body.ID, Name: in.Body.Name})
+	if problem.From(err).Reason == "exists" && len(a.Registry.Keys(in.Body.ID)) == 0 {
+		// Its first key was not made the last time.
+		if begun, ok := a.Registry.Org(in.Body.ID); ok {
+			o, err = *begun, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -112,6 +112,26 @@ func (s *system) eventsOf(c *client.Client, id string) []client.AuditEvent {
 	return page.Data
 }
 
+// An org whose first key could not be made is not lost.
+func TestOrgs_TheFirstKeyCanBeAskedForAgain(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.org(registry.DefaultOrg)
+	s.key(registry.DefaultOrg, registry.Key{Scopes: []string{auth.Admin}, Role: auth.SiteAdmin}, operatorKey)
+	operator := s.client(operatorKey)
+	s.org("tenant") // and no key
+	made, err := operator.CreateOrg(t.Context(), client.NewOrg{ID: "tenant", Name: "Tenant"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.client(made.APIKey).Org(t.Context()); err != nil || got.ID != "tenant" {
+		t.Errorf("%+v %v", got, err)
+	}
+	if _, err := operator.CreateOrg(t.Context(), client.NewOrg{ID: "tenant", Name: "Tenant"}); problemOf(err).Reason != "exists" {
+		t.Errorf("again: %v", err)
+	}
+}
+
 func TestOrgs_UsageIsTheOrgsOwn(t *testing.T) {
 	t.Parallel()
 	s := start(t, withLimits(t, func(c *fair.Config) { c.OrgQuota = 5000 }))
@@ -143,6 +163,39 @@ func TestOrgs_WritesAboveTheLimitAreRefused(t *testing.T) {
 	}
 	if _, err := s.admin.Changes(t.Context(), client.ChangeFilter{}); err != nil {
 		t.Errorf("reading goes on: %v", err)
+	}
+}
+
+func TestOrgs_IncidentsCountAsChangesDo(t *testing.T) {
+	t.Parallel()
+	s := start(t, withLimits(t, func(c *fair.Config) { c.OrgRate, c.OrgBurst = 1, 1000 }))
+	made := s.createIncident(client.NewIncident{Title: "before the limit"})
+	if _, err := s.registry.UpdateOrg(t.Context(), orgName, func(o *registry.Org) error {
+		o.Limits.Bytes, o.Limits.ByteBurst = 1, 1 // one body, however small
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.run(s.deps.Orgs.Run)
+	eventually(t, func() error {
+		_, err := s.admin.CreateIncident(t.Context(), client.NewIncident{Title: "above it"}, client.WriteOptions{})
+		return differ("org_bytes_limited", problemOf(err).Reason)
+	})
+	if err := s.registry.SetUsage(t.Context(), registry.Usage{Org: orgName, Bytes: 100, MeasuredAt: change.At(time.Now())}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.registry.UpdateOrg(t.Context(), orgName, func(o *registry.Org) error {
+		o.QuotaBytes = 100
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		_, err := s.admin.ResolveIncident(t.Context(), made.ID, client.Resolution{}, client.WriteOptions{})
+		return differ("quota", problemOf(err).Reason)
+	})
+	if got, err := s.admin.Incident(t.Context(), made.ID); err != nil || got.Status != "open" {
+		t.Errorf("reading goes on: %+v %v", got, err)
 	}
 }
 

@@ -121,10 +121,13 @@ func (a *API) submit(ctx context.Context, r replay.Request) (*replayOutput, erro
 	if err != nil {
 		return nil, fmt.Errorf("record replay: %w", err)
 	}
-	job, made, err := a.replays.Submit(ctx, id, r)
+	job, made, err := a.replays.Submit(context.WithoutCancel(ctx), id, r)
 	switch {
-	case err != nil:
+	case err != nil && problem.KindOf(err) == problem.Conflict:
 		became(audit.Withdrawn)
+		return nil, err
+	case err != nil: // who knows: perhaps only the answer to the write was lost
+		became(audit.Unknown)
 		return nil, err
 	case !made:
 		became(audit.Withdrawn)

@@ -1,12 +1,20 @@
 package api_test
 
 import (
+	"context"
+	"encoding/json"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"whatchanged/pkg/audit"
+	"whatchanged/pkg/bus"
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/client"
+	"whatchanged/services/api"
 )
 
 func TestReplays_SayWhichFieldIsWrong(t *testing.T) {
@@ -86,4 +94,59 @@ func TestReplays_TheSameOneIsNotStartedTwice(t *testing.T) {
 	if got := s.call("GET", "/api/v1/replays/"+third.ID+"/differences?cursor=00", ""); got.json(t)["field"] != "cursor" {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
+}
+
+// recorded is the bus, and the events that the audit trail gave it.
+type recorded struct {
+	*bus.Bus
+	mu     sync.Mutex
+	events []audit.Event
+}
+
+func (r *recorded) PublishAudit(ctx context.Context, kind, name string, records []json.RawMessage) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, record := range records {
+		var e audit.Event
+		if err := json.Unmarshal(record, &e); err == nil && kind == audit.Events {
+			r.events = append(r.events, e)
+		}
+	}
+	return r.Bus.PublishAudit(ctx, kind, name, records)
+}
+
+// Whether a write that failed is there nobody knows, so the trail goes on naming
+// the replay.
+func TestReplays_OneThatFailedToStartIsInTheTrail(t *testing.T) {
+	t.Parallel()
+	trail := &recorded{}
+	s := start(t, func(d *api.Deps, _ *api.Config) {
+		trail.Bus = d.Bus
+		d.Audit = audit.NewRecorder(trail, audit.DefaultLimits(), d.Log, prometheus.NewRegistry())
+	})
+	s.run(s.deps.Audit.Run)
+	js := s.bus.JetStream()
+	stream, err := js.Stream(t.Context(), "KV_"+bus.BucketState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := stream.CachedInfo().Config
+	full.MaxMsgSize = 1
+	if _, err := js.UpdateStream(t.Context(), full); err != nil {
+		t.Fatal(err)
+	}
+	ask := client.NewReplay{Start: new(change.At(time.Now().Add(-time.Hour)))}
+	if _, err := s.admin.StartReplay(t.Context(), ask); problemOf(err).Reason != "replays_unavailable" {
+		t.Fatal(err)
+	}
+	s.createIncident(client.NewIncident{Title: "later"})
+	eventually(t, func() error { // what is said of the incident comes last
+		trail.mu.Lock()
+		defer trail.mu.Unlock()
+		var outcomes []string
+		for _, e := range trail.events {
+			outcomes = append(outcomes, e.Object.Kind+" "+string(e.Outcome))
+		}
+		return differ([]string{"replay unknown", "incident unknown", "incident done"}, outcomes)
+	})
 }

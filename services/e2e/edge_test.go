@@ -488,6 +488,26 @@ func TestEdge_WhoIsSlowIsLeft(t *testing.T) {
 	e.unharmed()
 }
 
+// A live tail would hold up a stop for as long as requests may take.
+func TestEdge_LiveTailsAreToldOfAStop(t *testing.T) {
+	t.Parallel()
+	e := startEdge(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+e.addr+"/api/v1/changes/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+e.key)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%+v %v", res, err)
+	}
+	defer res.Body.Close()
+	e.stop()
+	if text, err := io.ReadAll(res.Body); err != nil || !strings.Contains(string(text), "event: end\ndata: {\"reason\":\"server_stopping\"}") {
+		t.Errorf("the tail ends with %v after %q", err, text)
+	}
+}
+
 // A37: one address can have so many connections and no more, and others are
 // served all the while.
 func TestEdge_AFloodOfConnectionsHarmsNobodyElse(t *testing.T) {

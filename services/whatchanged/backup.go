@@ -90,8 +90,11 @@ servers this command asks them, and they write it.`,
 		if asked.Name == "" {
 			asked.Name = backup.DefaultName(time.Now())
 		}
-		made, err := askForBackup(cmd.Context(), cfg.DataDir, asked)
-		if errors.Is(err, errNotRunning) || !cfg.embedded() {
+		made, err := backup.Made{}, errNotRunning
+		if cfg.embedded() {
+			made, err = askForBackup(cmd.Context(), cfg.DataDir, asked)
+		}
+		if errors.Is(err, errNotRunning) {
 			err = withBackups(cmd.Context(), env, cfg, func(b *backup.Backups, _ *store.Store) error {
 				made, err = b.Create(cmd.Context(), asked.Name)
 				return err

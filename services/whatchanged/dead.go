@@ -79,7 +79,11 @@ func (f *deadFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.filter.DeliveryID, "delivery", "", "of this delivery (dlv_...)")
 	flags.StringVar(&f.since, "since", "", "last failed from then on: 30m, 2h, 3d (ago), a date or a time")
 	flags.StringVar(&f.until, "until", "", "last failed before then")
-	flags.BoolVar(&f.filter.Installation, "installation", false, "those that concern no org, such as damage to frames; on the server's own machine only")
+	addInstallation(cmd, &f.filter.Installation, "those that concern")
+}
+
+func addInstallation(cmd *cobra.Command, to *bool, which string) {
+	cmd.Flags().BoolVar(to, "installation", false, which+" no org, such as damage to frames; on the server's own machine only")
 }
 
 // read completes the filter.
@@ -191,7 +195,8 @@ func recordOf(d client.DeadLetter) string {
 }
 
 func newDeadShow(env *Environment, conn *connection) *cobra.Command {
-	return &cobra.Command{
+	var installation bool
+	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show one dead letter: reason, tries, first and last error, and what to do about it",
 		Example: `  whatchanged dead show ded_0f4ad3ff7c1b2e9d8a6c5b4e3f
@@ -202,19 +207,25 @@ func newDeadShow(env *Environment, conn *connection) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := api.DeadLetter(cmd.Context(), ids[0])
+			get := api.DeadLetter
+			if installation {
+				get = api.InstallationDeadLetter
+			}
+			d, err := get(cmd.Context(), ids[0])
 			if err != nil {
 				return err
 			}
 			if conn.json {
 				return printJSON(env.Stdout, d)
 			}
-			return printDeadLetter(env.Stdout, d)
+			return printDeadLetter(env.Stdout, d, installation)
 		},
 	}
+	addInstallation(cmd, &installation, "one that concerns")
+	return cmd
 }
 
-func printDeadLetter(w io.Writer, d client.DeadLetter) error {
+func printDeadLetter(w io.Writer, d client.DeadLetter, installation bool) error {
 	t := &table{tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
 	line := func(name, value string) {
 		if value != "" {
@@ -250,14 +261,19 @@ func printDeadLetter(w io.Writer, d client.DeadLetter) error {
 		return err
 	}
 	if d.Discarded == nil {
+		which := printable(d.ID)
+		if installation {
+			which += " --installation"
+		}
 		fmt.Fprintf(w, "\nits bytes:   whatchanged dead payload %[1]s\nagain:       whatchanged dead redrive %[1]s\ngive it up:  whatchanged dead discard %[1]s --reason '...'\n",
-			printable(d.ID))
+			which)
 	}
 	return nil
 }
 
 func newDeadPayload(env *Environment, conn *connection) *cobra.Command {
-	return &cobra.Command{
+	var installation bool
+	cmd := &cobra.Command{
 		Use:     "payload ID",
 		Short:   "Print the bytes that could not be processed",
 		Example: `  whatchanged dead payload ded_0f4ad3ff7c1b2e9d8a6c5b4e3f > body.json`,
@@ -267,7 +283,11 @@ func newDeadPayload(env *Environment, conn *connection) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			payload, err := api.DeadPayload(cmd.Context(), ids[0])
+			get := api.DeadPayload
+			if installation {
+				get = api.InstallationDeadPayload
+			}
+			payload, err := get(cmd.Context(), ids[0])
 			if err != nil {
 				return err
 			}
@@ -275,6 +295,8 @@ func newDeadPayload(env *Environment, conn *connection) *cobra.Command {
 			return err
 		},
 	}
+	addInstallation(cmd, &installation, "of one that concerns")
+	return cmd
 }
 
 // deadWork is what is done to dead letters, one or many.

@@ -8,13 +8,17 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"whatchanged/pkg/auth"
 	"whatchanged/pkg/problem"
+	"whatchanged/pkg/registry"
 )
 
 // operated adds /healthz, /readyz and /metrics to a process without the API,
@@ -73,17 +77,23 @@ func (s *server) openAdmin(ctx context.Context) error {
 }
 
 // drain says that this process is about to stop and leaves those who send to it
-// the time to notice, while it goes on serving.
+// the time to notice, while it goes on serving. Whoever tells it to stop once
+// more does not want to wait.
 func (s *server) drain() {
+	again, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	s.health.Drain()
 	if s.cfg.DrainDelay > 0 {
 		s.log.Info("draining", "delay", s.cfg.DrainDelay)
-		time.Sleep(s.cfg.DrainDelay)
+		select {
+		case <-time.After(s.cfg.DrainDelay):
+		case <-again.Done():
+		}
 	}
 }
 
 // mayOperate lets callers on this machine through, and keys with the scope
-// admin. A request that a proxy passed on comes from elsewhere.
+// admin of the org that runs the installation. A request that a proxy passed on comes from elsewhere.
 func (s *server) mayOperate(r *http.Request) error {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	here := err == nil && net.ParseIP(host).IsLoopback()
@@ -103,6 +113,10 @@ func (s *server) mayOperate(r *http.Request) error {
 	}
 	if !caller.Allows(auth.Admin) {
 		return problem.New(problem.Forbidden, "missing_scope", "the API key lacks the scope "+auth.Admin)
+	}
+	if caller.Org != registry.DefaultOrg { // they name all orgs
+		return problem.New(problem.Forbidden, "not_the_operator",
+			"this is for administrators of the organisation "+registry.DefaultOrg+", which runs the installation")
 	}
 	return nil
 }

@@ -47,6 +47,11 @@ cancelled or has failed goes on with --resume, too.`,
 	flags.BoolVar(&resume, "resume", false, "go on with the last one that is not done, and show it")
 	flags.IntVarP(&shown, "limit", "n", 25, "how many differences to show at most, up to 1000")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		for _, name := range []string{"from", "to", "source", "provider", "delivery", "dry-run"} {
+			if resume && flags.Changed(name) {
+				return usagef("--resume goes on with the last replay as it was asked for: leave --%s out", name)
+			}
+		}
 		api, err := conn.client()
 		if err != nil {
 			return err

@@ -45,6 +45,9 @@ it has one, with a flag; the later wins. --dump prints them all.`,
 	flags := addConfigFlags(cmd, env)
 	names := cmd.Flags().StringSlice("services", allServices, "which services to run in this process")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if len(*names) == 0 {
+			return usagef("--services: give one or more of %s", strings.Join(allServices, ", "))
+		}
 		for _, name := range *names {
 			if !slices.Contains(allServices, name) {
 				return usagef("--services: %q is not one of %s", name, strings.Join(allServices, ", "))

@@ -359,6 +359,7 @@ func (s *server) newDesk() (*dead.Desk, error) {
 // addHTTP adds the listener, and what answers on it.
 func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error {
 	var webhooks, rest http.Handler
+	var a *api.API
 	if withReceiver {
 		// On a cluster the body's limit follows its max_payload.
 		s.cfg.Receiver.MaxBody = min(s.cfg.Receiver.MaxBody, s.bus.MaxRecord()-s.cfg.Receiver.MaxKeptHeaders)
@@ -383,14 +384,13 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 		if err != nil {
 			return err
 		}
-		a, err := api.New(api.Deps{
+		a, err = api.New(api.Deps{
 			Store: s.store, Registry: s.registry, Committer: s.lanes, Orgs: s.orgs, Bus: s.bus, Normalizers: all.Set(), Sealer: s.sealer, Audit: s.audit, Dead: desk,
 			SignIn: accounts, Proxies: proxies, Health: s.health, Gatherer: s.metrics, Metrics: s.metrics, Tracer: s.tracer, Log: s.log.With("part", "api"),
 		}, s.cfg.API)
 		if err != nil {
 			return err
 		}
-		s.parts.Start("api", a.Run)
 		s.parts.StartBehind("dead", desk.Run)
 		rest = httpserver.Observe(a.Handler(), s.log.With("part", "http"), s.metrics)
 	}
@@ -407,6 +407,9 @@ func (s *server) addHTTP(ctx context.Context, withReceiver, withAPI bool) error 
 	}
 	s.health.Up()
 	s.parts.Start("http", h.Run)
+	if withAPI {
+		s.parts.Start("api", a.Run) // told first: live tails end, and http need not wait for them
+	}
 	return nil
 }
 
