@@ -231,6 +231,11 @@ func TestCluster_RefusesWhatAUserHasNoBusinessWith(t *testing.T) {
 			api("STREAM.PURGE.DELIVERIES"), api("STREAM.DELETE.AUDIT"), api("STREAM.PURGE.AUDIT"), api("CONSUMER.CREATE.AUDIT.spy"),
 			api("CONSUMER.DELETE.CHANGES.writer"), api("STREAM.UPDATE.KV_REGISTRY"), "$KV.STATE.reconciler.CHANGES",
 		}},
+		{bus.UserBackup, []string{
+			"deliveries.fresh", "changes.fresh", "dead.frame._.x", api("STREAM.PURGE.DELIVERIES"), api("STREAM.UPDATE.KV_REGISTRY"), api("STREAM.DELETE.KV_REGISTRY"),
+			api("CONSUMER.CREATE.DELIVERIES.spy"), api("CONSUMER.CREATE.AUDIT.spy"), api("DIRECT.GET.DELIVERIES"), api("CONSUMER.DELETE.CHANGES.writer"),
+			"$KV.STATE.lease.keeper",
+		}},
 		{bus.UserAdmin, []string{
 			"deliveries.fresh", "changes.fresh", api("STREAM.DELETE.DELIVERIES"), api("STREAM.PURGE.DELIVERIES"),
 			api("CONSUMER.CREATE.DELIVERIES.spy"), api("DIRECT.GET.DELIVERIES"), "$KV.REGISTRY.key.default.key_mine",
