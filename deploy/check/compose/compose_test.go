@@ -296,6 +296,8 @@ func TestEveryServiceIsWatchedLimitedAndWithoutRights(t *testing.T) {
 		if s.Deploy == nil || s.Deploy.Resources.Limits == nil || s.Deploy.Resources.Limits.MemoryBytes == 0 ||
 			s.Deploy.Resources.Limits.NanoCPUs == 0 || s.Deploy.Resources.Limits.Pids == 0 {
 			say("memory, processors or processes have no limit")
+		} else if cpus := s.Deploy.Resources.Limits.NanoCPUs; cpus > 2 {
+			say("it may use %v processors: Docker refuses that on a machine with two", cpus)
 		}
 		if s.Privileged || s.NetworkMode != "" || s.Pid != "" {
 			say("it shares more of the machine than its network")
