@@ -4,9 +4,11 @@
 # the images, the archives of a release and the check of this claim use it.
 #
 #   sh deploy/build.sh OS ARCH FILE [TAGS]     # VERSION=v1.2.3 in the environment
+#
+# OS and ARCH are the machine's own where they are empty.
 set -eu
 
-os=$1 arch=$2 file=$3 tags=${4:-}
+os=${1:-$(go env GOHOSTOS)} arch=${2:-$(go env GOHOSTARCH)} file=$3 tags=${4:-}
 cd "$(dirname "$0")/.."
 # GOFLAGS and the machine's own level of instructions would change the bytes.
 CGO_ENABLED=0 GOFLAGS='' GOAMD64=v1 GOARM64=v8.0 GOOS=$os GOARCH=$arch \

@@ -8,7 +8,7 @@ CREATE SETTINGS PROFILE OR REPLACE whatchanged_api ON CLUSTER whatchanged SETTIN
     async_insert = 0,
     max_memory_usage = 1073741824 MAX 1073741824,
     max_memory_usage_for_user = 4294967296 CONST,
-    max_execution_time = 20 MAX 3600,
+    max_execution_time = 20 MAX 3605,
     max_concurrent_queries_for_user = 128 CONST;
 
 CREATE ROLE IF NOT EXISTS whatchanged_api_role ON CLUSTER whatchanged;

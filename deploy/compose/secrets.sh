@@ -40,8 +40,9 @@ sha256() { printf %s "$1" | openssl dgst -sha256 -r | cut -d' ' -f1; }
 [ -f first.token ] || printf 'wct_%s' "$(token)" | keep first.token
 
 # What each service is told: who it is to NATS and to ClickHouse, and the key
-# that opens sealed secrets. migrate makes the streams and the tables.
-for service in receiver normalizer writer api migrate; do
+# that opens sealed secrets. migrate makes the streams and the tables; backup makes
+# backups, and puts them back.
+for service in receiver normalizer writer api backup migrate; do
 	user=$service
 	[ $service != migrate ] || user="admin"
 	{
@@ -60,7 +61,7 @@ done
 
 # What the servers are told.
 {
-	for user in receiver normalizer writer api admin system; do
+	for user in receiver normalizer writer api backup admin system; do
 		echo "NATS_$(echo $user | tr "[:lower:]" "[:upper:]")_PASSWORD=$(password nats-$user)"
 	done
 } | keep nats.env

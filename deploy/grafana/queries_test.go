@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,33 @@ import (
 func TestMain(m *testing.M) { os.Exit(chdbtest.Main(m)) }
 
 const org = "acme's" // a quote, to see that it is quoted
+
+// The data source asks for no more time than its user has, or ClickHouse refuses
+// every query. Its driver adds five seconds to what is set.
+func TestGrafana_AsksForNoMoreTimeThanItHas(t *testing.T) {
+	f := func(file, number string) int {
+		t.Helper()
+		text, err := os.ReadFile(filepath.FromSlash(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(number).FindSubmatch(text)
+		if found == nil {
+			t.Fatalf("%s has no %s", file, number)
+		}
+		n, err := strconv.Atoi(string(found[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	asks := f("provisioning/datasources/whatchanged.yaml", `queryTimeout: "(\d+)"`) + 5
+	for _, users := range []string{"../clickhouse/users.sql", "../clickhouse/users-cluster.sql"} {
+		if may := f(users, `(?s)PROFILE[^;]*whatchanged_grafana[^;]*max_execution_time = \d+ MAX (\d+)`); asks > may {
+			t.Errorf("it asks for %d s, and by %s may for %d", asks, users, may)
+		}
+	}
+}
 
 // query is one SQL statement of a dashboard.
 type query struct {

@@ -29,8 +29,9 @@ func WriteAccounts(w io.Writer, auth string, users []string) error {
 	c.line(0, "#")
 	switch auth {
 	case AuthPassword:
-		c.line(0, "# Each password comes from the server's environment, best as a bcrypt hash")
-		c.line(0, "# (`nats server passwd`, or htpasswd -B); quote one that is only digits.")
+		c.line(0, "# Each password comes from the server's environment, best as a bcrypt hash that")
+		c.line(0, "# begins with $2a$ (`nats server passwd`; htpasswd -B prints $2y$, which the server")
+		c.line(0, "# cannot read: write $2a$ there). Quote one that is only digits.")
 	case AuthNkey:
 		c.line(0, "# Each public key (U...) comes from the server's environment; the seeds stay with")
 		c.line(0, "# the services (`nk -gen user`).")

@@ -7,13 +7,15 @@ import (
 	"whatchanged/pkg/change"
 )
 
-// The users of the servers: one a service, one that makes the streams, and one
-// that may do all of it, for everything in one process.
+// The users of the servers: one a service, one that makes backups and puts them
+// back, one that makes the streams, and one that may do all of it, for
+// everything in one process.
 const (
 	UserReceiver   = "receiver"
 	UserNormalizer = "normalizer"
 	UserWriter     = "writer"
 	UserAPI        = "api"
+	UserBackup     = "backup"
 	UserAdmin      = "admin"
 	UserServe      = "serve"
 )
@@ -21,7 +23,7 @@ const (
 // Users lists the users of services that run apart, the admin last. A service
 // that is new is a line here and its rights in rightsOf.
 func Users() []string {
-	return []string{UserReceiver, UserNormalizer, UserWriter, UserAPI, UserAdmin}
+	return []string{UserReceiver, UserNormalizer, UserWriter, UserAPI, UserBackup, UserAdmin}
 }
 
 // InboxPrefix begins the subjects on which a user's answers come, so that no
@@ -44,7 +46,7 @@ type Permissions struct {
 // PermissionsOf returns what a user needs, and nothing more; false when there is
 // no such user.
 func PermissionsOf(user string) (Permissions, bool) {
-	g := grants{reads: map[string]bool{}, own: map[string]bool{}}
+	g := grants{reads: map[string]bool{}, own: map[string]bool{}, drops: map[string]bool{}}
 	if !g.grant(user) {
 		return Permissions{}, false
 	}
@@ -85,6 +87,7 @@ type grants struct {
 	hears   []string        // subjects, beside the answers
 	reads   map[string]bool // streams that it reads by consumers of its own making
 	own     map[string]bool // durables that it consumes
+	drops   map[string]bool // durables that it deletes
 }
 
 // grant adds what a user does. Who looks for a subject that is refused finds
@@ -129,6 +132,11 @@ func (g *grants) grant(user string) bool {
 		g.list()
 		g.may(damageSubject)
 		g.state("lease.dead.*", "replays.*")
+	case UserBackup:
+		g.readAll(bucket + BucketRegistry)
+		g.may("$KV."+BucketRegistry+".>", "audit.*")
+		g.drop(AuditWriter)                        // and the audit trail is written again from all that the bus has
+		g.state("lease."+Removing, "reconciler.*") // the second is how far the rows were that a restore replaces
 	case UserAdmin:
 		g.look()
 		g.list()
@@ -193,6 +201,16 @@ func (g *grants) consume(names ...string) {
 	}
 }
 
+// drop deletes durable consumers, which their owners make again from the start.
+func (g *grants) drop(names ...string) {
+	for _, d := range durables() {
+		if slices.Contains(names, d.name) {
+			g.drops[d.name] = true
+			g.api("CONSUMER.DELETE." + d.stream + "." + d.name)
+		}
+	}
+}
+
 // readAll reads whole streams, by consumers that last for a moment, and single
 // messages.
 func (g *grants) readAll(streams ...string) {
@@ -250,7 +268,9 @@ func (g *grants) permissions(user string) Permissions {
 			continue
 		}
 		at := d.stream + "." + d.name
-		p.DenyPublish = append(p.DenyPublish, jsAPI+"CONSUMER.DELETE."+at)
+		if !g.drops[d.name] {
+			p.DenyPublish = append(p.DenyPublish, jsAPI+"CONSUMER.DELETE."+at)
+		}
 		if !g.own[d.name] {
 			p.DenyPublish = append(p.DenyPublish, jsAPI+"CONSUMER.CREATE."+at, jsAPI+"CONSUMER.CREATE."+at+".>", jsAPI+"CONSUMER.MSG.NEXT."+at)
 		}

@@ -2,7 +2,9 @@ package bus_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -231,6 +233,11 @@ func TestCluster_RefusesWhatAUserHasNoBusinessWith(t *testing.T) {
 			api("STREAM.PURGE.DELIVERIES"), api("STREAM.DELETE.AUDIT"), api("STREAM.PURGE.AUDIT"), api("CONSUMER.CREATE.AUDIT.spy"),
 			api("CONSUMER.DELETE.CHANGES.writer"), api("STREAM.UPDATE.KV_REGISTRY"), "$KV.STATE.reconciler.CHANGES",
 		}},
+		{bus.UserBackup, []string{
+			"deliveries.fresh", "changes.fresh", "dead.frame._.x", api("STREAM.PURGE.DELIVERIES"), api("STREAM.UPDATE.KV_REGISTRY"), api("STREAM.DELETE.KV_REGISTRY"),
+			api("CONSUMER.CREATE.DELIVERIES.spy"), api("CONSUMER.CREATE.AUDIT.spy"), api("DIRECT.GET.DELIVERIES"), api("CONSUMER.DELETE.CHANGES.writer"),
+			"$KV.STATE.lease.keeper",
+		}},
 		{bus.UserAdmin, []string{
 			"deliveries.fresh", "changes.fresh", api("STREAM.DELETE.DELIVERIES"), api("STREAM.PURGE.DELIVERIES"),
 			api("CONSUMER.CREATE.DELIVERIES.spy"), api("DIRECT.GET.DELIVERIES"), "$KV.REGISTRY.key.default.key_mine",
@@ -349,5 +356,34 @@ func TestConnect_WaitsForWhoMakesTheStreams(t *testing.T) {
 	}
 	if st.SyncAlways == nil || !*st.SyncAlways || len(st.Servers) != 1 || st.Servers[0].Version == "" {
 		t.Errorf("the servers say of themselves: %+v, sync always %v", st.Servers, st.SyncAlways)
+	}
+}
+
+// A certificate that clients and servers show to each other lets nobody join as
+// a server, who would be past all users.
+func TestCluster_TakesNoClientsCertificateForARoute(t *testing.T) {
+	cluster := bustest.SecureCluster(t)
+	dial := func(name string) error {
+		cert, err := tls.LoadX509KeyPair(filepath.Join(cluster.Dir, name+".crt"), filepath.Join(cluster.Dir, name+".key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", cluster.Routes[0],
+			&tls.Config{Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true}) //nolint:gosec // what the server thinks of us is asked here
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			return err
+		}
+		_, err = conn.Read(make([]byte, 1)) // who is refused learns it here with TLS 1.3; who is not gets the server's INFO
+		return err
+	}
+	if err := dial("route"); err != nil {
+		t.Errorf("joining as a server does: %v", err)
+	}
+	if err := dial("tls"); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("joining with a client's certificate: %v, want one that it is refused for", err)
 	}
 }

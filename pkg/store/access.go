@@ -173,6 +173,10 @@ func access(service string) Access {
 	return all[slices.IndexFunc(all, func(a Access) bool { return a.Service == service })]
 }
 
+// driverMargin is what clickhouse-go adds to the time that a context has left,
+// which it sends as max_execution_time.
+const driverMargin = 5 * time.Second
+
 // profile is a user's settings. What people ask for is limited here too: a
 // fault of ours must not take the server. Nobody has a priority: ClickHouse has
 // those of lower priority wait while any of a higher one runs, and the pipeline
@@ -185,7 +189,7 @@ func profile(cfg Config, user string) []string {
 			"async_insert = 0",
 			fmt.Sprintf("max_memory_usage = %d MAX %d", cfg.QueryMemory, cfg.QueryMemory),
 			fmt.Sprintf("max_memory_usage_for_user = %d CONST", 4*cfg.QueryMemory),
-			fmt.Sprintf("max_execution_time = %d MAX %d", cfg.QueryTimeout/time.Second, max(cfg.QueryTimeout, cfg.ExportTimeout)/time.Second),
+			fmt.Sprintf("max_execution_time = %d MAX %d", cfg.QueryTimeout/time.Second, (max(cfg.QueryTimeout, cfg.ExportTimeout)+driverMargin)/time.Second),
 			fmt.Sprintf("max_concurrent_queries_for_user = %d CONST", 8*cfg.MaxConns),
 		}
 	case "grafana":

@@ -6,18 +6,24 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"log/slog"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"whatchanged/pkg/audit"
 	"whatchanged/pkg/change"
@@ -275,6 +281,48 @@ func TestAccess_CoversTheStart(t *testing.T) {
 	if diff := cmp.Diff([]string{"schema_migrations", "system.columns", "system.databases", "system.tables"}, unique(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// What the API asks for is within its user's profile, or the server refuses it.
+func TestGrants_LetTheAPIAskForAsLongAsItDoes(t *testing.T) {
+	var longest atomic.Int64
+	engine := chdbtest.Engine(t).Handler()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked, err := strconv.ParseInt(r.URL.Query().Get("max_execution_time"), 10, 64); err == nil && asked > longest.Load() {
+			longest.Store(asked)
+		}
+		engine.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	cfg := store.DefaultConfig()
+	cfg.DSN, cfg.Database = server.URL, chdbtest.Database(t)
+	s, err := store.Open(t.Context(), cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	longest.Store(0)
+	methods := calls()
+	for _, name := range unique(methodsNamed(t, sources["api"])) {
+		if err := methods[name](t.Context(), s); err != nil && !strings.Contains(err.Error(), "there is no such") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	limit := regexp.MustCompile(`max_execution_time = \d+ MAX (\d+)`)
+	for _, statement := range store.Grants(store.DefaultConfig(), store.GrantConfig{}) {
+		found := limit.FindStringSubmatch(statement)
+		if found == nil || !strings.Contains(statement, "whatchanged_api") {
+			continue
+		}
+		if most, err := strconv.ParseInt(found[1], 10, 64); err != nil || longest.Load() > most || longest.Load() < int64(cfg.ExportTimeout/time.Second) {
+			t.Errorf("the API asks for %d s, and may for %s", longest.Load(), found[1])
+		}
+		return
+	}
+	t.Error("the profile of the API has no limit")
 }
 
 // uses is the tables that statements read and write.

@@ -61,7 +61,7 @@ var (
 	utilisation    = Constant{"utilisation", 0.5, "of a core", "a choice: room for peaks, for a machine that is away, for merges of large parts, and for what sockets between split services cost, which no run has measured"}
 	machineNetwork = Constant{"machine_network", 10, "Gbit/s", "a choice: what a machine of that size is sold with"}
 	busReplicas    = Constant{"bus_replicas", 3, "copies", "a choice: docs/operating/nats.md"}
-	storeReplicas  = Constant{"store_replicas", 2, "copies", "a choice: docs/operating/clickhouse.md"}
+	storeReplicas  = Constant{"store_replicas", 3, "copies", "a choice: docs/operating/clickhouse.md"}
 	frameRecords   = Constant{"frame_records", 1000, "deliveries", "the code: pkg/bus, most of a frame"}
 	frameBytes     = Constant{"frame_bytes", 4 << 20, "bytes", "the code: pkg/bus, most of a frame before compression"}
 	framePace      = Constant{"frame_pace", 2, "ms", "the code: pkg/bus, between the beginnings of two frames of a publisher"}

@@ -120,3 +120,13 @@ func TestModel_SaysWhatItLacks(t *testing.T) {
 	f("short.json", `{"schema": "whatchanged-bench/1"}`, "publish, receiver and pipeline")
 	f("profile.json", `{"schema": "whatchanged-bench/1", "publish": {}, "receiver": {}, "pipeline": {"stored_rate": 1, "server_cpu_us": 1}}`, "CPU by stage")
 }
+
+// TestModel_OutlivesOneMachineOfATierThatStores: most copies are left of what
+// only most can write to.
+func TestModel_OutlivesOneMachineOfATierThatStores(t *testing.T) {
+	for _, copies := range []Constant{busReplicas, storeReplicas} {
+		if n := int(copies.Value); n-1 < n/2+1 {
+			t.Errorf("with %d %s one that is away stops all writing", n, copies.Name)
+		}
+	}
+}

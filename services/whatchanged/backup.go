@@ -279,7 +279,7 @@ func withBackups(ctx context.Context, env *Environment, cfg Config, do func(*bac
 		return fmt.Errorf("the data directory: %w; for an installation that is to be restored, make it first", err)
 	}
 	return withStore(ctx, env, cfg, func(s *store.Store, log *slog.Logger) (err error) {
-		b, err := bus.Connect(ctx, cfg.Bus, log, telemetry.NewRegistry())
+		b, err := bus.Connect(ctx, cfg.Bus, log, telemetry.NewRegistry(), bus.As(bus.UserBackup))
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"whatchanged/pkg/bus"
+	"whatchanged/pkg/bus/bustest"
+	"whatchanged/pkg/chdb/chdbtest"
 )
 
 // With servers of their own the backup is theirs, also when a server with the
@@ -42,4 +46,33 @@ func TestBackupCreate_AsksTheEmbeddedServerOnlyForItsOwn(t *testing.T) {
 	}
 	f("of-the-embedded-server is made", 1)
 	f("say both --nats and --clickhouse", 0, "--clickhouse", "clickhouse://127.0.0.1:9000")
+}
+
+// With services apart a backup is made and put back by the users that are there
+// for it: what the servers would refuse to them is an error here.
+func TestBackup_WorksAsItsUserOnServersThatHaveUsers(t *testing.T) {
+	clickhouse := httptest.NewServer(chdbtest.Engine(t).Handler())
+	defer clickhouse.Close()
+	nats := bustest.SecureServer(t)
+	database := chdbtest.Database(t)
+	whatchanged := func(user string, args ...string) string {
+		t.Helper()
+		var out, errs bytes.Buffer
+		code := run(t.Context(), Environment{Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs, Environ: []string{
+			"WHATCHANGED_BUS_URL=" + nats.URL, "WHATCHANGED_BUS_USER=" + user, "WHATCHANGED_BUS_PASSWORD=" + bustest.Password(user),
+			"WHATCHANGED_BUS_MAX_BYTES=100000000", "WHATCHANGED_STORE_DSN=" + clickhouse.URL, "WHATCHANGED_STORE_DATABASE=" + database,
+			"WHATCHANGED_BACKUP_TO=file:" + allowed, "WHATCHANGED_DATA_DIR=" + t.TempDir(),
+		}})
+		if code != exitOK {
+			t.Fatalf("whatchanged %s as %s exits with %d: %s", strings.Join(args, " "), user, code, errs.String())
+		}
+		return out.String()
+	}
+	whatchanged(bus.UserAdmin, "migrate")
+	if out := whatchanged(bus.UserBackup, "backup", "create", "--name", "nightly"); !strings.Contains(out, "nightly is made") {
+		t.Errorf("create says %q", out)
+	}
+	if out := whatchanged(bus.UserBackup, "backup", "restore", "nightly", "--force"); !strings.Contains(out, "nightly is restored") {
+		t.Errorf("restore says %q", out)
+	}
 }

@@ -23,12 +23,13 @@ func newNATSPermissions(env *Environment) *cobra.Command {
 		Use:   "permissions",
 		Short: "Print the accounts and users of a nats-server, with what each service needs and no more",
 		Long: `Prints the part of nats-server.conf that says who may do what: one user a
-service, and admin, as whom ` + "`whatchanged migrate`" + ` makes the streams. Passwords or
-public keys come from the server's environment (NATS_RECEIVER_PASSWORD, ...).
+service, backup for ` + "`whatchanged backup`" + `, and admin, as whom ` + "`whatchanged migrate`" + `
+makes the streams. Passwords or public keys come from the server's environment
+(NATS_RECEIVER_PASSWORD, ...).
 deploy/nats/accounts.conf is what it prints.`,
 		Example: `  whatchanged nats permissions > accounts.conf
   whatchanged nats permissions --auth nkey
-  whatchanged nats permissions --users serve,admin`,
+  whatchanged nats permissions --users serve,backup,admin`,
 		Args: args(cobra.NoArgs),
 	}
 	auth := cmd.Flags().String("auth", bus.AuthPassword, "how the servers know a user: password or nkey")

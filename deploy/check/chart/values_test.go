@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -252,4 +253,42 @@ func TestBundledServers_AreTheTestedVersions(t *testing.T) {
 	}
 	f(read(t, "go.mod"), `github.com/nats-io/nats-server/v2 v(\S+)`, "image: docker.io/library/nats:")
 	f(read(t, "pkg", "chdb", "lib", "package.json"), `lib-linux-x64-gnu": "(\d+\.\d+)\.`, "image: docker.io/clickhouse/clickhouse-server:")
+}
+
+// docs/operating/kubernetes.md says what the chart asks for, and names users that
+// users.sql makes.
+func TestKubernetesPage_IsOfTheChart(t *testing.T) {
+	var about struct {
+		KubeVersion string `yaml:"kubeVersion"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "charts", "whatchanged", "Chart.yaml")), &about); err != nil {
+		t.Fatal(err)
+	}
+	version := strings.TrimSuffix(strings.TrimPrefix(about.KubeVersion, ">="), ".0-0")
+	page, readme := read(t, "docs", "operating", "kubernetes.md"), read(t, "charts", "whatchanged", "README.md")
+	if !strings.Contains(page, "Kubernetes "+version+" or later") || !strings.Contains(readme, "Kubernetes "+version+" and later") {
+		t.Errorf("the chart asks for Kubernetes %s, and a page for another", about.KubeVersion)
+	}
+	users := read(t, "deploy", "clickhouse", "users.sql")
+	named := regexp.MustCompile(`clickhouse://(\w+):`).FindAllStringSubmatch(page, -1)
+	if len(named) == 0 {
+		t.Error("the page has no DSN")
+	}
+	for _, user := range named {
+		if !strings.Contains(users, "CREATE USER OR REPLACE "+user[1]+" ") {
+			t.Errorf("users.sql makes no user %s", user[1])
+		}
+	}
+	var values struct {
+		Pod struct {
+			DrainSeconds int `yaml:"drainSeconds"`
+			StopSeconds  int `yaml:"stopSeconds"`
+		} `yaml:"pod"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "charts", "whatchanged", "values.yaml")), &values); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("- %d seconds to stop", values.Pod.DrainSeconds+values.Pod.StopSeconds); !strings.Contains(page, want) {
+		t.Errorf("the page has no %q", want)
+	}
 }

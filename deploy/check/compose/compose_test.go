@@ -3,6 +3,7 @@
 package compose
 
 import (
+	"encoding/xml"
 	"fmt"
 	"maps"
 	"os"
@@ -22,13 +23,13 @@ import (
 
 // ours are the services that are a subcommand of the program. A new one is a
 // name here and an entry in docker-compose.yml.
-var ours = []string{"api", "migrate", "normalizer", "receiver", "writer"}
+var ours = []string{"api", "backup", "migrate", "normalizer", "receiver", "writer"}
 
 // others are the services that are not.
 var others = []string{"access", "clickhouse", "grafana", "nats", "prometheus"}
 
 // once are the services that do something and end.
-var once = []string{"access", "migrate"}
+var once = []string{"access", "backup", "migrate"}
 
 // probes are the programs that the images of others are known to have.
 var probes = map[string][]string{
@@ -55,7 +56,7 @@ func load(t *testing.T) project {
 	}
 	file := filepath.Join(root, "docker-compose.yml")
 	options, err := cli.NewProjectOptions([]string{file}, cli.WithEnv([]string{"SECRETS=" + secrets}),
-		cli.WithInterpolation(true), cli.WithConsistency(true), cli.WithResolvedPaths(true))
+		cli.WithProfiles([]string{"*"}), cli.WithInterpolation(true), cli.WithConsistency(true), cli.WithResolvedPaths(true))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,15 +125,20 @@ func TestTheProgramKnowsEverySetting(t *testing.T) {
 		t.Errorf("healthcheck where nobody listens: %v, want exit status 1", err)
 	}
 	for _, name := range ours {
-		if got := []string(p.Services[name].Command); !slices.Equal(got, []string{name}) {
+		s := p.Services[name]
+		want, reader := []string{name}, name
+		if name == "backup" {
+			want, reader = []string{"/whatchanged", "backup", "create"}, "migrate" // which has the same settings
+		}
+		if got := slices.Concat([]string(s.Entrypoint), []string(s.Command)); !slices.Equal(got, want) {
 			t.Errorf("%s runs %q", name, got)
 		}
 		environ := p.settings(t, name)
-		if err := program.CheckConfig(t.Context(), path, name, environ); err != nil {
+		if err := program.CheckConfig(t.Context(), path, reader, environ); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		// And would say so, if it did not: in the environment and in the secrets.
-		err := program.CheckConfig(t.Context(), path, name, append(environ, "WHATCHANGED_LISTNE=0.0.0.0:8080"))
+		err := program.CheckConfig(t.Context(), path, reader, append(environ, "WHATCHANGED_LISTNE=0.0.0.0:8080"))
 		if err == nil || !strings.Contains(err.Error(), "WHATCHANGED_LISTNE") {
 			t.Errorf("%s: an unknown variable: %v, want an error that names it", name, err)
 		}
@@ -140,7 +146,7 @@ func TestTheProgramKnowsEverySetting(t *testing.T) {
 		if err := os.WriteFile(odd, []byte("bus: {pasword: x}\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		err = program.CheckConfig(t.Context(), path, name, append(environ, "WHATCHANGED_CONFIG="+odd))
+		err = program.CheckConfig(t.Context(), path, reader, append(environ, "WHATCHANGED_CONFIG="+odd))
 		if err == nil || !strings.Contains(err.Error(), "bus.pasword") {
 			t.Errorf("%s: an unknown key in a file: %v, want an error that names it", name, err)
 		}
@@ -234,7 +240,7 @@ func TestEveryMountedFileIsThere(t *testing.T) {
 			if file == "" {
 				file = arg
 			}
-			if !strings.HasPrefix(file, "/") {
+			if !strings.HasPrefix(file, "/") || file == "/whatchanged" && slices.Contains(ours, name) { // which our image has
 				continue
 			}
 			if !mounted(s, file) {
@@ -271,7 +277,7 @@ func TestEveryServiceIsScraped(t *testing.T) {
 	for _, name := range ours {
 		_, port, _ := strings.Cut(*p.Services[name].Environment["WHATCHANGED_ADMIN_LISTEN"], ":")
 		target := regexp.MustCompile(`(?m)\b` + name + ":" + port + `\b`)
-		if name != "migrate" && !target.Match(text) {
+		if !slices.Contains(once, name) && !target.Match(text) {
 			t.Errorf("nothing scrapes %s:%s", name, port)
 		}
 	}
@@ -290,12 +296,17 @@ func TestEveryServiceIsWatchedLimitedAndWithoutRights(t *testing.T) {
 		if s.Deploy == nil || s.Deploy.Resources.Limits == nil || s.Deploy.Resources.Limits.MemoryBytes == 0 ||
 			s.Deploy.Resources.Limits.NanoCPUs == 0 || s.Deploy.Resources.Limits.Pids == 0 {
 			say("memory, processors or processes have no limit")
+		} else if cpus := s.Deploy.Resources.Limits.NanoCPUs; cpus > 2 {
+			say("it may use %v processors: Docker refuses that on a machine with two", cpus)
 		}
 		if s.Privileged || s.NetworkMode != "" || s.Pid != "" {
 			say("it shares more of the machine than its network")
 		}
 		want := "unless-stopped"
-		if slices.Contains(once, name) {
+		switch {
+		case name == "backup":
+			want = "no" // whoever asked for it is told
+		case slices.Contains(once, name):
 			want = "on-failure:5"
 		}
 		if s.Restart != want {
@@ -440,8 +451,42 @@ func TestWhoCanBeReachedFromOutside(t *testing.T) {
 	}
 	for name, s := range p.Services {
 		_, out := s.Networks["outside"]
-		if _, in := s.Networks["inside"]; !in || out != slices.Contains([]string{"api", "grafana", "normalizer", "prometheus", "receiver"}, name) {
+		if _, in := s.Networks["inside"]; !in || out != slices.Contains([]string{"api", "clickhouse", "grafana", "normalizer", "prometheus", "receiver"}, name) {
 			t.Errorf("%s is on %q", name, slices.Sorted(maps.Keys(s.Networks)))
+		}
+	}
+}
+
+// A backup has somewhere to go without anything being set: a disk that the server
+// has, allows and can write.
+func TestBackupsHaveAPlace(t *testing.T) {
+	p := load(t)
+	text, err := os.ReadFile(filepath.Join(program.Root(t), "deploy", "compose", "clickhouse", "config.xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var server struct {
+		Disk    string `xml:"storage_configuration>disks>backups>path"`
+		Allowed string `xml:"backups>allowed_disk"`
+	}
+	if err := xml.Unmarshal(text, &server); err != nil {
+		t.Fatal(err)
+	}
+	if to := *p.Services["backup"].Environment["WHATCHANGED_BACKUP_TO"]; to != "disk:"+server.Allowed || server.Allowed != "backups" {
+		t.Errorf("backups go to %s, and the server allows the disk %q", to, server.Allowed)
+	}
+	if !slices.ContainsFunc(p.Services["clickhouse"].Volumes, func(v types.ServiceVolumeConfig) bool {
+		return v.Type == types.VolumeTypeVolume && !v.ReadOnly && strings.HasPrefix(server.Disk, v.Target+"/")
+	}) {
+		t.Errorf("the disk is at %q, which no volume keeps", server.Disk)
+	}
+	secrets, err := os.ReadFile(filepath.Join(p.secrets, "backup.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{"{user: backup,", "clickhouse://whatchanged_backup:"} {
+		if !strings.Contains(string(secrets), user) {
+			t.Errorf("backup.yaml has no %q", user)
 		}
 	}
 }

@@ -42,8 +42,11 @@ type Builder struct {
 	Context string            // what the stages copy from
 	Scratch string            // where their roots go
 	Args    map[string]string // build arguments
-	Base    func(name, root string) (binds []Bind, env []string, err error)
-	Cache   func(target string) string // the directory behind a cache mount
+	// Platform is the arguments that buildkit gives by itself, which a default in
+	// the Dockerfile wins over; nil is a builder that gives none.
+	Platform map[string]string
+	Base     func(name, root string) (binds []Bind, env []string, err error)
+	Cache    func(target string) string // the directory behind a cache mount
 
 	lex    *shell.Lex
 	meta   []string // arguments before the first FROM
@@ -80,12 +83,16 @@ func (b *Builder) Parse(file string) error {
 	return nil
 }
 
-// argument returns the value given to a build argument, else its default.
+// argument returns the value given to a build argument, else its default, else
+// what the platform has for it.
 func (b *Builder) argument(arg instructions.KeyValuePairOptional) string {
 	if given, ok := b.Args[arg.Key]; ok {
 		return given
 	}
-	return arg.ValueString()
+	if arg.Value == nil {
+		return b.Platform[arg.Key]
+	}
+	return *arg.Value
 }
 
 // Build builds a stage and those it needs.

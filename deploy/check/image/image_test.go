@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 
 	"whatchanged/deploy/check/program"
 )
@@ -62,10 +63,7 @@ func newBuilder(t *testing.T) *Builder {
 	b := &Builder{
 		Context: root,
 		Scratch: scratch,
-		Args: map[string]string{
-			"BUILDPLATFORM": runtime.GOOS + "/" + runtime.GOARCH, "TARGETOS": runtime.GOOS, "TARGETARCH": runtime.GOARCH,
-			"VERSION": version, "REVISION": revision,
-		},
+		Args:    map[string]string{"VERSION": version, "REVISION": revision},
 		Cache: func(target string) string {
 			if dir, ok := caches[target]; ok {
 				return dir
@@ -316,8 +314,33 @@ func checkVersion(t *testing.T, c *container, engine string) {
 	}
 }
 
+// The program is of the platform that the image is for: whoever builds says which.
+func TestTheTargetIsTheBuilders(t *testing.T) {
+	b := newBuilder(t)
+	b.Platform = map[string]string{"TARGETOS": "linux", "TARGETARCH": "arm64"}
+	for _, stage := range []string{"static", "whole", "engine"} {
+		i, ok := instructions.HasStage(b.stages, stage)
+		if !ok {
+			t.Fatalf("there is no stage %s", stage)
+		}
+		got := map[string]string{}
+		for _, command := range b.stages[i].Commands {
+			if c, ok := command.(*instructions.ArgCommand); ok {
+				for _, arg := range c.Args {
+					got[arg.Key] = b.argument(arg)
+				}
+			}
+		}
+		if os, given := got["TARGETOS"]; got["TARGETARCH"] != "arm64" || given && os != "linux" {
+			t.Errorf("stage %s is for %q on linux/arm64", stage, got)
+		}
+	}
+}
+
 func TestTheStaticImage(t *testing.T) {
-	image := build(t, newBuilder(t), "whatchanged")
+	b := newBuilder(t)
+	b.Platform = map[string]string{"BUILDPLATFORM": "linux/" + runtime.GOARCH, "TARGETOS": "linux", "TARGETARCH": runtime.GOARCH}
+	image := build(t, b, "whatchanged")
 	want := []string{"/LICENCES.txt", "/etc/group", "/etc/passwd", "/etc/ssl/certs/ca-certificates.crt", "/whatchanged"}
 	if diff := cmp.Diff(want, tree(t, image.Root)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
@@ -335,6 +358,7 @@ func TestTheStaticImage(t *testing.T) {
 	expectReady(t, listen)
 }
 
+// It is built without buildkit's arguments, for this machine.
 func TestTheEmbeddedImage(t *testing.T) {
 	image := build(t, newBuilder(t), "embedded")
 	checkMetadata(t, image, "/data")

@@ -95,3 +95,35 @@ func TestActionsArePinnedAndJobsLimited(t *testing.T) {
 		}
 	}
 }
+
+// The chart asks for the tags under which a release pushes the images.
+func TestTheChartsImageIsTheReleases(t *testing.T) {
+	read := func(parts ...string) string {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(append([]string{program.Root(t)}, parts...)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	var chart struct {
+		Version    string `yaml:"version"`
+		AppVersion string `yaml:"appVersion"`
+	}
+	if err := yaml.Unmarshal([]byte(read("charts", "whatchanged", "Chart.yaml")), &chart); err != nil {
+		t.Fatal(err)
+	}
+	release := read(".github", "workflows", "release.yml")
+	for _, line := range []string{
+		`tags: ["v*.*.*"]`, // what is released,
+		"tags: ${{ steps.name.outputs.image }}:${{ github.ref_name }}${{ matrix.suffix }}", // the image of it,
+		`grep -qx "appVersion: \"$VERSION\"" charts/whatchanged/Chart.yaml`,                // and the chart of it
+	} {
+		if !strings.Contains(release, line) {
+			t.Errorf("release.yml has no %s", line)
+		}
+	}
+	if chart.AppVersion != "v"+chart.Version {
+		t.Errorf("the chart %s is of the release %s, want v%s as its tag is", chart.Version, chart.AppVersion, chart.Version)
+	}
+}

@@ -24,9 +24,10 @@ import (
 // Secure is a cluster as deploy/nats sets it up: TLS, and a user a service.
 type Secure struct {
 	Servers []*Process
-	URL     string // of all
-	Dir     string // has ca.crt, tls.crt and tls.key, and other.crt, which is no authority of ours
-	Name    string // in the servers' certificates, beside their address
+	URL     string   // of all
+	Routes  []string // where they listen for each other
+	Dir     string   // has ca.crt, tls.crt and tls.key, the same for routes, and other.crt, which is no authority of ours
+	Name    string   // in the servers' certificates, beside their address
 }
 
 // Password is what a user of a secure cluster proves itself with.
@@ -45,7 +46,7 @@ func SecureCluster(tb testing.TB, replace ...string) *Secure {
 		addr := freeAddr(tb)
 		routes, addrs, urls = append(routes, freeAddr(tb)), append(addrs, addr), append(urls, "tls://"+addr)
 	}
-	s.URL = strings.Join(urls, ",")
+	s.URL, s.Routes = strings.Join(urls, ","), routes
 	env = append(env, "NATS_ROUTES=[tls://"+strings.Join(routes, ", tls://")+"]")
 	for i, addr := range addrs {
 		dir := tb.TempDir()
@@ -141,8 +142,8 @@ func write(tb testing.TB, path, text string) {
 	}
 }
 
-// certificates writes an authority, a certificate that it has signed, and
-// another authority.
+// certificates writes an authority and a certificate that it has signed, another
+// such pair for the servers' routes, and an authority that has signed nothing.
 func (s *Secure) certificates(tb testing.TB) {
 	tb.Helper()
 	authority := func(name string) (*x509.Certificate, *ecdsa.PrivateKey) {
@@ -155,13 +156,15 @@ func (s *Secure) certificates(tb testing.TB) {
 		return template, key
 	}
 	authority("other")
-	ca, caKey := authority("ca")
-	s.sign(tb, "tls.crt", "tls.key", &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: s.Name}, DNSNames: []string{s.Name},
-		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}, ca, caKey)
+	for by, name := range map[string]string{"ca": "tls", "route-ca": "route"} {
+		ca, caKey := authority(by)
+		s.sign(tb, name+".crt", name+".key", &x509.Certificate{
+			SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: s.Name}, DNSNames: []string{s.Name},
+			NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+			KeyUsage:    x509.KeyUsageDigitalSignature,
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		}, ca, caKey)
+	}
 }
 
 // sign writes a certificate, signed by itself without a parent, and its key.
