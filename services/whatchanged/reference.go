@@ -53,7 +53,7 @@ var otherVariables = []struct{ Name, About string }{
 	{"WHATCHANGED_URL", "The server that the user's commands talk to."},
 	{"WHATCHANGED_KEY", "The API key that the user's commands use. Secret."},
 	{"GOMEMLIMIT", "When the garbage collector works harder, for what is not the engine's memory; `768MiB` unless set."},
-	{"GOMAXPROCS", "How many threads run at the same time; twice the processors unless set."},
+	{"GOMAXPROCS", "How many threads run at the same time; four times the processors unless set."},
 }
 
 // settingLine is a line of the reference.

@@ -123,10 +123,10 @@ func runServer(cmd *cobra.Command, env *Environment, flags *configFlags, service
 		return err
 	}
 	if env.Getenv("GOMAXPROCS") == "" {
-		// More than processors: a request that comes while all are busy with
-		// batches is seen at once by a thread of its own, and the system, which
-		// knows of priorities, lets that one run.
-		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0)) // which keeps to a container's limit
+		// More than processors, and than parts that work in batches: a request that
+		// comes while those are at it is seen at once by a thread of its own, and the
+		// system, which knows of priorities, lets that one run.
+		runtime.GOMAXPROCS(4 * runtime.GOMAXPROCS(0)) // which keeps to a container's limit
 	}
 	if env.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
