@@ -18,7 +18,7 @@ const (
 	consumerAckWait = 30 * time.Second
 	progressEvery   = 10 * time.Second
 	settleTimeout   = 5 * time.Second
-	putBackMost     = 5 * time.Second // so that all goes on soon after what was away is back
+	putBackMost     = 2 * time.Second // so that all goes on soon after what was away is back
 	malformedTries  = 5
 
 	// Messages that one consumer may have taken and not settled. Batches take as

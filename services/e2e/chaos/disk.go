@@ -61,6 +61,7 @@ func (v volume) prepare(_ context.Context, r *Round) error {
 func (v volume) finish(_ context.Context, r *Round) (err error) {
 	kept := v.dir(r) + ".kept"
 	if r.Failed {
+		_ = os.Remove(filepath.Join(v.dir(r), "control.sock")) // which cannot be copied, and may not be there
 		err = os.CopyFS(kept, os.DirFS(v.dir(r)))
 	}
 	switch e := unix.Unmount(v.dir(r), unix.MNT_DETACH); {
