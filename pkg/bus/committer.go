@@ -30,6 +30,8 @@ const (
 	stopGrace  = 10 * time.Second      // for the last frame's fate, once told to stop
 	pace       = 2 * time.Millisecond  // between the beginnings of two frames
 	bulkPace   = 10 * time.Millisecond // the same on the lane bulk, whose frames the others' wait for at the disk
+	plenty     = 24                    // deliveries that are worth a frame before its time
+	bulkPlenty = frameRecords          // the same on the lane bulk: a full frame
 	keepBuffer = 1 << 20               // larger buffers are not kept for the next delivery
 )
 
@@ -43,19 +45,21 @@ type Position struct {
 // Committer makes deliveries durable, many with one fsync: all that waits goes
 // into one frame, the frame is published as one message, and everyone is
 // answered when its acknowledgement is there. One frame is in flight; the next
-// fills meanwhile, and begins no sooner than pace after it: a frame costs much
-// however small it is. Who comes alone waits for nobody.
+// fills meanwhile, and begins no sooner than pace after it, unless plenty wait: a
+// frame costs much however small it is. Who comes alone waits for nobody.
 type Committer struct {
 	bus     *Bus
 	lane    string
 	subject string
 	pace    time.Duration
+	plenty  int
 
 	mu     sync.Mutex
 	queue  []*entry
 	bytes  int
 	closed bool
 	wake   chan struct{} // has one token while the queue may have something
+	crowd  chan struct{} // and while it may have plenty
 
 	entries sync.Pool
 	stuck   atomic.Bool                 // a frame's fate is unknown: accept no more
@@ -111,15 +115,16 @@ func (b *Bus) NewCommitter(lane string) *Committer {
 	var id [8]byte
 	rand.Read(id[:]) // never fails: see crypto/rand.Read
 	c := &Committer{
-		bus: b, lane: lane, subject: "deliveries." + lane, pace: pace,
+		bus: b, lane: lane, subject: "deliveries." + lane, pace: pace, plenty: plenty,
 		wake:  make(chan struct{}, 1),
+		crowd: make(chan struct{}, 1),
 		chain: hex.EncodeToString(id[:]),
 		inbox: b.nc.NewInbox(),
 		acks:  make(chan *nats.Msg, 64),
 	}
 	c.entries.New = func() any { return &entry{done: make(chan answer, 1)} }
 	if lane == change.Bulk {
-		c.pace = bulkPace
+		c.pace, c.plenty = bulkPace, bulkPlenty
 	}
 	return c
 }
@@ -183,11 +188,19 @@ func (c *Committer) enqueue(e *entry) *problem.Error {
 	}
 	c.queue = append(c.queue, e)
 	c.bytes += len(e.encoded)
-	select {
-	case c.wake <- struct{}{}:
-	default:
+	signal(c.wake)
+	if len(c.queue) >= c.plenty {
+		signal(c.crowd)
 	}
 	return nil
+}
+
+// signal puts a token in a channel that has room for one.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 func (c *Committer) recycle(e *entry) {
@@ -234,7 +247,7 @@ func (c *Committer) Run(ctx context.Context) error {
 
 func (c *Committer) commitWaiting(ctx context.Context) error {
 	for {
-		time.Sleep(time.Until(c.began.Add(c.pace)))
+		c.rest(ctx)
 		batch := c.take()
 		if len(batch) == 0 {
 			return nil
@@ -242,6 +255,25 @@ func (c *Committer) commitWaiting(ctx context.Context) error {
 		c.began = time.Now()
 		if err := c.commit(ctx, batch); err != nil {
 			return err
+		}
+	}
+}
+
+// rest waits until the next frame may begin, or ctx ends.
+func (c *Committer) rest(ctx context.Context) {
+	left := time.Until(c.began.Add(c.pace))
+	if left <= 0 {
+		return
+	}
+	over := time.NewTimer(left)
+	defer over.Stop()
+	for c.Waiting() < c.plenty {
+		select {
+		case <-over.C:
+			return
+		case <-ctx.Done():
+			return
+		case <-c.crowd: // or were, in the frame before
 		}
 	}
 }

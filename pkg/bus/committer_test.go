@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"whatchanged/pkg/bus"
 	"whatchanged/pkg/bus/bustest"
@@ -44,6 +45,12 @@ func noise(n, size int) *change.Delivery {
 func run(t testing.TB, b *bus.Bus, lane string) *bus.Committer {
 	t.Helper()
 	c := b.NewCommitter(lane)
+	start(t, c)
+	return c
+}
+
+func start(t testing.TB, c *bus.Committer) {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
@@ -53,7 +60,6 @@ func run(t testing.TB, b *bus.Bus, lane string) *bus.Committer {
 			t.Errorf("committer: %v", err)
 		}
 	})
-	return c
 }
 
 func commit(t testing.TB, c *bus.Committer, d *change.Delivery) bus.Position {
@@ -276,6 +282,27 @@ func TestCommitter_CommitsWhatWaitsWhenToldToStop(t *testing.T) {
 	}
 	if _, err := c.Commit(t.Context(), delivery(2, "{}")); problem.KindOf(err) != problem.Busy {
 		t.Fatalf("after the end: error %v, want busy", err)
+	}
+}
+
+func TestCommitter_BeginsAFrameBeforeItsTimeWhenPlentyWait(t *testing.T) {
+	b := bustest.New(t)
+	c := b.NewCommitter(change.Fresh)
+	plenty := c.SetPace(time.Hour)
+	start(t, c)
+	commit(t, c, delivery(0, "{}")) // who comes alone waits for nobody
+	var all errgroup.Group
+	for n := range plenty {
+		all.Go(func() error {
+			_, err := c.Commit(t.Context(), delivery(1+n, "{}"))
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if got := frames(t, b); len(got) != 2 || len(got[1].Deliveries) != plenty {
+		t.Errorf("%d frames, want one of 1 delivery and one of %d", len(got), plenty)
 	}
 }
 

@@ -5,12 +5,20 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
 	"whatchanged/pkg/change"
 )
+
+// SetPace changes how far apart frames begin that have little in them, and
+// returns what is plenty. It is for before Run.
+func (c *Committer) SetPace(d time.Duration) (plenty int) {
+	c.pace = d
+	return c.plenty
+}
 
 // What tests of the codec see.
 

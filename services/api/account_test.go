@@ -108,6 +108,9 @@ func TestAccount_NamesTheSourceThatDoesNotClose(t *testing.T) {
 func TestAccount_IsNotKnownWithoutTheBus(t *testing.T) {
 	t.Parallel()
 	s := start(t)
+	if _, err := s.admin.LogChange(t.Context(), client.NewChange{Summary: "every part has begun"}, client.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.bus.JetStream().DeleteStream(t.Context(), bus.Deliveries); err != nil {
 		t.Fatal(err)
 	}
