@@ -6,10 +6,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"log/slog"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -23,7 +21,6 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"whatchanged/pkg/audit"
 	"whatchanged/pkg/change"
@@ -287,23 +284,12 @@ func TestAccess_CoversTheStart(t *testing.T) {
 func TestGrants_LetTheAPIAskForAsLongAsItDoes(t *testing.T) {
 	var longest atomic.Int64
 	engine := chdbtest.Engine(t).Handler()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := overHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if asked, err := strconv.ParseInt(r.URL.Query().Get("max_execution_time"), 10, 64); err == nil && asked > longest.Load() {
 			longest.Store(asked)
 		}
 		engine.ServeHTTP(w, r)
 	}))
-	defer server.Close()
-	cfg := store.DefaultConfig()
-	cfg.DSN, cfg.Database = server.URL, chdbtest.Database(t)
-	s, err := store.Open(t.Context(), cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	longest.Store(0)
 	methods := calls()
 	for _, name := range unique(methodsNamed(t, sources["api"])) {
@@ -317,7 +303,7 @@ func TestGrants_LetTheAPIAskForAsLongAsItDoes(t *testing.T) {
 		if found == nil || !strings.Contains(statement, "whatchanged_api") {
 			continue
 		}
-		if most, err := strconv.ParseInt(found[1], 10, 64); err != nil || longest.Load() > most || longest.Load() < int64(cfg.ExportTimeout/time.Second) {
+		if most, err := strconv.ParseInt(found[1], 10, 64); err != nil || longest.Load() > most || longest.Load() < int64(store.DefaultConfig().ExportTimeout/time.Second) {
 			t.Errorf("the API asks for %d s, and may for %s", longest.Load(), found[1])
 		}
 		return

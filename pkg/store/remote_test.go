@@ -18,21 +18,28 @@ import (
 	"whatchanged/pkg/store"
 )
 
-// Split services reach ClickHouse over the network: here it is the embedded
-// engine behind its own HTTP interface.
-func TestOpen_WorksOverHTTP(t *testing.T) {
-	server := httptest.NewServer(chdbtest.Engine(t).Handler())
-	defer server.Close()
+// overHTTP is a store whose ClickHouse is behind a handler.
+func overHTTP(t *testing.T, clickhouse http.Handler) *store.Store {
+	t.Helper()
+	server := httptest.NewServer(clickhouse)
+	t.Cleanup(server.Close)
 	cfg := store.DefaultConfig()
 	cfg.DSN, cfg.Database = server.URL, chdbtest.Database(t)
 	s, err := store.Open(t.Context(), cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(func() { s.Close() })
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// Split services reach ClickHouse over the network: here it is the embedded
+// engine behind its own HTTP interface.
+func TestOpen_WorksOverHTTP(t *testing.T) {
+	s := overHTTP(t, chdbtest.Engine(t).Handler())
 	if err := s.CheckDurability(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -30,12 +30,18 @@ func withLimits(t *testing.T, edit func(*fair.Config)) func(*api.Deps, *api.Conf
 	}
 }
 
+// operator is who runs the installation.
+func (s *system) operator() *client.Client {
+	s.t.Helper()
+	s.org(registry.DefaultOrg)
+	s.key(registry.DefaultOrg, registry.Key{Scopes: []string{auth.Admin}, Role: auth.SiteAdmin}, operatorKey)
+	return s.client(operatorKey)
+}
+
 func TestOrgs_AreManagedByTheOrgThatRunsTheInstallation(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.org(registry.DefaultOrg)
-	s.key(registry.DefaultOrg, registry.Key{Scopes: []string{auth.Admin}, Role: auth.SiteAdmin}, operatorKey)
-	operator := s.client(operatorKey)
+	operator := s.operator()
 
 	made, err := operator.CreateOrg(t.Context(), client.NewOrg{ID: "tenant", Name: "Tenant"})
 	if err != nil {
@@ -116,9 +122,7 @@ func (s *system) eventsOf(c *client.Client, id string) []client.AuditEvent {
 func TestOrgs_TheFirstKeyCanBeAskedForAgain(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.org(registry.DefaultOrg)
-	s.key(registry.DefaultOrg, registry.Key{Scopes: []string{auth.Admin}, Role: auth.SiteAdmin}, operatorKey)
-	operator := s.client(operatorKey)
+	operator := s.operator()
 	s.org("tenant") // and no key
 	made, err := operator.CreateOrg(t.Context(), client.NewOrg{ID: "tenant", Name: "Tenant"})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"whatchanged/pkg/change"
 	"whatchanged/pkg/store"
+	"whatchanged/services/writer"
 )
 
 // A merge that ends on a full disk can leave a part that fails every question.
@@ -27,12 +28,7 @@ func TestReconciler_StoresAgainWhatWasInADamagedPart(t *testing.T) {
 		t.Run(table+" "+c.files, func(t *testing.T) {
 			p := newPipeline(t)
 			const count = 20
-			var last change.Delivery
-			for n := range count {
-				last = p.deliver(fmt.Sprintf(`{"n":%d}`, n))
-			}
-			r := newReconciler(t, p.bus, p.store)
-			eventually(t, "the reconciler to find all whole", func() error { return position(r, p.bus, count) })
+			r, last := p.whole(count)
 			p.damage(table, c.files)
 			if n, err := p.readable(table, last); err == nil {
 				t.Fatalf("%d rows can be read from a damaged part", n)
@@ -59,12 +55,7 @@ func TestReconciler_StoresAgainWhatWasInADamagedPart(t *testing.T) {
 func TestReconciler_StoresAgainWhatWasWrittenToAFullDisk(t *testing.T) {
 	p := newPipeline(t)
 	const count = 20
-	var last change.Delivery
-	for n := range count {
-		last = p.deliver(fmt.Sprintf(`{"n":%d}`, n))
-	}
-	r := newReconciler(t, p.bus, p.store)
-	eventually(t, "the reconciler to find all whole", func() error { return position(r, p.bus, count) })
+	r, last := p.whole(count)
 	p.damage("payloads", "*.txt")
 	if n, err := p.readable("payloads", last); err != nil || n != count {
 		t.Fatalf("%d rows can be read, %v: this is not how ClickHouse behaves any more", n, err)
@@ -88,6 +79,18 @@ func TestReconciler_StoresAgainWhatWasWrittenToAFullDisk(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// whole delivers so many, and returns a reconciler that has found all of them
+// stored, and the last.
+func (p *pipeline) whole(count int) (r *writer.Reconciler, last change.Delivery) {
+	p.t.Helper()
+	for n := range count {
+		last = p.deliver(fmt.Sprintf(`{"n":%d}`, n))
+	}
+	r = newReconciler(p.t, p.bus, p.store)
+	eventually(p.t, "the reconciler to find all whole", func() error { return position(r, p.bus, uint64(count)) })
+	return r, last
 }
 
 // readable reads a table as its readers do, through the store: so it notices

@@ -38,6 +38,19 @@ func Configure(cfg chdb.Config) {
 	shared.config = cfg
 }
 
+// MainWithBackups is Main with a directory that the engine may write backups to.
+// It is in allowed while the tests run.
+func MainWithBackups(m *testing.M, allowed *string) int {
+	var err error
+	if *allowed, err = os.MkdirTemp("", "whatchanged-backups-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(*allowed)
+	Configure(chdb.Config{Args: []string{"--backups.allowed_path=" + *allowed}})
+	return Main(m)
+}
+
 // Main runs the tests, and then closes the engine and removes its data, if any
 // test asked for it. Tests that pass must leave no goroutine behind, but those
 // that ignored lets stay. TestMain calls it: os.Exit(chdbtest.Main(m)).
